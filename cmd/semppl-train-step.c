@@ -1,0 +1,267 @@
+/*
+ * semppl-train-step - n steps of SemPPL training: from a checkpoint and image shards to the next
+ * checkpoint.
+ */
+#include "common/base/fail.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/opt.h"
+#include "common/model/step.h"
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    uint64_t steps;
+    const char *in, *out, *log;
+    struct opt_list set;
+} o = { .in = "-", .out = "-" };
+
+static const struct opt opts[] = {
+    OPT_U64('n', "steps", &o.steps, "N", "steps to do; required"),
+    OPT_STR('c', "checkpoint", &o.in, "FILE", "the checkpoint to begin from"),
+    OPT_STR('o', "output", &o.out, "FILE", "where the next checkpoint goes; may be the same file"),
+    OPT_STR(0, "log", &o.log, "FILE", "append one JSON object a step"),
+    OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
+    OPT_COMMON,
+    OPT_END,
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    stopped = number;
+}
+
+/* What would otherwise fail after hours of work. */
+static int check_usage(int n, char **operands)
+{
+    if (!opt_given(&o.steps))
+        return fail(-EUSAGE, "how many steps? Give -n STEPS");
+    if (n == 0)
+        return fail(-EUSAGE, "no data: name at least one image shard");
+    int from_stdin = strcmp(o.in, "-") == 0;
+    for (int i = 0; i < n; i++)
+        from_stdin += strcmp(operands[i], "-") == 0;
+    if (from_stdin > 1)
+        return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
+                             "give -c FILE");
+    if (strcmp(o.out, "-") != 0) {
+        const char *slash = strrchr(o.out, '/');
+        char *dir = mem_printf("%.*s", slash ? (int)(slash - o.out) + 1 : 1, slash ? o.out : ".");
+        int rc = !dir                    ? -ENOMEM
+                 : access(dir, W_OK) < 0 ? fail_errno("%s: cannot write in %s", o.out, dir)
+                                         : 0;
+        free(dir);
+        return rc;
+    }
+    if (isatty(STDOUT_FILENO))
+        return fail(-EUSAGE, "a checkpoint is not for a terminal: give -o FILE");
+    return 0;
+}
+
+static int read_state(struct state *s)
+{
+    struct ckpt c = { 0 };
+    int rc = ckpt_read(&c, o.in);
+    if (rc == 0)
+        rc = prov_input(c.name, ckpt_checksum(&c));
+    if (rc == 0)
+        rc = state_from_ckpt(s, &c);
+    ckpt_release(&c);
+    if (rc == 0 && o.set.n > 0)
+        rc = state_set(s, o.set.item, o.set.n);
+    return rc;
+}
+
+/* The settings changed, as a JSON array in this program's line of the history. */
+static int note_settings(void)
+{
+    char *all = NULL;
+    for (size_t i = 0; i < o.set.n; i++) {
+        char *one = json_quote(o.set.item[i], strlen(o.set.item[i]));
+        char *longer = one ? mem_printf("%s%s%s", all ? all : "[", all ? ", " : "", one) : NULL;
+        free(one);
+        free(all);
+        if (!longer)
+            return -ENOMEM;
+        all = longer;
+    }
+    if (!all)
+        return 0;
+    char *closed = mem_printf("%s]", all);
+    int rc = closed ? prov_note("set", closed) : -ENOMEM;
+    free(closed);
+    free(all);
+    return rc;
+}
+
+static int note_data(struct state *s, const struct shard_set *data)
+{
+    int rc = 0;
+    for (size_t i = 0; i < data->nshards && rc == 0; i++) {
+        rc = prov_input(data->shard[i].in.name, data->shard[i].checksum);
+        if (rc == 0)
+            rc = history_merge(&s->history, &data->shard[i].history);
+    }
+    return rc;
+}
+
+/* One JSON object a line; null for what is undefined. */
+static int write_log(FILE *log, const struct step_metrics *m)
+{
+    const struct {
+        const char *key;
+        double value;
+    } list[] = {
+        { "loss", m->loss },
+        { "loss_augm", m->loss_augm },
+        { "loss_sempos", m->loss_sempos },
+        { "loss_inv", m->loss_inv },
+        { "lr", m->lr },
+        { "ema", m->ema },
+        { "grad_norm", m->grad_norm },
+        { "queue_fill", m->queue_fill },
+        { "pseudo_accuracy", m->pseudo_accuracy },
+        { "vote_share", m->vote_share },
+        { "spread", m->spread },
+        { "images_per_s", m->images_per_s },
+        { "t_data", m->t_data },
+        { "t_forward", m->t_forward },
+        { "t_backward", m->t_backward },
+        { "t_update", m->t_update },
+    };
+    fprintf(log, "{\"v\": 1, \"step\": %lld", (long long)m->step);
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        fprintf(log, ", \"%s\": ", list[i].key);
+        if (isfinite(list[i].value))
+            fprintf(log, "%.9g", list[i].value);
+        else
+            fputs("null", log);
+    }
+    fputs("}\n", log);
+    return fflush(log) != 0 || ferror(log) ? fail_errno("%s: cannot write", o.log) : 0;
+}
+
+/* Up to n steps, as far as the schedule goes. 1 if a signal cut them short, else 0. */
+static int train(struct step *st, FILE *log)
+{
+    struct state *s = st->state;
+    uint64_t left = s->step < s->total_steps ? (uint64_t)(s->total_steps - s->step) : 0;
+    uint64_t n = MIN(o.steps, left);
+    struct progress p;
+    struct step_metrics m = { 0 };
+    double parts[4] = { 0 }, start = log_seconds();
+    progress_start(&p, "steps", n);
+    int rc = 0;
+    uint64_t done = 0;
+    for (; done < n && rc == 0 && !stopped; done++) {
+        rc = step_run(st, &m);
+        if (rc == 0 && log)
+            rc = write_log(log, &m);
+        if (rc < 0)
+            break;
+        progress_add(&p, 1);
+        parts[0] += m.t_data;
+        parts[1] += m.t_forward;
+        parts[2] += m.t_backward;
+        parts[3] += m.t_update;
+    }
+    progress_end(&p);
+    if (rc < 0)
+        return rc;
+    double seconds = log_seconds() - start;
+    log_info("%llu steps, %.1f s (%.0f%% data, %.0f%% forward, %.0f%% backward, %.0f%% update); "
+             "step %lld of %lld",
+             (unsigned long long)done, seconds, 100 * parts[0] / seconds, 100 * parts[1] / seconds,
+             100 * parts[2] / seconds, 100 * parts[3] / seconds, (long long)s->step,
+             (long long)s->total_steps);
+    if (o.steps > left)
+        log_info("the schedule ends at step %lld: %llu of %llu steps were left to do",
+                 (long long)s->total_steps, (unsigned long long)left, (unsigned long long)o.steps);
+    return done < n;
+}
+
+static int write_state(const struct state *s)
+{
+    struct ckpt c = { 0 };
+    int rc = state_to_ckpt(s, &c);
+    if (rc == 0)
+        rc = history_self(&c.history);
+    if (rc == 0)
+        rc = ckpt_write(&c, o.out);
+    ckpt_release(&c);
+    return rc;
+}
+
+static int run_on(struct state *s, struct shard_set *data, struct pool *pool, struct kern *kn,
+                  FILE *log)
+{
+    struct step st = { 0 };
+    int rc = step_open(&st, s, kn, pool, data);
+    if (rc == 0)
+        rc = train(&st, log);
+    bool cut = rc > 0;
+    if (rc >= 0)
+        rc = step_save(&st);
+    step_close(&st);
+    if (rc == 0)
+        rc = write_state(s);
+    if (rc == 0 && cut)
+        rc = fail(-ESIGNAL, "stopped by a signal; saved after step %lld", (long long)s->step);
+    return rc;
+}
+
+static int run(int n, char **operands)
+{
+    struct state s = { 0 };
+    struct shard_set data = { 0 };
+    struct pool *pool = NULL;
+    struct kern *kn = NULL;
+    FILE *log = NULL;
+    int rc = check_usage(n, operands);
+    if (rc < 0)
+        return rc;
+    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    if (o.log && !(log = fopen(o.log, "ae")))
+        return fail_errno("%s: cannot open", o.log);
+    rc = read_state(&s);
+    if (rc == 0)
+        rc = note_settings();
+    if (rc == 0)
+        rc = shard_set_open(&data, operands, n);
+    if (rc == 0)
+        rc = note_data(&s, &data);
+    if (rc == 0)
+        rc = pool_open(&pool, opt_common.threads);
+    if (rc == 0 && (rc = kern_open(&kn, KERN_CPU, pool)) < 0)
+        fail(rc, "cannot open the CPU's kernels");
+    if (rc == 0)
+        rc = run_on(&s, &data, pool, kn, log);
+    if (kn)
+        kern_close(kn);
+    pool_close(pool);
+    shard_set_close(&data);
+    state_release(&s);
+    if (log)
+        fclose(log);
+    free(o.set.item);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct opt_verb verbs[] = {
+        { NULL, "-n STEPS [-c FILE] [-o FILE] [options] SHARD...",
+          "n steps of training: from a checkpoint and image shards to the next checkpoint", opts,
+          run },
+        { 0 },
+    };
+    return opt_main("semppl-train-step", verbs, argc, argv);
+}

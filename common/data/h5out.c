@@ -1,0 +1,384 @@
+/*
+ * h5out.c - writing HDF5: whole or not at all, and the same bytes for the same content.
+ */
+#include "common/base/fail.h"
+#include "common/base/mem.h"
+#include "common/data/h5.h"
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALIGN 64
+#define ALIGN_FROM 4096
+
+static hid_t little(enum h5_type type)
+{
+    switch (type) {
+    case H5_U8:
+        return H5T_STD_U8LE;
+    case H5_U16:
+        return H5T_STD_U16LE;
+    case H5_I32:
+        return H5T_STD_I32LE;
+    case H5_U32:
+        return H5T_STD_U32LE;
+    case H5_I64:
+        return H5T_STD_I64LE;
+    case H5_U64:
+        return H5T_STD_U64LE;
+    case H5_F32:
+        return H5T_IEEE_F32LE;
+    default:
+        return H5T_IEEE_F64LE;
+    }
+}
+
+static int cannot(const struct h5out *o, const char *what)
+{
+    return fail(-EIO, "%s: HDF5 cannot write %s", o->name, what);
+}
+
+/* The folder of path, "." if it names none. The caller's. */
+static char *folder_of(const char *path)
+{
+    char *copy = mem_strdup(path), *folder = NULL;
+
+    if (copy)
+        folder = mem_strdup(dirname(copy));
+    free(copy);
+    return folder;
+}
+
+/* A file without a name in the folder of the target; with a name where that is not known. */
+static int open_target(struct h5out *o)
+{
+    char *folder = folder_of(o->path);
+
+    if (!folder)
+        return -ENOMEM;
+    if (access("/proc/self/fd", X_OK) == 0) /* the way to a name later */
+        o->sink->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    free(folder);
+    if (o->sink->fd >= 0)
+        return (o->tmp = mem_strdup("")) ? 0 : -ENOMEM;
+    if (!(o->tmp = mem_printf("%s.tmp.%ld", o->path, (long)getpid())))
+        return -ENOMEM;
+    unlink(o->tmp); /* left by a killed process of the same number */
+    o->sink->fd = open(o->tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    return o->sink->fd < 0 ? fail_errno("%s", o->name) : 0;
+}
+
+/* Decides how path is written. */
+static int open_path(struct h5out *o, const char *path)
+{
+    struct stat sb;
+
+    o->sink->fd = -1;
+    if (!path || strcmp(path, "-") == 0) {
+        o->image = true;
+        o->name = mem_strdup("standard output");
+        if (o->name && isatty(STDOUT_FILENO))
+            return fail(-EUSAGE, "standard output is a terminal, and HDF5 is no text: name a file "
+                                 "(-o), or pipe it on");
+        return o->name ? 0 : -ENOMEM;
+    }
+    if (!(o->name = mem_strdup(path)))
+        return -ENOMEM;
+    if (lstat(path, &sb) == 0 && S_ISLNK(sb.st_mode))
+        o->path = realpath(path, NULL); /* NULL if it leads nowhere yet: then the link goes */
+    if (!o->path && !(o->path = mem_strdup(path)))
+        return -ENOMEM;
+    if (stat(o->path, &sb) == 0 && S_ISDIR(sb.st_mode))
+        return fail(-EISDIR, "%s: is a folder", path);
+    if (stat(o->path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
+        o->image = true; /* a pipe or device is written to, not replaced */
+        return 0;
+    }
+    return open_target(o);
+}
+
+int h5out_open(struct h5out *o, const char *path)
+{
+    hid_t fapl = -1, fcpl = -1;
+    int rc;
+
+    *o = (struct h5out){ .file = -1 };
+    h5_start();
+    if (!(o->sink = mem_alloc(1, sizeof(*o->sink), "HDF5 output")))
+        return -ENOMEM;
+    if ((rc = open_path(o, path)) < 0)
+        goto out;
+    if ((fapl = h5sink_fapl(o->sink)) < 0 || (fcpl = H5Pcreate(H5P_FILE_CREATE)) < 0 ||
+        H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+        H5Pset_alignment(fapl, ALIGN_FROM, ALIGN) < 0 || H5Pset_obj_track_times(fcpl, false) < 0 ||
+        (o->file = H5Fcreate(o->name, H5F_ACC_TRUNC, fcpl, fapl)) < 0)
+        rc = cannot(o, "a file");
+out:
+    if (fapl > 0)
+        H5Pclose(fapl);
+    if (fcpl > 0)
+        H5Pclose(fcpl);
+    if (rc < 0)
+        h5out_abort(o);
+    return rc;
+}
+
+int h5_group(struct h5out *o, const char *name)
+{
+    htri_t there = H5Lexists(o->file, name, H5P_DEFAULT);
+
+    if (there > 0)
+        return 0;
+    hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE), group = -1;
+    if (there == 0 && gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0)
+        group = H5Gcreate2(o->file, name, H5P_DEFAULT, gcpl, H5P_DEFAULT);
+    if (gcpl > 0)
+        H5Pclose(gcpl);
+    if (group < 0)
+        return cannot(o, name);
+    H5Gclose(group);
+    return 0;
+}
+
+/* The groups on the way to name. */
+static int groups_above(struct h5out *o, const char *name)
+{
+    char part[512];
+    int rc = 0;
+
+    if (strlen(name) >= sizeof(part))
+        return fail(-EINVAL, "%s: the name %.60s... is too long", o->name, name);
+    for (const char *slash = strchr(name, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
+        memcpy(part, name, (size_t)(slash - name));
+        part[slash - name] = '\0';
+        rc = h5_group(o, part);
+    }
+    return rc;
+}
+
+/* Creates a contiguous dataset and writes all of it; the memory type may equal the file's. */
+static int write_all(struct h5out *o, const char *dataset, hid_t file_type, hid_t memory_type,
+                     int ndim, const size_t *dim, const void *data)
+{
+    hsize_t d[H5S_MAX_RANK], count = 1;
+    hid_t space = -1, dcpl = -1, set = -1;
+    int rc = groups_above(o, dataset);
+
+    if (rc < 0)
+        return rc;
+    for (int i = 0; i < ndim; i++)
+        count *= d[i] = dim[i];
+    if ((space = ndim ? H5Screate_simple(ndim, d, NULL) : H5Screate(H5S_SCALAR)) < 0 ||
+        (dcpl = H5Pcreate(H5P_DATASET_CREATE)) < 0 || H5Pset_obj_track_times(dcpl, false) < 0 ||
+        H5Pset_fill_time(dcpl, H5D_FILL_TIME_NEVER) < 0 ||
+        (set = H5Dcreate2(o->file, dataset, file_type, space, H5P_DEFAULT, dcpl, H5P_DEFAULT)) <
+            0 ||
+        (count > 0 && H5Dwrite(set, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
+        rc = cannot(o, dataset);
+    if (set > 0)
+        H5Dclose(set);
+    if (dcpl > 0)
+        H5Pclose(dcpl);
+    if (space > 0)
+        H5Sclose(space);
+    return rc;
+}
+
+int h5_write(struct h5out *o, const char *dataset, enum h5_type type, int ndim, const size_t *dim,
+             const void *data)
+{
+    hid_t memory = H5Tget_native_type(little(type), H5T_DIR_ASCEND);
+    int rc = write_all(o, dataset, little(type), memory, ndim, dim, data);
+
+    H5Tclose(memory);
+    return rc;
+}
+
+/* A fixed-length, NUL-padded UTF-8 string of n bytes, at least one. */
+static hid_t string_type(size_t n)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+
+    H5Tset_size(t, MAX(n, 1));
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    H5Tset_strpad(t, H5T_STR_NULLPAD);
+    return t;
+}
+
+int h5_write_strings(struct h5out *o, const char *dataset, char *const *s, size_t n)
+{
+    size_t width = 1;
+
+    for (size_t i = 0; i < n; i++)
+        width = MAX(width, strlen(s[i]));
+    char *packed = mem_alloc(n, width, dataset);
+    if (!packed)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        memcpy(packed + i * width, s[i], strlen(s[i]));
+
+    hid_t type = string_type(width);
+    int rc = write_all(o, dataset, type, type, 1, &n, packed);
+    H5Tclose(type);
+    free(packed);
+    return rc;
+}
+
+static int put(struct h5out *o, const char *object, const char *name, hid_t file_type,
+               hid_t memory_type, const void *value)
+{
+    hid_t id = H5Oopen(o->file, *object ? object : "/", H5P_DEFAULT), space = -1, attr = -1;
+    int rc = 0;
+
+    if (id < 0 || (H5Aexists(id, name) > 0 && H5Adelete(id, name) < 0) ||
+        (space = H5Screate(H5S_SCALAR)) < 0 ||
+        (attr = H5Acreate2(id, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
+        H5Awrite(attr, memory_type, value) < 0)
+        rc = cannot(o, name);
+    if (attr > 0)
+        H5Aclose(attr);
+    if (space > 0)
+        H5Sclose(space);
+    if (id > 0)
+        H5Oclose(id);
+    return rc;
+}
+
+int h5_put_int(struct h5out *o, const char *object, const char *name, int64_t v)
+{
+    return put(o, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &v);
+}
+
+int h5_put_double(struct h5out *o, const char *object, const char *name, double v)
+{
+    return put(o, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &v);
+}
+
+int h5_put_string(struct h5out *o, const char *object, const char *name, const char *s)
+{
+    hid_t type = string_type(strlen(s));
+    int rc = put(o, object, name, type, type, s);
+
+    H5Tclose(type);
+    return rc;
+}
+
+/* The finished image to standard output, or into the pipe or device at path. */
+static int send_image(struct h5out *o)
+{
+    int fd = o->path ? open(o->path, O_WRONLY | O_CLOEXEC) : STDOUT_FILENO, rc = 0;
+
+    if (fd < 0)
+        return fail_errno("%s", o->name);
+    for (uint64_t put = 0; put < o->sink->size && rc == 0;) {
+        size_t ask = (size_t)MIN(o->sink->size - put, (uint64_t)1 << 30);
+        ssize_t k = write(fd, o->sink->image + put, ask);
+        if (k > 0)
+            put += (uint64_t)k;
+        else if (k == 0 || errno != EINTR)
+            rc = k == 0 ? fail(-ENOSPC, "%s: nothing more can be written", o->name)
+                        : fail_errno("%s", o->name);
+    }
+    if (o->path && close(fd) < 0 && rc == 0)
+        rc = fail_errno("%s", o->name);
+    return rc;
+}
+
+/* The folder's entry of path to disk; where folders cannot be synced, there is nothing to do. */
+static int sync_folder(const char *path)
+{
+    char *folder = folder_of(path);
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (folder && fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+    return folder ? 0 : -ENOMEM;
+}
+
+/* Gives a file without a name one, beside the target. */
+static int name_file(struct h5out *o)
+{
+    char from[64], *tmp = mem_printf("%s.tmp.%ld", o->path, (long)getpid());
+
+    if (!tmp)
+        return -ENOMEM;
+    snprintf(from, sizeof(from), "/proc/self/fd/%d", o->sink->fd);
+    unlink(tmp); /* left by a process of the same number, killed between two lines here */
+    if (linkat(AT_FDCWD, from, AT_FDCWD, tmp, AT_SYMLINK_FOLLOW) < 0) {
+        int rc = fail_errno("%s: the file cannot be named", o->name);
+        free(tmp);
+        return rc;
+    }
+    free(o->tmp);
+    o->tmp = tmp;
+    return 0;
+}
+
+static int publish(struct h5out *o)
+{
+    int rc;
+
+    if (fsync(o->sink->fd) < 0)
+        return fail_errno("%s", o->name);
+    if (!*o->tmp && (rc = name_file(o)) < 0)
+        return rc;
+    if (rename(o->tmp, o->path) < 0)
+        return fail_errno("%s", o->name);
+    *o->tmp = '\0';
+    return sync_folder(o->path);
+}
+
+/* A limit on the size of files is the same to the caller as a full disk. */
+static int sink_failed(const struct h5out *o)
+{
+    int error = o->sink->error;
+
+    return fail(error == EFBIG ? -ENOSPC : -error, "%s: %s", o->name, strerror(error));
+}
+
+int h5out_commit(struct h5out *o, const char *format, int version, const struct history *h)
+{
+    int rc;
+
+    if ((rc = h5_put_string(o, "", "format", format)) < 0 ||
+        (rc = h5_put_int(o, "", "version", version)) < 0 ||
+        (h && h->n > 0 && (rc = h5_write_strings(o, "history", h->line, h->n)) < 0) ||
+        (rc = h5_put_int(o, "", "complete", 1)) < 0)
+        goto out;
+    hid_t file = o->file;
+    o->file = -1;
+    if (H5Fclose(file) < 0)
+        rc = cannot(o, "the end of the file");
+    else if (o->sink->error)
+        rc = sink_failed(o);
+    else
+        rc = o->image ? send_image(o) : publish(o);
+out:
+    h5out_abort(o);
+    return rc;
+}
+
+void h5out_abort(struct h5out *o)
+{
+    if (o->file > 0)
+        H5Fclose(o->file);
+    if (o->sink) {
+        if (o->sink->fd >= 0)
+            close(o->sink->fd);
+        h5sink_release(o->sink);
+    }
+    if (o->tmp && *o->tmp)
+        unlink(o->tmp);
+    free(o->sink);
+    free(o->name);
+    free(o->path);
+    free(o->tmp);
+    *o = (struct h5out){ .file = -1 };
+}

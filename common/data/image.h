@@ -1,0 +1,62 @@
+/*
+ * image.h - pictures: JPEG and PNG in, RGB in memory, JPEG and PNG out.
+ *
+ * Content is sniffed. JPEG is decoded by libjpeg-turbo with the accurate DCT and fancy upsampling
+ * (the same pixels as djpeg). Grey, CMYK and YCCK (Adobe-inverted too) become RGB; PNG palettes,
+ * grey and 16 bits (scaled, not clamped) too; alpha is laid over white. EXIF orientation is
+ * applied. Pictures above 2^26 pixels are decoded one at a time, whatever the threads, so that a
+ * folder of bombs does not take threads times their memory.
+ */
+#ifndef SEMPPL_IMAGE_H
+#define SEMPPL_IMAGE_H
+
+#include "common/base/base.h"
+
+struct image {
+    size_t h, w;
+    uint8_t *rgb; /* [h][w][3], owned */
+};
+
+enum image_format { IMAGE_NONE, IMAGE_JPEG, IMAGE_PNG };
+
+struct image_info {
+    enum image_format format;
+    size_t h, w;       /* as shown, after orientation */
+    int orientation;   /* EXIF 1..8; 1 if there is none */
+    bool truncated;    /* data ended early: the rest of the pixels are the library's guess */
+    char warning[160]; /* the first harmless oddity, or "" */
+};
+
+#define IMAGE_MAX_PIXELS                                                                           \
+    ((size_t)1                                                                                     \
+     << 28) /* larger pictures are refused: a decompression bomb, or not for this toolkit */
+
+/* "libjpeg-turbo 2.1.5": what decodes JPEGs here, for the recipe in a shard. */
+const char *image_jpeg_library(void);
+
+enum image_format image_sniff(const uint8_t *bytes, size_t n);
+/* Decodes all of it. Data that is truncated, or damaged so that pixels are lost, is -EIO unless
+ * keep, where it is best effort and flagged. info may be NULL. -EINVAL: not a picture, or none that
+ * can be decoded at all; -EFBIG: too many pixels or scans; worded WITHOUT the file's name (the
+ * caller knows it). Any thread. */
+int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                 bool keep);
+void image_release(struct image *im);
+
+/*
+ * Antialiased bicubic resize (a = -0.5, support scaled when shrinking), the arithmetic of Pillow's
+ * Image.resize(BICUBIC) to within 1 level: horizontal pass, rounded to 8 bits, then vertical.
+ */
+int image_resize(struct image *out, const struct image *in, size_t h, size_t w);
+/* Short side to px (only ever shrinking unless grow), keeping the aspect (rounded, at least 1). */
+int image_short_side(struct image *out, const struct image *in, size_t px, bool grow);
+/* Short side to px, then the centre px x px. */
+int image_square(struct image *out, const struct image *in, size_t px);
+
+/* *out is malloc'd, the caller's. JPEG: 4:4:4, quality 1..100. */
+int image_encode_jpeg(const struct image *im, int quality, uint8_t **out, size_t *n);
+int image_encode_png(const struct image *im, uint8_t **out, size_t *n);
+/* By the ending .png, .jpg or .jpeg; written beside, then renamed. -EUSAGE for another ending. */
+int image_write(const struct image *im, const char *path);
+
+#endif

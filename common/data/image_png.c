@@ -1,0 +1,204 @@
+/*
+ * image_png.c - PNG in and out through libpng.
+ *
+ * As with JPEG, what must survive a longjmp lives in a struct. Palettes, greys and 1 to 16 bits
+ * become RGB (16 bits scaled, v * 255 / 65535 rounded), and what is transparent is laid over white.
+ */
+#include "common/base/fail.h"
+#include "common/base/mem.h"
+#include "common/data/image_codec.h"
+
+#include <png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_LIMIT ((size_t)8 << 20) /* of an ancillary chunk, unpacked */
+
+struct png_in {
+    png_structp png;
+    png_infop info;
+    const uint8_t *bytes;
+    size_t n, at;
+    struct image *im;
+    size_t channels;
+    bool reading; /* the header was good: from now on a fault loses pixels, not the picture */
+    bool ended;   /* more bytes were wanted than there are */
+    bool big;
+    char error[120], first[120];
+};
+
+static void on_error(png_structp png, png_const_charp text)
+{
+    struct png_in *in = png_get_error_ptr(png);
+    snprintf(in->error, sizeof in->error, "%s", text);
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp text)
+{
+    struct png_in *in = png_get_error_ptr(png);
+    if (in->first[0] == '\0')
+        snprintf(in->first, sizeof in->first, "%s", text);
+}
+
+static void on_read(png_structp png, png_bytep to, size_t n)
+{
+    struct png_in *in = png_get_io_ptr(png);
+    if (n > in->n - in->at) {
+        in->ended = true;
+        png_error(png, "data ends early");
+    }
+    memcpy(to, in->bytes + in->at, n);
+    in->at += n;
+}
+
+static int find_orientation(const struct png_in *in)
+{
+#ifdef PNG_eXIf_SUPPORTED
+    png_uint_32 n = 0;
+    png_bytep exif = NULL;
+    if (png_get_eXIf_1(in->png, in->info, &n, &exif) != 0 && exif != NULL)
+        return image_exif_orientation(exif, n);
+#endif
+    (void)in;
+    return 1;
+}
+
+/* Header read: asks libpng for 8-bit RGB or RGBA and makes room. */
+static int begin(struct png_in *in)
+{
+    png_uint_32 w = png_get_image_width(in->png, in->info);
+    png_uint_32 h = png_get_image_height(in->png, in->info);
+    bool transparent = (png_get_color_type(in->png, in->info) & PNG_COLOR_MASK_ALPHA) != 0 ||
+                       png_get_valid(in->png, in->info, PNG_INFO_tRNS) != 0;
+    png_set_expand(in->png);
+    png_set_scale_16(in->png);
+    png_set_gray_to_rgb(in->png);
+    in->channels = transparent ? 4 : 3;
+    if (h <= IMAGE_MAX_PIXELS / w)
+        in->big = image_big_begin(h, w);
+    return image_alloc(in->im, h, w, in->channels);
+}
+
+static int decode(struct png_in *in)
+{
+    int rc;
+    if (setjmp(png_jmpbuf(in->png))) {
+        if (strstr(in->error, "emory") != NULL)
+            return fail(-ENOMEM, "no memory to decode a PNG");
+        return fail(in->reading || in->ended ? -EIO : -EINVAL, "%s, near byte %zu", in->error,
+                    in->at);
+    }
+    png_set_read_fn(in->png, in, on_read);
+    png_set_user_limits(in->png, 0x7fffffff, 0x7fffffff); /* image_alloc() has the real one */
+    png_set_chunk_malloc_max(in->png, CHUNK_LIMIT);
+    png_read_info(in->png, in->info);
+    if ((rc = begin(in)) < 0)
+        return rc;
+    int passes = png_set_interlace_handling(in->png);
+    png_read_update_info(in->png, in->info);
+    if (png_get_rowbytes(in->png, in->info) != in->im->w * in->channels)
+        return fail(-EINVAL, "an unknown kind of PNG");
+    in->reading = true;
+    for (int pass = 0; pass < passes; pass++)
+        for (size_t y = 0; y < in->im->h; y++)
+            png_read_row(in->png, in->im->rgb + y * in->im->w * in->channels, NULL);
+    png_read_end(in->png, in->info);
+    return 0;
+}
+
+/* RGBA over white, in place: pixel i moves from 4i to 3i. */
+static void lay_over_white(struct image *im)
+{
+    const uint8_t *from = im->rgb;
+    uint8_t *to = im->rgb;
+    for (size_t i = 0; i < im->h * im->w; i++, from += 4, to += 3) {
+        unsigned alpha = from[3];
+        for (int c = 0; c < 3; c++)
+            to[c] = (uint8_t)((2 * (from[c] * alpha + 255 * (255 - alpha)) + 255) / 510);
+    }
+}
+
+int image_decode_png(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                     bool keep)
+{
+    struct png_in in = { .bytes = bytes, .n = n, .im = im };
+    in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in, on_error, on_warning);
+    in.info = in.png != NULL ? png_create_info_struct(in.png) : NULL;
+    int rc = in.info != NULL ? decode(&in) : fail(-ENOMEM, "no memory to decode a PNG");
+    if (in.reading && rc == -EIO) {
+        info->truncated = true;
+        snprintf(info->warning, sizeof info->warning, "%s", in.error);
+        if (keep)
+            rc = 0;
+    } else {
+        snprintf(info->warning, sizeof info->warning, "%s", in.first);
+    }
+    if (rc == 0) {
+        info->orientation = find_orientation(&in);
+        if (in.channels == 4)
+            lay_over_white(im);
+    }
+    png_destroy_read_struct(&in.png, &in.info, NULL);
+    image_big_end(in.big);
+    return rc;
+}
+
+/* -- out ---- */
+
+struct png_out {
+    png_structp png;
+    png_infop info;
+    uint8_t *bytes;
+    size_t n, room;
+    char error[120];
+};
+
+static void on_encode_error(png_structp png, png_const_charp text)
+{
+    struct png_out *out = png_get_error_ptr(png);
+    snprintf(out->error, sizeof out->error, "%s", text);
+    png_longjmp(png, 1);
+}
+
+static void on_write(png_structp png, png_bytep from, size_t n)
+{
+    struct png_out *out = png_get_io_ptr(png);
+    if (mem_grow(&out->bytes, &out->room, out->n + n, 1) < 0)
+        png_error(png, "no memory");
+    memcpy(out->bytes + out->n, from, n);
+    out->n += n;
+}
+
+static void on_flush(png_structp png UNUSED) {}
+
+static int encode(struct png_out *out, const struct image *im)
+{
+    if (setjmp(png_jmpbuf(out->png)))
+        return fail(-EINVAL, "cannot be written as PNG: %s", out->error);
+    png_set_write_fn(out->png, out, on_write, on_flush);
+    png_set_IHDR(out->png, out->info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(out->png, out->info);
+    for (size_t y = 0; y < im->h; y++)
+        png_write_row(out->png, im->rgb + y * im->w * 3);
+    png_write_end(out->png, out->info);
+    return 0;
+}
+
+int image_encode_png(const struct image *im, uint8_t **bytes, size_t *n)
+{
+    struct png_out out = { 0 };
+    out.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &out, on_encode_error, NULL);
+    out.info = out.png != NULL ? png_create_info_struct(out.png) : NULL;
+    int rc = out.info != NULL ? encode(&out, im) : fail(-ENOMEM, "no memory to write a PNG");
+    png_destroy_write_struct(&out.png, &out.info);
+    *bytes = out.bytes;
+    *n = out.n;
+    if (rc < 0) {
+        free(out.bytes);
+        *bytes = NULL;
+    }
+    return rc;
+}

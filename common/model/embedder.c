@@ -1,0 +1,332 @@
+/*
+ * embedder.c - pictures of a batch are decoded on the pool, then go through the network together.
+ */
+#include "common/model/embedder.h"
+#include "common/base/fail.h"
+#include "common/base/log.h"
+#include "common/data/augment.h"
+#include "common/model/state.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ROWS = 128, FEWEST_ROWS = 8 };
+static const size_t tensor_room = (size_t)48 << 20;  /* bytes of the widest activation of a batch */
+static const size_t picture_room = (size_t)96 << 20; /* bytes of decoded pictures of a batch */
+
+/* One network (encoder or projector) on the device. */
+struct stage {
+    struct net_weights w;
+    struct net_infer *infer;
+    const struct net *net; /* NULL: unused */
+};
+
+struct embedder {
+    struct kern *kn;
+    struct pool *pool;
+    enum embedder_layer layer;
+    struct settings set;
+    struct state state; /* only its nets and settings are kept */
+    struct stage encoder, projector;
+    struct embed_kind kind;
+    struct history history;
+    size_t width, rows; /* of a vector; of a batch at most */
+    size_t h, w;        /* pixels without a checkpoint: of every picture, 0 before the first */
+    bool whole;         /* pixels without a checkpoint */
+    void *input;        /* [rows][side][side][3] on the device */
+    struct image *pic;  /* [rows] */
+    struct kern_view *view;
+    double decode_s, compute_s;
+};
+
+/* The widest activation of one picture, in bytes. */
+static size_t widest(const struct net *net)
+{
+    size_t most = 0;
+    for (int i = 0; i < net->ntensors; i++)
+        most = MAX(most, net->tensor[i].h * net->tensor[i].w * net->tensor[i].c);
+    return most * sizeof(float);
+}
+
+static void stage_close(struct stage *st, struct kern *kn)
+{
+    if (!st->net)
+        return;
+    net_infer_close(st->infer);
+    net_unpack(kn, st->net, &st->w);
+    kern_free(kn, st->w.param);
+    kern_free(kn, st->w.running);
+    *st = (struct stage){ 0 };
+}
+
+static int to_device(struct kern *kn, float **dev, const float *host, size_t n)
+{
+    *dev = kern_alloc(kn, MAX(n, (size_t)1) * sizeof(float));
+    if (!*dev)
+        return fail(-ENOMEM, "no memory for %zu weights", n);
+    if (kern_put(kn, *dev, host, n * sizeof(float)) < 0)
+        return fail(-EIO, "cannot copy weights to the device");
+    return 0;
+}
+
+static int stage_open(struct stage *st, struct kern *kn, const struct net *net, const float *param,
+                      const float *running, size_t rows)
+{
+    int rc;
+    st->net = net;
+    if ((rc = to_device(kn, &st->w.param, param, net->floats)) < 0 ||
+        (rc = to_device(kn, &st->w.running, running, net->stat_floats)) < 0)
+        return rc;
+    if ((rc = net_pack(kn, net, &st->w)) < 0)
+        return rc;
+    return net_infer_open(&st->infer, kn, net, &st->w, rows);
+}
+
+static int open_network(struct embedder *e, const struct ckpt *c, enum embedder_net net)
+{
+    struct state *s = &e->state;
+    bool target = net == EMBEDDER_TARGET;
+    int rc = state_from_ckpt(s, c);
+    if (rc < 0)
+        return rc;
+    e->set = s->set;
+    if ((target ? s->updates_target : s->updates) == 0)
+        log_debug("%s: the %s network was never trained; batch norm works with mean 0, variance 1",
+                  c->name, target ? "target" : "online");
+    size_t rows = tensor_room / MAX(widest(&s->large), (size_t)1);
+    e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), (size_t)MOST_ROWS);
+    const float *param = target ? s->xi : s->theta;
+    const float *running = target ? s->running_target : s->running;
+    rc = stage_open(&e->encoder, e->kn, &s->large, param + state_param_offset(s, "encoder"),
+                    running + state_running_offset(s, "encoder"), e->rows);
+    e->width = net_outputs(&s->large);
+    if (rc >= 0 && e->layer == EMBEDDER_PROJECTION) {
+        rc = stage_open(&e->projector, e->kn, &s->projector,
+                        param + state_param_offset(s, "projector"),
+                        running + state_running_offset(s, "projector"), e->rows);
+        e->width = net_outputs(&s->projector);
+    }
+    if (rc >= 0) {
+        snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");
+        ckpt_hash(c, target ? "target/" : "online/", e->kind.checkpoint);
+    }
+    return rc;
+}
+
+static int open_checkpoint(struct embedder *e, const char *path, enum embedder_net net)
+{
+    struct ckpt c = { 0 };
+    int rc = ckpt_read(&c, path);
+    if (rc >= 0)
+        rc = history_merge(&e->history, &c.history);
+    if (rc >= 0)
+        rc = prov_input(path, ckpt_checksum(&c));
+    if (rc >= 0)
+        rc = e->layer == EMBEDDER_PIXELS ? settings_from_ckpt(&e->set, &c)
+                                         : open_network(e, &c, net);
+    ckpt_release(&c);
+    return rc;
+}
+
+int embedder_open(struct embedder **out, struct kern *kn, struct pool *pool, const char *ckpt,
+                  enum embedder_layer layer, enum embedder_net net)
+{
+    static const char *const layers[] = { "features", "projection", "pixels" };
+    struct embedder *e = mem_alloc(1, sizeof *e, "the embedder");
+    *out = NULL;
+    if (!e)
+        return -ENOMEM;
+    e->kn = kn;
+    e->pool = pool;
+    e->layer = layer;
+    e->rows = MOST_ROWS;
+    e->whole = !ckpt;
+    snprintf(e->kind.layer, sizeof e->kind.layer, "%s", layers[layer]);
+    settings_preset(&e->set, 0);
+    int rc = ckpt ? open_checkpoint(e, ckpt, net) : 0;
+    size_t side = e->whole ? 0 : (size_t)e->set.large_side;
+    if (layer == EMBEDDER_PIXELS) {
+        e->width = 3 * side * side;
+        if (side)
+            e->rows = MIN(MAX(tensor_room / (e->width * sizeof(float)), (size_t)FEWEST_ROWS),
+                          (size_t)MOST_ROWS);
+    }
+    if (rc >= 0 &&
+        (!(e->input = kern_alloc(kn, MAX(e->rows * side * side * 3, (size_t)1) * sizeof(float))) ||
+         !(e->pic = mem_alloc(e->rows, sizeof *e->pic, "pictures")) ||
+         !(e->view = mem_alloc(e->rows, sizeof *e->view, "views"))))
+        rc = fail(-ENOMEM, "no memory for a batch of %zu pictures", e->rows);
+    if (rc < 0) {
+        embedder_close(e);
+        return rc;
+    }
+    *out = e;
+    return 0;
+}
+
+void embedder_close(struct embedder *e)
+{
+    if (!e)
+        return;
+    stage_close(&e->projector, e->kn);
+    stage_close(&e->encoder, e->kn);
+    state_release(&e->state);
+    history_release(&e->history);
+    kern_free(e->kn, e->input);
+    free(e->pic);
+    free(e->view);
+    free(e);
+}
+
+const struct embed_kind *embedder_kind(const struct embedder *e)
+{
+    return &e->kind;
+}
+
+const struct history *embedder_history(const struct embedder *e)
+{
+    return &e->history;
+}
+
+size_t embedder_width(const struct embedder *e)
+{
+    return e->width;
+}
+
+int embedder_look(struct embedder *e, const struct shard *s)
+{
+    if (!e->whole || e->h || s->rows.n == 0)
+        return 0;
+    size_t h = s->size[0][0], w = s->size[0][1], n;
+    int rc = mem_product(&n, h * w, 3);
+    if (rc < 0)
+        return rc;
+    if (n == 0 || n / 3 > IMAGE_MAX_PIXELS)
+        return fail(-EINVAL, "%s: a picture of %zu x %zu pixels", s->in.name, w, h);
+    e->h = h;
+    e->w = w;
+    e->width = n;
+    return 0;
+}
+
+size_t embedder_batch(const struct embedder *e, const struct shard *s, size_t first)
+{
+    size_t n = 0, bytes = 0, room = e->whole ? tensor_room / sizeof(float) : picture_room;
+    while (n < e->rows && first + n < s->rows.n) {
+        bytes += (size_t)s->size[first + n][0] * s->size[first + n][1] * 3;
+        if (n > 0 && bytes > room)
+            break;
+        n++;
+    }
+    return n;
+}
+
+struct decoding {
+    const struct shard *s;
+    struct embedder *e;
+    size_t first;
+};
+
+static int decode_one(void *arg, size_t i, int worker UNUSED)
+{
+    struct decoding *d = arg;
+    struct embedder *e = d->e;
+    struct image *im = &e->pic[i];
+    struct view_draw v;
+    int rc = shard_row_image(d->s, d->first + i, im);
+    if (rc < 0 || e->whole)
+        return rc;
+    augment_centre(&v, im->h, im->w, e->set.eval_crop);
+    e->view[i] = (struct kern_view){ .rgb = im->rgb,
+                                     .h = im->h,
+                                     .w = im->w,
+                                     .top = (float)v.top,
+                                     .left = (float)v.left,
+                                     .height = (float)v.height,
+                                     .width = (float)v.width,
+                                     .order = { 0, 1, 2, 3 } };
+    return 0;
+}
+
+/* A whole picture as (value / 255 - mean) / deviation. */
+static int copy_pixels(struct embedder *e, const struct shard *s, size_t row,
+                       const struct image *im, float *x)
+{
+    const double mean[3] = { e->set.mean_r, e->set.mean_g, e->set.mean_b };
+    const double dev[3] = { e->set.dev_r, e->set.dev_g, e->set.dev_b };
+    size_t len;
+    const char *key = rows_key(&s->rows, row, &len);
+    if (im->h != e->h || im->w != e->w)
+        return fail(-EINVAL,
+                    "%s: %.*s is %zu x %zu pixels, the first picture %zu x %zu; pixels of "
+                    "different sizes need -c CHECKPOINT, which says how to crop",
+                    s->in.name, (int)len, key, im->w, im->h, e->w, e->h);
+    for (size_t i = 0; i < e->width; i++)
+        x[i] = (float)((im->rgb[i] / 255.0 - mean[i % 3]) / dev[i % 3]);
+    return 0;
+}
+
+static int through_network(struct embedder *e, size_t n, float *x)
+{
+    const float mean[3] = { (float)e->set.mean_r, (float)e->set.mean_g, (float)e->set.mean_b };
+    const float dev[3] = { (float)e->set.dev_r, (float)e->set.dev_g, (float)e->set.dev_b };
+    const float *out = e->input;
+    int rc =
+        kern_augment(e->kn, KERN_F32, e->input, e->view, n, (size_t)e->set.large_side, mean, dev);
+    if (rc < 0)
+        return fail(rc, "cannot resize a batch of pictures: %s", strerror(-rc));
+    if (e->encoder.net && (rc = net_infer_run(e->encoder.infer, e->input, n, &out)) < 0)
+        return rc;
+    if (e->projector.net && (rc = net_infer_run(e->projector.infer, out, n, &out)) < 0)
+        return rc;
+    if ((rc = kern_get(e->kn, x, out, n * e->width * sizeof(float))) < 0)
+        return fail(rc, "cannot copy embeddings from the device");
+    return 0;
+}
+
+static int check_rows(const struct embedder *e, const struct shard *s, size_t first, size_t n,
+                      const float *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool zero = true, finite = true;
+        for (size_t j = 0; j < e->width; j++) {
+            float v = x[i * e->width + j];
+            zero = zero && v == 0;
+            finite = finite && isfinite(v);
+        }
+        size_t len;
+        const char *key = rows_key(&s->rows, first + i, &len);
+        if (!finite || zero)
+            return fail(-ENUMERIC, "%s: the embedding of %.*s is %s", s->in.name, (int)len, key,
+                        finite ? "all zero" : "not finite");
+    }
+    return 0;
+}
+
+int embedder_run(struct embedder *e, const struct shard *s, size_t first, size_t n, float *x)
+{
+    struct decoding d = { s, e, first };
+    double start = log_seconds();
+    int rc = pool_run(e->pool, n, decode_one, &d);
+    double middle = log_seconds();
+    e->decode_s += middle - start;
+    if (rc >= 0 && e->whole)
+        for (size_t i = 0; i < n && rc >= 0; i++)
+            rc = copy_pixels(e, s, first + i, &e->pic[i], x + i * e->width);
+    else if (rc >= 0)
+        rc = through_network(e, n, x);
+    if (rc >= 0)
+        rc = check_rows(e, s, first, n, x);
+    for (size_t i = 0; i < n; i++) {
+        image_release(&e->pic[i]);
+        e->pic[i] = (struct image){ 0 };
+    }
+    e->compute_s += log_seconds() - middle;
+    return rc;
+}
+
+void embedder_times(const struct embedder *e, double *decode, double *compute)
+{
+    *decode = e->decode_s;
+    *compute = e->compute_s;
+}

@@ -1,0 +1,283 @@
+/*
+ * net_pass.c - one view's way through a network in training mode, and back.
+ */
+#include "common/base/fail.h"
+#include "common/base/mem.h"
+#include "common/model/net_exec.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -- opening and closing ---- */
+
+static int scratch_join(struct net_scratch *s, struct kern *kn, const char *part, size_t bytes)
+{
+    assert(s->users == 0 || s->kn == kn); /* one device a net */
+    s->kn = kn;
+    if (bytes > s->bytes) {
+        if (s->block)
+            kern_free(kn, s->block);
+        s->bytes = 0;
+        s->block = kern_alloc(kn, bytes);
+        if (!s->block)
+            return fail(-ENOMEM, "%s: no memory for %zu bytes of scratch", part, bytes);
+        s->bytes = bytes;
+    }
+    s->users++;
+    return 0;
+}
+
+static void scratch_leave(struct net_scratch *s)
+{
+    if (--s->users > 0)
+        return;
+    kern_free(s->kn, s->block);
+    *s = (struct net_scratch){ 0 };
+}
+
+int net_pass_open(struct net_pass **out, struct kern *kn, const struct net *net, size_t n,
+                  bool keep)
+{
+    *out = NULL;
+    struct net_pass *p = mem_alloc(1, sizeof *p, "a pass");
+    if (!p)
+        return -ENOMEM;
+    *p = (struct net_pass){ .kn = kn, .net = net, .n = n, .keep = keep };
+    int rc = net_lay_out(p);
+    if (rc == 0) {
+        p->own = kern_alloc(kn, p->own_bytes);
+        if (!p->own)
+            rc = fail(-ENOMEM, "%s: no memory for %zu bytes of activations", net->part,
+                      p->own_bytes);
+    }
+    if (rc == 0)
+        rc = scratch_join(net->scratch, kn, net->part, p->scratch_bytes);
+    if (rc < 0) {
+        if (p->own)
+            kern_free(kn, p->own);
+        net_lay_off(p);
+        free(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void net_pass_close(struct net_pass *p)
+{
+    if (!p)
+        return;
+    scratch_leave(p->net->scratch);
+    kern_free(p->kn, p->own);
+    net_lay_off(p);
+    free(p);
+}
+
+/* -- forward ---- */
+
+static void *activation(struct net_pass *p, int tensor)
+{
+    if (tensor == 0)
+        return (void *)(uintptr_t)p->x; /* only read */
+    return (p->act[tensor].own ? p->own : p->net->scratch->block) + p->act[tensor].offset;
+}
+
+static float *fold(struct net_pass *p, enum fold which)
+{
+    return (float *)(void *)(p->net->scratch->block + which * p->fold_each);
+}
+
+/* Batch norm's mean and reciprocal deviation, which the backward pass reads again. */
+static float *mean_of(struct net_pass *p, int i)
+{
+    return p->keep ? (float *)(void *)(p->own + p->stats[i]) : fold(p, FOLD_MEAN);
+}
+
+static float *rstd_of(struct net_pass *p, int i)
+{
+    return p->keep ? mean_of(p, i) + p->net->tensor[p->net->node[i].out].c : fold(p, FOLD_RSTD);
+}
+
+/* raw is normalised into the node's activation (which may be raw itself). */
+static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, const void *raw,
+                      float stat_weight)
+{
+    const struct net *net = p->net;
+    const struct net_node *node = &net->node[i];
+    size_t c = net->tensor[node->out].c;
+    float *running = NULL;
+    if (stat_weight > 0 && w->running)
+        running = w->running + net->stat[node->stat].offset;
+    int rc = kern_bn_finalise(p->kn, fold(p, FOLD_SCALE), fold(p, FOLD_SHIFT), rstd_of(p, i),
+                              mean_of(p, i), fold(p, FOLD_VAR), net_at(net, w->param, node->gamma),
+                              net_at(net, w->param, node->beta), running,
+                              running ? running + c : NULL, stat_weight, c);
+    if (rc < 0)
+        return rc;
+    return kern_bn_forward(p->kn, net_tensor_type(net, node->out), activation(p, node->out), raw,
+                           node->residual >= 0 ? activation(p, node->residual) : NULL,
+                           fold(p, FOLD_SCALE), fold(p, FOLD_SHIFT),
+                           net_tensor_rows(net, node->out, p->n), c, node->relu);
+}
+
+static int node_forward(struct net_pass *p, const struct net_weights *w, int i, float stat_weight)
+{
+    const struct net *net = p->net;
+    const struct net_node *node = &net->node[i];
+    const struct net_tensor *in = &net->tensor[node->in], *out = &net->tensor[node->out];
+    void *y = activation(p, node->out), *x = activation(p, node->in);
+    void *raw = p->keep && node->bn ? p->own + p->raw[i] : y;
+    int rc;
+    switch (node->kind) {
+    case NODE_CONV: {
+        struct kern_conv cv = net_conv(net, node, p->n);
+        struct kern_epilogue ep = { 0 };
+        if (node->bn) {
+            ep.mean = mean_of(p, i);
+            ep.var = fold(p, FOLD_VAR);
+        }
+        rc = kern_conv_forward(p->kn, &cv, raw, x, w->packed[i], &ep);
+        break;
+    }
+    case NODE_LINEAR:
+        rc = net_linear_forward(p->kn, net, w, node, raw, x, p->n);
+        if (rc == 0 && node->bn)
+            rc =
+                kern_bn_stats(p->kn, KERN_F32, mean_of(p, i), fold(p, FOLD_VAR), raw, p->n, out->c);
+        break;
+    case NODE_MAXPOOL: {
+        struct kern_maxpool mp = net_maxpool(net, node, p->n);
+        return kern_maxpool_forward(p->kn, &mp, y, x);
+    }
+    default:
+        return kern_avgpool_forward(p->kn, net_tensor_type(net, node->in), y, x, p->n,
+                                    in->h * in->w, in->c);
+    }
+    return rc == 0 && node->bn ? batch_norm(p, w, i, raw, stat_weight) : rc;
+}
+
+int net_forward(struct net_pass *p, const struct net_weights *w, const void *x, float stat_weight,
+                const float **out)
+{
+    p->x = x;
+    for (int i = 0; i < p->net->nnodes; i++) {
+        int rc = node_forward(p, w, i, stat_weight);
+        if (rc < 0)
+            return net_failed(p->net, i, "the forward pass", rc);
+    }
+    p->forward_done = true;
+    *out = activation(p, p->net->node[p->net->nnodes - 1].out);
+    return 0;
+}
+
+/* -- backward ---- */
+
+static void *gradient(struct net_pass *p, int tensor, void *dx)
+{
+    return tensor == 0 ? dx : p->net->scratch->block + p->grad[tensor];
+}
+
+/* Through ReLU, residual and batch norm: dy becomes the gradient of the node's raw output. */
+static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, int i, void *dy,
+                               float *grad, void *dx)
+{
+    const struct net *net = p->net;
+    const struct net_node *node = &net->node[i];
+    struct kern_bn_backward b = { .type = net_tensor_type(net, node->out),
+                                  .rows = net_tensor_rows(net, node->out, p->n),
+                                  .c = net->tensor[node->out].c,
+                                  .relu = node->relu,
+                                  .dx = dy,
+                                  .dy = dy,
+                                  .x = p->own + p->raw[i],
+                                  .y = node->relu ? activation(p, node->out) : NULL,
+                                  .dgamma = net_at(net, grad, node->gamma),
+                                  .dbeta = net_at(net, grad, node->beta),
+                                  .mean = mean_of(p, i),
+                                  .rstd = rstd_of(p, i),
+                                  .gamma = net_at(net, w->param, node->gamma) };
+    if (node->residual >= 0) {
+        b.dresidual = gradient(p, node->residual, dx); /* NULL for an input nobody asks about */
+        b.residual_add = p->written[node->residual];
+        p->written[node->residual] = true;
+    }
+    return kern_bn_backward(p->kn, &b);
+}
+
+static int linear_backward(struct net_pass *p, const struct net_weights *w,
+                           const struct net_node *node, const float *dy, float *grad, float *dx,
+                           bool add)
+{
+    const struct net *net = p->net;
+    size_t in = net->tensor[node->in].c, out = net->tensor[node->out].c;
+    int rc = kern_gemm(p->kn, true, false, out, in, p->n, 1, dy, activation(p, node->in), 1,
+                       net_at(net, grad, node->weight));
+    if (rc == 0 && node->bias >= 0)
+        rc = kern_bias_backward(p->kn, net_at(net, grad, node->bias), dy, p->n, out);
+    if (rc == 0 && dx)
+        rc = kern_gemm(p->kn, false, false, p->n, in, out, 1, dy,
+                       net_at(net, w->param, node->weight), add ? 1 : 0, dx);
+    return rc;
+}
+
+static int conv_backward(struct net_pass *p, const struct net_weights *w, int i, const void *dy,
+                         float *grad, void *dx, bool add)
+{
+    const struct net_node *node = &p->net->node[i];
+    struct kern_conv cv = net_conv(p->net, node, p->n);
+    int rc = kern_conv_backward_weights(p->kn, &cv, net_at(p->net, grad, node->weight),
+                                        activation(p, node->in), dy);
+    if (rc == 0 && dx)
+        rc = kern_conv_backward_data(p->kn, &cv, dx, dy, w->packed[i], add);
+    return rc;
+}
+
+static int node_backward(struct net_pass *p, const struct net_weights *w, int i, const float *dout,
+                         float *grad, void *dx)
+{
+    const struct net *net = p->net;
+    const struct net_node *node = &net->node[i];
+    const struct net_tensor *in = &net->tensor[node->in];
+    bool top = i == net->nnodes - 1;
+    const void *dy = top ? dout : gradient(p, node->out, dx);
+    void *din = gradient(p, node->in, dx);
+    if (node->bn) {
+        int rc = batch_norm_backward(p, w, i, gradient(p, node->out, dx), grad, dx);
+        if (rc < 0)
+            return rc;
+    }
+    bool add = p->written[node->in]; /* after the residual, which may be the same tensor */
+    p->written[node->in] = true;
+    switch (node->kind) {
+    case NODE_CONV:
+        return conv_backward(p, w, i, dy, grad, din, add);
+    case NODE_LINEAR:
+        return linear_backward(p, w, node, dy, grad, din, add);
+    case NODE_MAXPOOL: {
+        assert(!add); /* its input has no other reader */
+        struct kern_maxpool mp = net_maxpool(net, node, p->n);
+        return din ? kern_maxpool_backward(p->kn, &mp, din, dy, activation(p, node->in),
+                                           activation(p, node->out))
+                   : 0;
+    }
+    default:
+        assert(!add);
+        return din ? kern_avgpool_backward(p->kn, net_tensor_type(net, node->in), din, dy, p->n,
+                                           in->h * in->w, in->c)
+                   : 0;
+    }
+}
+
+int net_backward(struct net_pass *p, const struct net_weights *w, const float *dout, float *grad,
+                 void *dx)
+{
+    const struct net_node *top = &p->net->node[p->net->nnodes - 1];
+    assert(p->keep && p->forward_done && !top->bn && top->kind != NODE_MAXPOOL);
+    memset(p->written, 0, (size_t)p->net->ntensors * sizeof *p->written);
+    for (int i = p->net->nnodes - 1; i >= 0; i--) {
+        int rc = node_backward(p, w, i, dout, grad, dx);
+        if (rc < 0)
+            return net_failed(p->net, i, "the backward pass", rc);
+    }
+    return 0;
+}

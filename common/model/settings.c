@@ -1,0 +1,391 @@
+/*
+ * settings.c - the table of all settings of a run, and its way in and out.
+ *
+ * The imagenet preset is the configuration of the SemPPL paper (arXiv 2301.05158) as far as its
+ * parts are known; each row says from where. The cifar preset is for small pictures on a CPU.
+ */
+#include "common/model/settings.h"
+#include "common/base/fail.h"
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const settings_presets[] = { "imagenet", "cifar", NULL };
+
+static const char *const encoders[] = { "resnet18", "resnet34", "resnet50", NULL };
+static const char *const stems[] = { "imagenet", "small", NULL };
+static const char *const paddings[] = { "torch", "same", NULL };
+static const char *const shortcuts[] = { "all", "needed", NULL };
+static const char *const switches[] = { "no", "yes", NULL };
+static const char *const invariances[] = { "none", "S", NULL };
+
+#define AT(field) offsetof(struct settings, field)
+#define INT(f, a, b, lo, hi, fixed, why, help)                                                     \
+    {                                                                                              \
+#f, OPT_KIND_INT, AT(f), { a, b }, lo, hi, NULL, fixed, why, help                          \
+    }
+#define REAL(f, a, b, lo, hi, fixed, why, help)                                                    \
+    {                                                                                              \
+#f, OPT_KIND_FLOAT, AT(f), { a, b }, lo, hi, NULL, fixed, why, help                        \
+    }
+#define CHOICE(f, a, b, list, fixed, why, help)                                                    \
+    {                                                                                              \
+#f, OPT_KIND_CHOICE, AT(f), { a, b }, 0, ARRAY_LEN(list) - 2, list, fixed, why, help       \
+    }
+
+/* clang-format off */
+const struct setting settings_table[] = {
+    CHOICE(encoder, ENC_RESNET50, ENC_RESNET18, encoders, true, "authors' code", "the residual network"),
+    REAL(width, 1, 1, 0.125, 8, true, "authors' code", "multiplies all its channels; a multiple of 1/8"),
+    CHOICE(stem, STEM_IMAGENET, STEM_SMALL, stems, true, "authors' code",
+           "first layers: 7x7 stride 2 and max-pool, or 3x3 for small pictures"),
+    CHOICE(padding, PAD_SAME, PAD_TORCH, paddings, true, "authors' code",
+           "cells around a picture: symmetric (torch), or TensorFlow's same"),
+    CHOICE(shortcut, SHORTCUT_ALL, SHORTCUT_ALL, shortcuts, true, "authors' code",
+           "projection in the first block of all groups, or only where shapes change"),
+    CHOICE(zero_init_last_bn, 1, 1, switches, true, "authors' code",
+           "start the last batch norm of bottleneck blocks at scale 0"),
+    INT(hidden, 4096, 512, 1, 65536, true, "byol", "hidden width of projector and predictor"),
+    INT(dim, 256, 128, 1, 8192, true, "byol", "width of an embedding"),
+    INT(large_crops, 4, 2, 1, 8, true, "third party", "large crops of a picture, each with its own queue"),
+    INT(small_crops, 2, 0, 0, 16, false, "third party", "small crops of a picture"),
+    INT(large_side, 224, 32, 8, 1024, false, "third party", "side of a large crop in pixels"),
+    INT(small_side, 96, 16, 8, 1024, false, "third party", "side of a small crop in pixels"),
+    REAL(large_area_min, 0.14, 0.14, 1e-4, 1, false, "swav", "least part of the area in a large crop"),
+    REAL(large_area_max, 1, 1, 1e-4, 1, false, "swav", "greatest part of the area in a large crop"),
+    REAL(small_area_min, 0.05, 0.05, 1e-4, 1, false, "swav", "least part of the area in a small crop"),
+    REAL(small_area_max, 0.14, 0.3, 1e-4, 1, false, "swav", "greatest part of the area in a small crop"),
+    REAL(flip, 0.5, 0.5, 0, 1, false, "authors' code", "probability of a left-right flip"),
+    REAL(jitter, 0.8, 0.8, 0, 1, false, "authors' code", "probability of the four colour changes"),
+    REAL(brightness, 0.4, 0.4, 0, 1, false, "authors' code", "greatest change of brightness"),
+    REAL(contrast, 0.4, 0.4, 0, 1, false, "authors' code", "greatest relative change of contrast"),
+    REAL(saturation, 0.2, 0.2, 0, 1, false, "authors' code", "greatest relative change of saturation"),
+    REAL(hue, 0.1, 0.1, 0, 0.5, false, "authors' code", "greatest change of hue in turns"),
+    REAL(grey, 0.2, 0.2, 0, 1, false, "authors' code", "probability of losing all colour"),
+    REAL(blur_a, 1, 1, 0, 1, false, "authors' code", "probability of blur, even crops"),
+    REAL(blur_b, 0.1, 0.1, 0, 1, false, "authors' code", "probability of blur, odd crops"),
+    REAL(solarise_a, 0, 0, 0, 1, false, "authors' code", "probability of solarisation, even crops"),
+    REAL(solarise_b, 0.2, 0.2, 0, 1, false, "authors' code", "probability of solarisation, odd crops"),
+    REAL(mean_r, 0.485, 0.4914, 0, 1, false, "authors' code", "mean of red, subtracted from the input"),
+    REAL(mean_g, 0.456, 0.4822, 0, 1, false, "authors' code", "mean of green"),
+    REAL(mean_b, 0.406, 0.4465, 0, 1, false, "authors' code", "mean of blue"),
+    REAL(dev_r, 0.229, 0.2470, 1e-3, 10, false, "authors' code", "deviation of red, divides the input"),
+    REAL(dev_g, 0.224, 0.2435, 1e-3, 10, false, "authors' code", "deviation of green"),
+    REAL(dev_b, 0.225, 0.2616, 1e-3, 10, false, "authors' code", "deviation of blue"),
+    REAL(eval_crop, 0.875, 1, 0.01, 1, false, "authors' code",
+         "side of the centre crop over the short side, when embedding"),
+    INT(batch, 4096, 256, 2, 1 << 20, false, "byol", "pictures a step"),
+    REAL(labelled_ratio, 5, 5, 0, 1e6, false, "third party",
+         "unlabelled pictures to one labelled; 0: as they come"),
+    { "steps", OPT_KIND_SIZE, AT(steps), { 0, 0 }, 0, 1e12, NULL, false, "ours",
+      "length of the schedule in steps; 0: from the epochs" },
+    REAL(epochs, 300, 6, 0.001, 1e6, false, "recalled",
+         "length of the schedule in epochs of the data, if no steps are given"),
+    REAL(warmup, 10, 0.6, 0, 1e6, false, "byol", "epochs of rising learning rate, cut below the schedule"),
+    REAL(tau, 0.2, 0.2, 1e-3, 100, false, "third party", "temperature of the softmax"),
+    REAL(alpha, 0.2, 0.2, 0, 1e6, false, "third party", "weight of the semantic positives' loss"),
+    REAL(contrast_weight, 0.3, 1, 0, 1e6, false, "third party", "weight of the two contrastive losses"),
+    REAL(invariance_weight, 5, 5, 0, 1e6, false, "third party", "weight of the invariance penalty"),
+    CHOICE(invariance, INV_S, INV_NONE, invariances, false, "ours",
+           "penalty: none, or the divergence between swapped view pairs (S)"),
+    INT(negatives, 10, 10, 1, 4096, false, "third party", "negatives of an anchor"),
+    INT(positives, 3, 3, 1, 64, false, "third party", "semantic positives of an anchor and view pair"),
+    INT(neighbours, 1, 1, 1, 256, false, "third party", "neighbours in a vote"),
+    INT(queue, 0, 0, 0, 1 << 26, true, "third party", "labelled embeddings kept a large crop; 0: 20 batches"),
+    REAL(base_lr, 0.3, 4, 0, 1e3, false, "byol", "learning rate for 256 pictures a step; grows with the batch"),
+    REAL(weight_decay, 1e-6, 1e-6, 0, 1, false, "byol", "weight decay"),
+    REAL(momentum, 0.9, 0.9, 0, 0.9999, false, "authors' code", "momentum of LARS"),
+    REAL(trust, 1e-3, 1e-3, 1e-9, 1, false, "authors' code", "trust coefficient of LARS"),
+    REAL(base_ema, 0.996, 0.99, 0, 1, false, "third party", "first coefficient of the target's moving average"),
+    REAL(bn_decay, 0.9, 0.9, 0, 0.9999, false, "authors' code", "decay of batch norm's running statistics"),
+    { "seed", OPT_KIND_U64, AT(seed), { 1, 1 }, 0, 1.8446744073709552e19, NULL, false, "ours",
+      "all randomness follows from it" },
+    { 0 }
+};
+/* clang-format on */
+
+/* -- one value ---- */
+
+union value {
+    int64_t i;
+    uint64_t u;
+    double d;
+};
+
+static union value get(const struct settings *s, const struct setting *row)
+{
+    const char *at = (const char *)s + row->offset;
+    union value v = { 0 };
+    switch (row->kind) {
+    case OPT_KIND_INT:
+    case OPT_KIND_CHOICE: {
+        int i;
+        memcpy(&i, at, sizeof i);
+        v.i = i;
+        break;
+    }
+    default: /* all others have 8 bytes */
+        memcpy(&v, at, sizeof v);
+    }
+    return v;
+}
+
+static void put(struct settings *s, const struct setting *row, union value v)
+{
+    char *at = (char *)s + row->offset;
+    int i = (int)v.i;
+    if (row->kind == OPT_KIND_INT || row->kind == OPT_KIND_CHOICE)
+        memcpy(at, &i, sizeof i);
+    else
+        memcpy(at, &v, sizeof v);
+}
+
+static bool in_range(const struct setting *row, union value v)
+{
+    if (row->kind == OPT_KIND_U64)
+        return true;
+    double d = row->kind == OPT_KIND_FLOAT ? v.d : (double)v.i;
+    return d >= row->lo && d <= row->hi; /* false for NaN */
+}
+
+static int find_choice(const struct setting *row, const char *text)
+{
+    for (int i = 0; row->choices[i]; i++)
+        if (strcmp(row->choices[i], text) == 0)
+            return i;
+    return -1;
+}
+
+void settings_print(const struct settings *s, const struct setting *row, char *buf, size_t size)
+{
+    union value v = get(s, row);
+    switch (row->kind) {
+    case OPT_KIND_CHOICE:
+        snprintf(buf, size, "%s", row->choices[v.i]);
+        break;
+    case OPT_KIND_FLOAT:
+        if (v.d == floor(v.d) && fabs(v.d) < 1e15) {
+            snprintf(buf, size, "%.0f", v.d);
+            break;
+        }
+        for (int digits = 1; digits <= 17; digits++) {
+            snprintf(buf, size, "%.*g", digits, v.d);
+            if (strtod(buf, NULL) == v.d)
+                break;
+        }
+        break;
+    case OPT_KIND_U64:
+        snprintf(buf, size, "%llu", (unsigned long long)v.u);
+        break;
+    default:
+        snprintf(buf, size, "%lld", (long long)v.i);
+    }
+}
+
+/* -- presets, options and assignments ---- */
+
+void settings_preset(struct settings *s, int preset)
+{
+    *s = (struct settings){ 0 };
+    for (const struct setting *row = settings_table; row->name; row++) {
+        union value v = { .d = row->preset[preset] };
+        if (row->kind == OPT_KIND_U64)
+            v.u = (uint64_t)row->preset[preset];
+        else if (row->kind != OPT_KIND_FLOAT)
+            v.i = (int64_t)row->preset[preset];
+        put(s, row, v);
+    }
+}
+
+void settings_merge(struct settings *s, int preset, const struct settings *given)
+{
+    settings_preset(s, preset);
+    for (const struct setting *row = settings_table; row->name; row++)
+        if (opt_given((const char *)given + row->offset))
+            put(s, row, get(given, row));
+}
+
+static const char *placeholder(const struct setting *row)
+{
+    return row->kind == OPT_KIND_FLOAT ? "X" : row->kind == OPT_KIND_CHOICE ? NULL : "N";
+}
+
+struct opt *settings_opts(struct settings *s, const struct opt *extra)
+{
+    size_t nextra = 0, n = 0, letters = 0;
+    while (extra[nextra].kind != OPT_KIND_END)
+        nextra++;
+    for (const struct setting *row = settings_table; row->name; row++) {
+        n++;
+        letters += strlen(row->name) + 1;
+    }
+    struct opt *opts = calloc(1, (nextra + n + 1) * sizeof *opts + letters);
+    if (!opts) {
+        fail(-ENOMEM, "no memory for the options");
+        return NULL;
+    }
+    memcpy(opts, extra, nextra * sizeof *opts);
+    struct opt *o = opts + nextra;
+    char *name = (char *)(opts + nextra + n + 1); /* the names lie behind the table */
+    for (const struct setting *row = settings_table; row->name; row++) {
+        *o++ = (struct opt){ .kind = row->kind,
+                             .name = strcpy(name, row->name),
+                             .to = (char *)s + row->offset,
+                             .arg = placeholder(row),
+                             .help = row->help,
+                             .lo = row->lo,
+                             .hi = row->hi,
+                             .choices = row->choices };
+        for (; *name; name++)
+            if (*name == '_')
+                *name = '-';
+        name++;
+    }
+    *o = (struct opt)OPT_END;
+    return opts;
+}
+
+static const struct setting *find(const char *name, size_t len)
+{
+    for (const struct setting *row = settings_table; row->name; row++) {
+        size_t i = 0;
+        while (i < len && row->name[i] == (name[i] == '-' ? '_' : name[i]))
+            i++;
+        if (i == len && row->name[len] == '\0')
+            return row;
+    }
+    return NULL;
+}
+
+static int parse(const struct setting *row, const char *text, union value *v)
+{
+    char *end = NULL;
+    errno = 0;
+    if (row->kind == OPT_KIND_CHOICE) {
+        v->i = find_choice(row, text);
+        return v->i < 0 ? -EUSAGE : 0;
+    }
+    if (row->kind == OPT_KIND_FLOAT)
+        v->d = strtod(text, &end);
+    else if (row->kind == OPT_KIND_U64)
+        v->u = strtoull(text, &end, 10);
+    else
+        v->i = strtoll(text, &end, 10);
+    bool number = end != text && *end == '\0' && errno == 0 && !isspace((unsigned char)*text);
+    bool negative = row->kind == OPT_KIND_U64 && *text == '-';
+    return number && !negative && in_range(row, *v) ? 0 : -EUSAGE;
+}
+
+/* What a setting may be, for messages. */
+static void print_domain(const struct setting *row, char *buf, size_t size)
+{
+    if (row->kind == OPT_KIND_U64) {
+        snprintf(buf, size, "a whole number from 0 to 2^64-1");
+    } else if (row->kind == OPT_KIND_CHOICE) {
+        size_t len = (size_t)snprintf(buf, size, "one of");
+        for (int i = 0; row->choices[i] && len < size; i++)
+            len += (size_t)snprintf(buf + len, size - len, " %s", row->choices[i]);
+    } else {
+        snprintf(buf, size, "a %snumber from %g to %g", row->kind == OPT_KIND_FLOAT ? "" : "whole ",
+                 row->lo, row->hi);
+    }
+}
+
+int settings_set(struct settings *s, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    if (!equals)
+        return fail(-EUSAGE, "--set %s: NAME=VALUE is wanted", assignment);
+    int len = (int)(equals - assignment);
+    const struct setting *row = find(assignment, (size_t)len);
+    if (!row)
+        return fail(-EUSAGE, "--set %s: there is no setting %.*s", assignment, len, assignment);
+    if (row->fixed)
+        return fail(-EUSAGE, "--set %s: %s is chosen when a checkpoint is made, and stays",
+                    assignment, row->name);
+    union value v;
+    char domain[128];
+    if (parse(row, equals + 1, &v) < 0) {
+        print_domain(row, domain, sizeof domain);
+        return fail(-EUSAGE, "--set %s: %s is %s", assignment, row->name, domain);
+    }
+    put(s, row, v);
+    return 0;
+}
+
+int settings_check(const struct settings *s)
+{
+    if (s->width * 8 != floor(s->width * 8))
+        return fail(-EUSAGE, "width %g is not a multiple of 1/8", s->width);
+    if (s->large_area_min > s->large_area_max)
+        return fail(-EUSAGE, "large_area_min %g is above large_area_max %g", s->large_area_min,
+                    s->large_area_max);
+    if (s->small_area_min > s->small_area_max)
+        return fail(-EUSAGE, "small_area_min %g is above small_area_max %g", s->small_area_min,
+                    s->small_area_max);
+    if (s->invariance == INV_S && s->large_crops < 2)
+        return fail(-EUSAGE, "invariance S needs at least 2 large crops");
+    return 0;
+}
+
+/* -- checkpoints ---- */
+
+int settings_to_ckpt(const struct settings *s, struct ckpt *c)
+{
+    for (const struct setting *row = settings_table; row->name; row++) {
+        union value v = get(s, row);
+        int rc;
+        if (row->kind == OPT_KIND_CHOICE)
+            rc = ckpt_put_string(c, row->name, row->choices[v.i]);
+        else if (row->kind == OPT_KIND_FLOAT)
+            rc = ckpt_put_double(c, row->name, v.d);
+        else
+            rc = ckpt_put_int(c, row->name, v.i); /* a seed above 2^63 as its two's complement */
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_value(const struct ckpt *c, const struct setting *row, union value *v)
+{
+    const struct ckpt_attr *a = ckpt_attr(c, row->name);
+    if (!a)
+        return fail(-EINVAL, "%s: setting %s is missing", c->name, row->name);
+    enum h5_attr_kind want = row->kind == OPT_KIND_CHOICE  ? H5_ATTR_STRING
+                             : row->kind == OPT_KIND_FLOAT ? H5_ATTR_DOUBLE
+                                                           : H5_ATTR_INT;
+    bool good = a->kind == want;
+    if (good && want == H5_ATTR_STRING)
+        good = (v->i = find_choice(row, a->s)) >= 0;
+    else if (good && want == H5_ATTR_DOUBLE)
+        v->d = a->d;
+    else if (good)
+        v->i = a->i;
+    if (good && in_range(row, *v))
+        return 0;
+    char domain[128];
+    print_domain(row, domain, sizeof domain);
+    return fail(-EINVAL, "%s: setting %s is not %s", c->name, row->name, domain);
+}
+
+int settings_from_ckpt(struct settings *s, const struct ckpt *c)
+{
+    *s = (struct settings){ 0 };
+    for (const struct setting *row = settings_table; row->name; row++) {
+        union value v = { 0 };
+        int rc = read_value(c, row, &v);
+        if (rc < 0)
+            return rc;
+        put(s, row, v);
+    }
+    if (settings_check(s) < 0) {
+        char sentence[256];
+        snprintf(sentence, sizeof sentence, "%s", fail_text());
+        return fail(-EINVAL, "%s: %s", c->name, sentence);
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/*
+ * settings.h - every setting of a run, in one table: name, default, range, evidence, meaning.
+ *
+ * The table drives semppl-ckpt new (options), --set of semppl-train-step, the attributes of a
+ * checkpoint, and semppl-ckpt show. Names here have underscores, options dashes ("labelled_ratio",
+ * --labelled-ratio). Numbers and sections refer to the SemPPL paper (arXiv 2301.05158) and its
+ * sources as named in each row's evidence.
+ */
+#ifndef SEMPPL_SETTINGS_H
+#define SEMPPL_SETTINGS_H
+
+#include "common/base/base.h"
+#include "common/base/opt.h"
+#include "common/data/ckpt.h"
+
+enum encoder_name { ENC_RESNET18, ENC_RESNET34, ENC_RESNET50 };
+enum stem { STEM_IMAGENET, STEM_SMALL }; /* 7x7 s2 + max-pool | 3x3 s1 (method 2.2, 2.11) */
+enum padding { PAD_TORCH, PAD_SAME };    /* symmetric | TensorFlow's SAME (method 2.5) */
+enum shortcut {
+    SHORTCUT_ALL,
+    SHORTCUT_NEEDED
+}; /* projection in the first block of every group | where shapes change */
+enum invariance { INV_NONE, INV_S };
+
+struct settings {
+    /* encoder and heads */
+    int encoder, stem, padding, shortcut; /* the enums above */
+    double width;                         /* multiple of 1/8 */
+    int zero_init_last_bn;
+    int hidden, dim;
+    /* views */
+    int large_crops, small_crops, large_side, small_side;
+    double large_area_min, large_area_max, small_area_min, small_area_max;
+    double flip, jitter, brightness, contrast, saturation, hue, grey;
+    double blur_a, blur_b, solarise_a, solarise_b;
+    double mean_r, mean_g, mean_b, dev_r, dev_g, dev_b;
+    double eval_crop; /* side of the centre crop over the short side, when embedding */
+    /* batch and schedule */
+    int batch;
+    double labelled_ratio; /* unlabelled to one labelled; 0: uniform */
+    int64_t steps;         /* length of the schedule; 0: from epochs at the first step */
+    double epochs;
+    double warmup; /* epochs of rising learning rate; always shorter than the schedule */
+    /* objective */
+    double tau, alpha, contrast_weight, invariance_weight;
+    int invariance;
+    int negatives, positives, neighbours, queue; /* queue 0: 20 x batch */
+    /* optimiser */
+    double base_lr, weight_decay, momentum, trust, base_ema;
+    double bn_decay;
+    uint64_t seed;
+};
+
+struct setting {
+    const char *name;
+    enum opt_kind kind; /* OPT_KIND_INT, _SIZE (int64 steps), _U64, _FLOAT or _CHOICE */
+    size_t offset;      /* in struct settings */
+    double preset[2];   /* value under --preset imagenet, cifar; for CHOICE an index */
+    double lo, hi;
+    const char *const *choices;
+    bool fixed; /* shapes the state: chosen when a checkpoint is made, refused by settings_set() */
+    /* Where the imagenet preset's value is from: "authors' code", "byol", "third party", "recalled"
+     * (from the literature, not confirmed by a text), "swav", "ours". The cifar preset is ours. */
+    const char *evidence;
+    const char *help;
+};
+extern const struct setting settings_table[]; /* ends with name NULL */
+extern const char *const settings_presets[];  /* "imagenet", "cifar", NULL */
+
+void settings_preset(struct settings *s, int preset);         /* 0 imagenet, 1 cifar */
+int settings_set(struct settings *s, const char *assignment); /* "NAME=VALUE"; -EUSAGE worded */
+int settings_check(const struct settings *s); /* rules between settings; -EUSAGE worded */
+int settings_to_ckpt(const struct settings *s, struct ckpt *c);
+/* -EINVAL (worded) for a setting that is missing, of the wrong kind or out of range. */
+int settings_from_ckpt(struct settings *s, const struct ckpt *c);
+/* The table as options of semppl-ckpt new, writing into s; the caller's, free(). extra (ends with
+ * OPT_END) comes first. */
+struct opt *settings_opts(struct settings *s, const struct opt *extra);
+/* The preset, with those settings of given that were on the command line over it. */
+void settings_merge(struct settings *s, int preset, const struct settings *given);
+/* The value as text: a choice's name, a number in its shortest form that reads back the same. */
+void settings_print(const struct settings *s, const struct setting *row, char *buf, size_t size);
+
+#endif

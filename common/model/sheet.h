@@ -1,0 +1,42 @@
+/*
+ * sheet.h - a contact sheet of some queries beside their nearest labelled pictures.
+ *
+ * Which queries: of each class given, those whose content hash comes first in a fixed shuffle, the
+ * classes taking turns. So the choice is spread over the input and over the classes, and is the
+ * same whatever the order of the rows.
+ */
+#ifndef SEMPPL_SHEET_H
+#define SEMPPL_SHEET_H
+
+#include "common/model/knn_vote.h"
+
+enum { SHEET_ROWS = 12, SHEET_NEAR = 8 };
+
+struct sheet_item {
+    uint64_t order, id;
+    int32_t label, truth; /* given (also when unsure); known, or -1 */
+    bool unsure;
+    double confidence;
+    int32_t near[SHEET_NEAR]; /* in the bank, -1: none */
+    float sim[SHEET_NEAR];
+};
+
+struct sheet {
+    struct sheet_class {
+        struct sheet_item *item; /* [SHEET_ROWS] by order */
+        size_t n;
+    } * of; /* [nclasses] */
+    size_t nclasses;
+    size_t offered;
+};
+
+int sheet_open(struct sheet *s, size_t nclasses);
+int sheet_offer(struct sheet *s, const struct sheet_item *item); /* item->order is filled here */
+/* images: operands of image shards that hold the pictures (those missing are left grey). */
+int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
+                const struct classes *classes, char **images, int nimages);
+void sheet_close(struct sheet *s);
+/* -EUSAGE (worded) unless path ends as image_write() wants; for use before the work. */
+int sheet_check_path(const char *path);
+
+#endif

@@ -1,0 +1,390 @@
+/*
+ * state.c - a run's state: made, written and read back.
+ *
+ * What a checkpoint holds is said once, by list_slots(): each slot names a tensor, its shape, and
+ * where its numbers are in the state. Writing and reading walk the same list.
+ */
+#include "common/model/state.h"
+#include "common/base/fail.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENCODER, PROJECTOR, PREDICTOR, NPARTS };
+
+static const struct net *part_of(const struct state *s, int part)
+{
+    return part == ENCODER ? &s->large : part == PROJECTOR ? &s->projector : &s->predictor;
+}
+
+static int part_number(const char *name)
+{
+    static const char *const names[] = { "encoder", "projector", "predictor" };
+    int part = 0;
+    while (strcmp(name, names[part]) != 0 && part < PREDICTOR)
+        part++;
+    return part;
+}
+
+static size_t params_before(const struct state *s, int part)
+{
+    size_t sum = 0;
+    for (int i = 0; i < part; i++)
+        sum += part_of(s, i)->floats;
+    return sum;
+}
+
+static size_t running_before(const struct state *s, int part)
+{
+    size_t sum = 0;
+    for (int i = 0; i < part; i++)
+        sum += part_of(s, i)->stat_floats;
+    return sum;
+}
+
+size_t state_param_offset(const struct state *s, const char *part)
+{
+    return params_before(s, part_number(part));
+}
+
+size_t state_running_offset(const struct state *s, const char *part)
+{
+    return running_before(s, part_number(part));
+}
+
+/* -- making one ---- */
+
+static int build_encoders(struct state *s)
+{
+    int rc = encoder_build(&s->large, &s->set, (size_t)s->set.large_side);
+    if (rc == 0 && s->set.small_crops > 0)
+        rc = encoder_build(&s->small, &s->set, (size_t)s->set.small_side);
+    return rc;
+}
+
+/* Networks for the settings, and the sizes of the arenas. */
+static int build(struct state *s)
+{
+    const struct settings *set = &s->set;
+    size_t hidden = (size_t)set->hidden, dim = (size_t)set->dim;
+    int rc = build_encoders(s);
+    if (rc == 0)
+        rc = head_build(&s->projector, "projector", encoder_features(set), hidden, dim);
+    if (rc == 0)
+        rc = head_build(&s->predictor, "predictor", dim, hidden, dim);
+    if (rc < 0)
+        return rc;
+    s->nparam = params_before(s, NPARTS);
+    s->ntarget = params_before(s, PREDICTOR);
+    s->nrunning = running_before(s, NPARTS);
+    s->nrunning_target = running_before(s, PREDICTOR);
+    s->capacity = (size_t)set->queue;
+    return 0;
+}
+
+static int allocate(struct state *s)
+{
+    size_t vectors = (size_t)s->set.large_crops * s->capacity; /* both are bounded by the table */
+    s->theta = mem_alloc(s->nparam, sizeof *s->theta, "the online network");
+    s->momentum = mem_alloc(s->nparam, sizeof *s->momentum, "the momentum");
+    s->xi = mem_alloc(s->ntarget, sizeof *s->xi, "the target network");
+    s->running = mem_alloc(s->nrunning, sizeof *s->running, "the running statistics");
+    s->running_target =
+        mem_alloc(s->nrunning_target, sizeof *s->running_target, "the running statistics");
+    s->queue = mem_alloc(vectors, (size_t)s->set.dim * sizeof *s->queue, "the queue");
+    s->queue_label = mem_alloc(s->capacity, sizeof *s->queue_label, "the queue");
+    s->queue_id = mem_alloc(s->capacity, sizeof *s->queue_id, "the queue");
+    return s->theta && s->momentum && s->xi && s->running && s->running_target && s->queue &&
+                   s->queue_label && s->queue_id
+               ? 0
+               : -ENOMEM;
+}
+
+/* index: of the tensor among all parts, which with the row makes the draw its own. */
+static void init_param(float *at, const struct net_param *p, uint64_t seed, uint64_t index)
+{
+    if (p->fan_in == 0) {
+        for (size_t i = 0; i < p->count; i++)
+            at[i] = p->constant;
+        return;
+    }
+    double deviation = 1 / sqrt((double)p->fan_in);
+    size_t rowlen = p->count / p->dim[0];
+    for (size_t row = 0; row < p->dim[0]; row++) {
+        struct rng r;
+        rng_init(&r, seed, RNG_INIT, row, index, 0);
+        for (size_t i = 0; i < rowlen; i++)
+            *at++ = (float)(rng_normal2(&r) * deviation);
+    }
+}
+
+int state_new(struct state *s, const struct settings *set)
+{
+    *s = (struct state){ .set = *set };
+    int rc = settings_check(set);
+    if (rc < 0)
+        return rc;
+    if (s->set.queue == 0)
+        s->set.queue = 20 * s->set.batch;
+    rc = build(s);
+    if (rc == 0)
+        rc = allocate(s);
+    if (rc < 0) {
+        state_release(s);
+        return rc;
+    }
+    uint64_t index = 0;
+    for (int part = 0; part < NPARTS; part++) {
+        const struct net *net = part_of(s, part);
+        float *params = s->theta + params_before(s, part);
+        float *running = s->running + running_before(s, part);
+        for (int i = 0; i < net->nparams; i++)
+            init_param(params + net->param[i].offset, &net->param[i], set->seed, index++);
+        for (int i = 0; i < net->nstats; i++)
+            for (size_t k = 0; k < net->stat[i].c; k++)
+                running[net->stat[i].offset + net->stat[i].c + k] = 1; /* variance */
+    }
+    memcpy(s->xi, s->theta, s->ntarget * sizeof *s->xi);
+    memcpy(s->running_target, s->running, s->nrunning_target * sizeof *s->running_target);
+    for (size_t i = 0; i < s->capacity; i++)
+        s->queue_label[i] = -1;
+    return 0;
+}
+
+void state_release(struct state *s)
+{
+    net_release(&s->large);
+    net_release(&s->small);
+    net_release(&s->projector);
+    net_release(&s->predictor);
+    free(s->theta);
+    free(s->momentum);
+    free(s->xi);
+    free(s->running);
+    free(s->running_target);
+    free(s->queue);
+    free(s->queue_label);
+    free(s->queue_id);
+    classes_release(&s->classes);
+    history_release(&s->history);
+    *s = (struct state){ 0 };
+}
+
+int state_set(struct state *s, const char *const *assignments, size_t n)
+{
+    struct settings set = s->set;
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = settings_set(&set, assignments[i]);
+    if (rc == 0)
+        rc = settings_check(&set);
+    if (rc < 0)
+        return rc;
+    if (set.steps != s->set.steps || set.epochs != s->set.epochs || set.batch != s->set.batch)
+        s->total_steps = 0;
+    s->set = set;
+    net_release(&s->large);
+    net_release(&s->small);
+    return build_encoders(s);
+}
+
+/* -- what a checkpoint holds ---- */
+
+enum check { CHECK_FINITE, CHECK_COUNT, CHECK_SAME, CHECK_NONE };
+
+struct slot {
+    char name[128];
+    enum h5_type type;
+    int ndim;
+    size_t dim[CKPT_MAX_DIMS], count;
+    void *data;
+    enum check check;
+};
+
+struct slots {
+    struct slot *slot;
+    size_t n, room;
+    int rc;
+};
+
+/* dim NULL: a scalar. */
+static void add_slot(struct slots *l, enum h5_type type, int ndim, const size_t *dim, void *data,
+                     enum check check, const char *fmt, ...) PRINTF(7, 8);
+static void add_slot(struct slots *l, enum h5_type type, int ndim, const size_t *dim, void *data,
+                     enum check check, const char *fmt, ...)
+{
+    if (l->rc == 0)
+        l->rc = mem_grow(&l->slot, &l->room, l->n + 1, sizeof *l->slot);
+    if (l->rc < 0)
+        return;
+    struct slot *t = &l->slot[l->n++];
+    *t = (struct slot){ .type = type, .ndim = ndim, .count = 1, .data = data, .check = check };
+    for (int i = 0; i < ndim; i++)
+        t->count *= t->dim[i] = dim[i]; /* no overflow: the arenas are allocated */
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->name, sizeof t->name, fmt, ap);
+    va_end(ap);
+}
+
+/* The tensors of one network: encoder, projector (and predictor) below group. */
+static void add_network(struct slots *l, const struct state *s, const char *group, int nparts,
+                        float *params, float *running, const int64_t *updates)
+{
+    for (int part = 0; part < nparts; part++) {
+        const struct net *net = part_of(s, part);
+        for (int i = 0; i < net->nparams; i++) {
+            const struct net_param *p = &net->param[i];
+            add_slot(l, H5_F32, p->ndim, p->dim, params + params_before(s, part) + p->offset,
+                     CHECK_FINITE, "%s/%s/%s", group, net->part, p->name);
+        }
+        for (int i = 0; i < net->nstats && running; i++) {
+            const struct net_stat *t = &net->stat[i];
+            float *mean = running + running_before(s, part) + t->offset;
+            add_slot(l, H5_F32, 1, &t->c, mean, CHECK_FINITE, "%s/%s/%s.running_mean", group,
+                     net->part, t->name);
+            add_slot(l, H5_F32, 1, &t->c, mean + t->c, CHECK_FINITE, "%s/%s/%s.running_var", group,
+                     net->part, t->name);
+            add_slot(l, H5_I64, 0, NULL, (void *)(uintptr_t)updates, CHECK_SAME,
+                     "%s/%s/%s.num_batches_tracked", group, net->part, t->name);
+        }
+    }
+}
+
+static int list_slots(struct slots *l, const struct state *state)
+{
+    struct state *s = (struct state *)(uintptr_t)state; /* the list serves reading and writing */
+    size_t queue[] = { (size_t)s->set.large_crops, s->capacity, (size_t)s->set.dim };
+    *l = (struct slots){ 0 };
+    add_slot(l, H5_I64, 0, NULL, &s->step, CHECK_COUNT, "counters/step");
+    add_slot(l, H5_I64, 0, NULL, &s->total_steps, CHECK_COUNT, "counters/total_steps");
+    add_slot(l, H5_I64, 0, NULL, &s->data_rows, CHECK_COUNT, "counters/data_rows");
+    add_slot(l, H5_I64, 0, NULL, &s->updates, CHECK_COUNT, "counters/updates");
+    add_slot(l, H5_I64, 0, NULL, &s->updates_target, CHECK_COUNT, "counters/updates_target");
+    add_network(l, s, "online", NPARTS, s->theta, s->running, &s->updates);
+    add_network(l, s, "target", PREDICTOR, s->xi, s->running_target, &s->updates_target);
+    add_network(l, s, "momentum", NPARTS, s->momentum, NULL, NULL);
+    add_slot(l, H5_F32, 3, queue, s->queue, CHECK_FINITE, "queue/vectors");
+    add_slot(l, H5_I32, 1, &s->capacity, s->queue_label, CHECK_NONE, "queue/labels");
+    add_slot(l, H5_U64, 1, &s->capacity, s->queue_id, CHECK_NONE, "queue/ids");
+    add_slot(l, H5_I64, 0, NULL, &s->queue_head, CHECK_COUNT, "queue/head");
+    add_slot(l, H5_I64, 0, NULL, &s->queue_fill, CHECK_COUNT, "queue/fill");
+    return l->rc;
+}
+
+int state_to_ckpt(const struct state *s, struct ckpt *c)
+{
+    struct slots l;
+    int rc = list_slots(&l, s);
+    for (size_t i = 0; i < l.n && rc == 0; i++) {
+        const struct slot *t = &l.slot[i];
+        void *data = ckpt_add(c, t->name, t->type, t->ndim, t->dim);
+        if (data)
+            memcpy(data, t->data, t->count * h5_sizeof(t->type));
+        else
+            rc = -ENOMEM;
+    }
+    free(l.slot);
+    if (rc == 0)
+        rc = settings_to_ckpt(&s->set, c);
+    if (rc == 0)
+        rc = classes_copy(&c->classes, &s->classes);
+    return rc == 0 ? history_merge(&c->history, &s->history) : rc;
+}
+
+/* -- reading ---- */
+
+static int check_slot(const struct ckpt *c, const struct slot *t, const void *data)
+{
+    int64_t n = 0;
+    if (t->type == H5_I64)
+        memcpy(&n, data, sizeof n);
+    if (t->check == CHECK_COUNT && n < 0)
+        return fail(-EINVAL, "%s: %s is %lld, below 0", c->name, t->name, (long long)n);
+    if (t->check == CHECK_SAME && memcmp(data, t->data, sizeof n) != 0)
+        return fail(-EINVAL, "%s: %s does not agree with the counter of updates", c->name, t->name);
+    if (t->check == CHECK_FINITE)
+        for (size_t i = 0; i < t->count; i++)
+            if (!isfinite(((const float *)data)[i]))
+                return fail(-EINVAL, "%s: %s holds a number that is not finite (element %zu)",
+                            c->name, t->name, i);
+    return 0;
+}
+
+static int read_slots(struct state *s, const struct ckpt *c)
+{
+    struct slots l;
+    int rc = list_slots(&l, s);
+    for (size_t i = 0; i < l.n && rc == 0; i++) {
+        const struct slot *t = &l.slot[i];
+        const void *data = ckpt_get(c, t->name, t->type, t->ndim, t->dim);
+        rc = data ? check_slot(c, t, data) : -EINVAL;
+        if (rc == 0)
+            memcpy(t->data, data, t->count * h5_sizeof(t->type));
+    }
+    for (size_t i = 0; i < c->ntensors && rc == 0 && c->ntensors != l.n; i++) {
+        size_t k = 0;
+        while (k < l.n && strcmp(l.slot[k].name, c->tensor[i].name) != 0)
+            k++;
+        if (k == l.n)
+            rc = fail(-EINVAL, "%s: %s does not belong to the network of its settings", c->name,
+                      c->tensor[i].name);
+    }
+    free(l.slot);
+    return rc;
+}
+
+static int check_queue(const struct state *s, const char *name)
+{
+    if ((uint64_t)s->queue_fill > s->capacity || (uint64_t)s->queue_head >= s->capacity)
+        return fail(-EINVAL, "%s: queue/head %lld or queue/fill %lld is beyond its %zu slots", name,
+                    (long long)s->queue_head, (long long)s->queue_fill, s->capacity);
+    for (size_t i = 0; i < (size_t)s->queue_fill; i++)
+        if (s->queue_label[i] < 0 || (size_t)s->queue_label[i] >= s->classes.n)
+            return fail(-EINVAL, "%s: queue/labels holds %d, beyond the %zu classes", name,
+                        s->queue_label[i], s->classes.n);
+    return 0;
+}
+
+/* Settings are not believed until the file has as many numbers as they ask memory for. */
+static int check_size(const struct state *s, const struct ckpt *c)
+{
+    uint64_t have = 0, want = (uint64_t)s->set.large_crops * s->capacity * (uint64_t)s->set.dim;
+    for (size_t i = 0; i < c->ntensors; i++)
+        have += c->tensor[i].count;
+    for (int part = 0; part < NPARTS; part++)
+        want += (part == PREDICTOR ? 2 : 3) * net_parameters(part_of(s, part));
+    if (want > have)
+        return fail(-EINVAL, "%s: its settings ask for %llu numbers, its tensors hold %llu",
+                    c->name, (unsigned long long)want, (unsigned long long)have);
+    return 0;
+}
+
+int state_from_ckpt(struct state *s, const struct ckpt *c)
+{
+    *s = (struct state){ 0 };
+    int rc = settings_from_ckpt(&s->set, c);
+    if (rc == 0 && s->set.queue == 0)
+        rc = fail(-EINVAL, "%s: setting queue is 0", c->name);
+    if (rc == 0)
+        rc = build(s);
+    if (rc == 0)
+        rc = check_size(s, c);
+    if (rc == 0)
+        rc = allocate(s);
+    if (rc == 0)
+        rc = read_slots(s, c);
+    if (rc == 0)
+        rc = classes_copy(&s->classes, &c->classes);
+    if (rc == 0)
+        rc = history_merge(&s->history, &c->history);
+    if (rc == 0)
+        rc = check_queue(s, c->name);
+    if (rc < 0)
+        state_release(s);
+    return rc;
+}

@@ -1,0 +1,255 @@
+/*
+ * step.c - one step of SemPPL training. step_gradient() and step_update() are the step; what
+ * surrounds them is in step_open.c.
+ */
+#include "common/model/step.h"
+#include "common/base/fail.h"
+#include "common/base/log.h"
+#include <math.h>
+#include <stdio.h>
+
+/* -- the step, in its order ---------------------------------------------------------------- */
+
+/* Rows of the batch, what is known of them, and their views. */
+static int load_batch(struct step *st)
+{
+    int64_t k = st->state->step;
+    sampler_batch(&st->sampler, k, st->sample);
+    st->nlabelled = 0;
+    for (size_t b = 0; b < st->n; b++) {
+        size_t row;
+        const struct rows *r = &shard_set_find(st->data, st->sample[b].row, &row)->rows;
+        st->id[b] = r->id[row];
+        st->label[b] = st->sample[b].label;
+        st->truth[b] = r->truth ? r->truth[row] : r->label[row];
+        if (st->label[b] >= 0)
+            st->labelled[st->nlabelled++] = (int32_t)b;
+    }
+    return views_load(&st->views, k, st->sample, st->id);
+}
+
+/* Weight of the t-th value in an average that starts from nothing (dm-haiku's zero-debiased
+ * ExponentialMovingAverage). */
+static float stat_weight(const struct step *st, int64_t t)
+{
+    double decay = st->state->set.bn_decay;
+    return (float)((1 - decay) / (1 - pow(decay, (double)t)));
+}
+
+/* Encoder, projector, predictor, unit length, for every view. Small crops use their own statistics
+ * and leave no trace in the running ones. */
+static int forward_online(struct step *st)
+{
+    int rc =
+        kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
+    for (size_t v = 0; v < st->nviews && rc == 0; v++) {
+        float weight = v < st->nlarge ? stat_weight(st, st->state->updates + 1 + (int64_t)v) : 0;
+        const float *x = st->views.x[v];
+        for (int part = 0; part < STEP_PARTS && rc == 0; part++)
+            rc = net_forward(st->pass[v][part], &st->online[part], x, weight, &x);
+        if (rc == 0)
+            rc = kern_l2norm_forward(st->kn, st->o[v], st->o_length[v], x, st->n, st->dim);
+    }
+    return rc;
+}
+
+static int forward_target(struct step *st)
+{
+    int rc = kern_copy_rows(st->kn, st->running_target_next, NULL, st->running_target, NULL, 1,
+                            st->state->nrunning_target);
+    for (size_t v = 0; v < st->nlarge && rc == 0; v++) {
+        float weight = stat_weight(st, st->state->updates_target + 1 + (int64_t)v);
+        const float *x = st->views.x[v];
+        for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++)
+            rc = net_forward(st->target_pass[part], &st->target[part], x, weight, &x);
+        if (rc == 0)
+            rc = kern_l2norm_forward(st->kn, st->t[v], st->t_length, x, st->n, st->dim);
+    }
+    return rc;
+}
+
+/* Images without a given label get the label that their neighbours in the queue vote for. */
+static int vote(struct step *st)
+{
+    size_t first = st->sampler.labelled_places; /* those before it all have a label */
+    const float *o[STEP_MAX_LARGE];
+    for (size_t v = 0; v < st->nlarge; v++)
+        o[v] = st->o[v] + first * st->dim;
+    int rc = voter_run(&st->voter, &st->queue, o, st->id + first, st->n - first, st->vote + first);
+    for (size_t b = first; b < st->n && rc == 0; b++)
+        if (st->sample[b].label < 0)
+            st->label[b] = st->vote[b].label;
+    return rc;
+}
+
+/* From the unit predictions back to the parameters, one view after the other. */
+static int backward(struct step *st)
+{
+    float *grad[STEP_PARTS], *dx[STEP_PARTS] = { NULL, st->dh, st->dz };
+    for (int part = 0; part < STEP_PARTS; part++)
+        grad[part] = st->optim.grad + (st->online[part].param - st->optim.theta);
+    int rc = kern_zero(st->kn, st->optim.grad, st->optim.nparam * sizeof(float));
+    for (size_t v = 0; v < st->nviews && rc == 0; v++) {
+        float *dout = st->do_[v];
+        rc = kern_l2norm_backward(st->kn, dout, dout, st->o[v], st->o_length[v], st->n, st->dim);
+        for (int part = STEP_PREDICTOR; part >= 0 && rc == 0; part--) {
+            rc = net_backward(st->pass[v][part], &st->online[part], dout, grad[part], dx[part]);
+            dout = dx[part];
+        }
+    }
+    return rc;
+}
+
+static int check_finite(const struct step *st, const struct step_metrics *m);
+static int measure(struct step *st, struct step_metrics *m);
+
+int step_gradient(struct step *st, struct step_metrics *m)
+{
+    const struct state *s = st->state;
+    struct objective_value loss;
+    const float *const *o = (const float *const *)st->o, *const *t = (const float *const *)st->t;
+    double start = log_seconds();
+    *m = (struct step_metrics){ .step = s->step + 1,
+                                .lr = schedule_lr(&st->schedule, s->step),
+                                .ema = schedule_ema(&st->schedule, s->step) };
+
+    int rc = queue_take_back(&st->queue); /* of a gradient that led to no update */
+    if (rc == 0)
+        rc = load_batch(st);
+    if (rc < 0)
+        return rc;
+    double loaded = log_seconds();
+
+    rc = forward_online(st);
+    if (rc == 0)
+        rc = forward_target(st);
+    if (rc == 0)
+        rc = queue_push(&st->queue, t, st->labelled, st->nlabelled, st->label, st->id);
+    if (rc == 0)
+        rc = vote(st);
+    if (rc == 0)
+        rc = objective_draw(&st->objective, s->step, st->label, &st->queue);
+    if (rc == 0)
+        rc = objective_run(&st->objective, o, t, &st->queue, st->do_, &loss);
+    if (rc < 0)
+        return rc;
+    m->loss = loss.total;
+    m->loss_augm = loss.augm;
+    m->loss_sempos = loss.sempos;
+    m->loss_inv = loss.inv;
+    double went = log_seconds();
+
+    rc = backward(st);
+    if (rc == 0)
+        rc = kern_norm(st->kn, &m->grad_norm, st->optim.grad, st->optim.nparam);
+    m->t_data = loaded - start;
+    m->t_forward = went - loaded;
+    m->t_backward = log_seconds() - went;
+    if (rc == 0)
+        rc = check_finite(st, m);
+    return rc < 0 ? rc : measure(st, m);
+}
+
+int step_update(struct step *st, struct step_metrics *m)
+{
+    struct state *s = st->state;
+    double start = log_seconds();
+    int rc = optim_update(&st->optim, m->lr, m->ema);
+    if (rc == 0)
+        rc = step_pack(st);
+    if (rc == 0)
+        rc = kern_copy_rows(st->kn, st->running, NULL, st->running_next, NULL, 1, s->nrunning);
+    if (rc == 0)
+        rc = kern_copy_rows(st->kn, st->running_target, NULL, st->running_target_next, NULL, 1,
+                            s->nrunning_target);
+    if (rc == 0)
+        rc = kern_sync(st->kn);
+    if (rc < 0)
+        return rc;
+    queue_keep(&st->queue);
+    s->updates += (int64_t)st->nlarge;
+    s->updates_target += (int64_t)st->nlarge;
+    s->step++;
+    m->t_update = log_seconds() - start;
+    double seconds = m->t_data + m->t_forward + m->t_backward + m->t_update;
+    m->images_per_s = (double)st->n / seconds;
+    return 0;
+}
+
+int step_run(struct step *st, struct step_metrics *m)
+{
+    int rc = step_gradient(st, m);
+    return rc < 0 ? rc : step_update(st, m);
+}
+
+/* -- what a step says ---------------------------------------------------------------------- */
+
+/* Is any of the losses of image b not finite? */
+static bool blamed(const struct objective *ob, size_t b)
+{
+    for (size_t i = 0; i < ob->views; i++)
+        for (size_t j = 0; j < ob->targets; j++)
+            for (size_t term = 0; term < ob->terms; term++)
+                if (!isfinite(ob->loss[objective_term(ob, i, j, term) * ob->n + b]))
+                    return true;
+    return false;
+}
+
+/* Names the images whose losses are not finite, or the first of the batch if all losses are. */
+static int check_finite(const struct step *st, const struct step_metrics *m)
+{
+    if (isfinite(m->loss) && isfinite(m->grad_norm))
+        return 0;
+    char ids[16 * 18 + 8] = "";
+    size_t len = 0, named = 0;
+    bool all = isfinite(m->loss);
+    for (size_t b = 0; b < st->n && named < 16; b++) {
+        if (!all && !blamed(&st->objective, b))
+            continue;
+        len += (size_t)snprintf(ids + len, sizeof ids - len, " %016llx",
+                                (unsigned long long)st->id[b]);
+        named++;
+    }
+    return fail(-ENUMERIC,
+                "step %lld: the loss (%g) or the norm of the gradient (%g) is not finite; stopped "
+                "before the update. Pictures (ids):%s%s",
+                (long long)m->step, m->loss, m->grad_norm, ids, named == 16 ? " ..." : "");
+}
+
+static double spread(const float *o, size_t n, size_t d)
+{
+    double total = 0;
+    for (size_t c = 0; c < d; c++) {
+        double sum = 0, squares = 0;
+        for (size_t b = 0; b < n; b++)
+            sum += o[b * d + c];
+        for (size_t b = 0; b < n; b++) {
+            double off = o[b * d + c] - sum / (double)n;
+            squares += off * off;
+        }
+        total += sqrt(squares / (double)n);
+    }
+    return total / sqrt((double)d);
+}
+
+static int measure(struct step *st, struct step_metrics *m)
+{
+    size_t voted = 0, known = 0, right = 0;
+    double share = 0;
+    for (size_t b = 0; b < st->n; b++) {
+        if (st->sample[b].label >= 0 || st->label[b] < 0)
+            continue;
+        voted++;
+        share += st->vote[b].share;
+        known += st->truth[b] >= 0;
+        right += st->truth[b] == st->label[b];
+    }
+    m->vote_share = voted > 0 ? share / (double)voted : NAN;
+    m->pseudo_accuracy = known > 0 ? (double)right / (double)known : NAN;
+    m->queue_fill = (double)st->queue.fill / (double)st->queue.capacity;
+    int rc = kern_get(st->kn, st->host, st->o[0], st->n * st->dim * sizeof(float));
+    if (rc < 0)
+        return fail(rc, "the device did not give the predictions");
+    m->spread = spread(st->host, st->n, st->dim);
+    return 0;
+}

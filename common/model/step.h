@@ -1,0 +1,99 @@
+/*
+ * step.h - one step of SemPPL training: views, online and target network, queue, vote, losses,
+ * gradient, update.
+ *
+ * A step is opened from a state and the data; its numbers then live in the memory of the kernel
+ * library's device until step_save() brings them back. Everything is allocated when it is opened,
+ * but for decoded pictures. The batch, all draws and the schedules are functions of the seed and of
+ * the number of steps done, so a run may be cut into pieces anywhere.
+ */
+#ifndef SEMPPL_STEP_H
+#define SEMPPL_STEP_H
+
+#include "common/model/objective.h"
+#include "common/model/optim.h"
+#include "common/model/schedule.h"
+#include "common/model/views.h"
+#include "common/model/vote.h"
+
+enum { STEP_MAX_LARGE = 8, STEP_MAX_VIEWS = 24 };
+enum step_part { STEP_ENCODER, STEP_PROJECTOR, STEP_PREDICTOR, STEP_PARTS };
+
+/* What a step says about itself; NAN: undefined. */
+struct step_metrics {
+    int64_t step; /* steps done, this one included */
+    double loss, loss_augm, loss_sempos, loss_inv;
+    double lr, ema;
+    double grad_norm;
+    double queue_fill;      /* part of the slots */
+    double pseudo_accuracy; /* of the votes of images without a given label, where truth is known */
+    double vote_share;      /* of the winning label, mean */
+    double spread;       /* mean deviation of the unit predictions of view 0 over the batch, times
+                            sqrt(dim): 1 spread evenly, 0 collapsed */
+    double images_per_s; /* source pictures */
+    double t_data, t_forward, t_backward, t_update; /* seconds */
+};
+
+struct step {
+    struct state *state;
+    struct kern *kn;
+    struct shard_set *data;
+    struct schedule schedule;
+    struct sampler sampler;
+    struct views views;
+    struct queue queue;
+    struct voter voter;
+    struct objective objective;
+    struct optim optim;
+    size_t n, dim, nlarge, nviews;
+
+    struct net_weights online[STEP_PARTS], target[STEP_PREDICTOR];
+    struct net_pass *pass[STEP_MAX_VIEWS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
+    /* running statistics after the last update, and as this step leaves them; device */
+    float *running, *running_next, *running_target, *running_target_next;
+
+    /* the batch: drawn rows, then what is known of them */
+    struct sample *sample;
+    uint64_t *id;
+    int32_t *label; /* given, else voted */
+    int32_t *truth; /* for statistics only */
+    struct vote *vote;
+    int32_t *labelled; /* places whose label is given */
+    size_t nlabelled;
+
+    /* unit predictions of the online views and their gradients, unit projections of the target
+     * views; [n][dim], and [n] for the lengths; device */
+    float *o[STEP_MAX_VIEWS], *o_length[STEP_MAX_VIEWS], *do_[STEP_MAX_VIEWS];
+    float *t[STEP_MAX_LARGE], *t_length;
+    float *dz, *dh; /* gradients of one view's projection and features */
+    float *host;    /* [n][dim] */
+};
+
+/*
+ * The state's settings, classes, rows and length of the schedule are checked against the data, or
+ * fixed by it at the first step. All arguments stay the caller's and must outlive the step. -EINVAL
+ * (worded) if this is not the data that the run began with; -ENOMEM (worded with the memory that is
+ * needed, before any is taken).
+ */
+int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *pool,
+              struct shard_set *data);
+void step_close(struct step *st); /* does not save */
+
+int step_load(struct step *st); /* state to device; step_open() does it once */
+int step_pack(struct step *st); /* packed weights follow the parameters; load and update do it */
+int step_save(struct step *st); /* device to state, as of the last update */
+
+/*
+ * The gradient of the loss of the next step, into optim.grad, as a function of the last update's
+ * state: it may be asked for again. -ENUMERIC (worded with step and pictures) if loss or gradient
+ * is not finite; the state is then still the last update's.
+ */
+int step_gradient(struct step *st, struct step_metrics *m);
+int step_update(struct step *st, struct step_metrics *m); /* by the gradient asked for last */
+
+int step_run(struct step *st, struct step_metrics *m); /* both */
+
+/* About the bytes that step_open() will take. */
+uint64_t step_memory(const struct state *s);
+
+#endif

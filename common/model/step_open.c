@@ -1,0 +1,331 @@
+/*
+ * step_open.c - what a step needs: the data that belongs to the state, and memory.
+ */
+#include "common/base/avail.h"
+#include "common/base/fail.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/model/step.h"
+#include <assert.h>
+#include <stdlib.h>
+
+/* -- is this the data of this run? ---- */
+
+static int check_data(struct state *s, struct shard_set *data)
+{
+    const char *name = data->nshards > 0 ? data->shard[0].in.name : "the data";
+    if (data->nrows == 0)
+        return fail(-EINVAL, "%s: no pictures to train on", name);
+    if (s->data_rows != 0 && (uint64_t)s->data_rows != data->nrows)
+        return fail(-EINVAL,
+                    "%s: %zu pictures in all, but this run began with %lld: the order of the "
+                    "samples and the schedule would change",
+                    name, data->nrows, (long long)s->data_rows);
+    int rc = classes_meet(&s->classes, &data->classes, "the checkpoint", name);
+    if (rc < 0)
+        return rc;
+    s->data_rows = (int64_t)data->nrows;
+    return 0;
+}
+
+/* Labels of all rows, one after the other; the caller's. */
+static int gather_labels(int32_t **out, const struct shard_set *data, size_t nclasses)
+{
+    int32_t *label = mem_alloc(data->nrows, sizeof *label, "labels of the data");
+    if (!label)
+        return -ENOMEM;
+    for (size_t i = 0, n = 0; i < data->nshards; i++) {
+        const struct rows *r = &data->shard[i].rows;
+        for (size_t row = 0; row < r->n; row++) {
+            if (r->label[row] < -1 || r->label[row] >= (int64_t)nclasses) {
+                free(label);
+                return fail(-EINVAL, "%s: row %zu has label %d, and there are %zu classes",
+                            data->shard[i].in.name, row, (int)r->label[row], nclasses);
+            }
+            label[n++] = r->label[row];
+        }
+    }
+    *out = label;
+    return 0;
+}
+
+static int open_sampler(struct step *st)
+{
+    struct state *s = st->state;
+    int32_t *label = NULL;
+    int rc = gather_labels(&label, st->data, s->classes.n);
+    if (rc < 0)
+        return rc;
+    rc = sampler_open(&st->sampler, &s->set, label, st->data->nrows);
+    free(label);
+    if (rc == 0 && st->sampler.nlabelled == 0)
+        log_warn("no picture has a label: no queue, no votes, no semantic positives");
+    return rc;
+}
+
+/* -- memory ---- */
+
+static const struct net *net_of(const struct state *s, int part, bool small)
+{
+    switch (part) {
+    case STEP_ENCODER:
+        return small ? &s->small : &s->large;
+    case STEP_PROJECTOR:
+        return &s->projector;
+    default:
+        return &s->predictor;
+    }
+}
+
+static uint64_t passes_bytes(const struct state *s)
+{
+    size_t n = (size_t)s->set.batch, shared, most;
+    uint64_t total = 0;
+    for (int part = 0; part < STEP_PARTS; part++) {
+        const struct net *net = net_of(s, part, false);
+        total += net_pass_bytes(net, n, true, &most) * (uint64_t)s->set.large_crops;
+        if (part < STEP_PREDICTOR) {
+            total += net_pass_bytes(net, n, false, &shared);
+            most = MAX(most, shared);
+        }
+        if (s->set.small_crops > 0) {
+            net = net_of(s, part, true);
+            total += net_pass_bytes(net, n, true, &shared) * (uint64_t)s->set.small_crops;
+            most = part == STEP_ENCODER ? most + shared : MAX(most, shared);
+        }
+        total += most;
+    }
+    return total;
+}
+
+uint64_t step_memory(const struct state *s)
+{
+    const struct settings *set = &s->set;
+    uint64_t n = (uint64_t)set->batch, dim = (uint64_t)set->dim;
+    uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
+    uint64_t arenas = 4 * s->nparam + 2 * s->ntarget + 2 * (s->nrunning + s->nrunning_target);
+    uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
+    uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
+    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + views_bytes(set) +
+           objective_bytes(set) + queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
+}
+
+static int check_memory(const struct state *s)
+{
+    uint64_t need = step_memory(s), have = mem_available();
+    log_debug("a step takes about %.2f GB of memory", (double)need * 1e-9);
+    if (need <= have)
+        return 0;
+    return fail(-ENOMEM,
+                "a step of %d pictures with %d crops of %d and %d of %d pixels needs about %.1f GB "
+                "of memory, and %.1f GB are available: lower batch, large_side, small_side or "
+                "small_crops (--set), or begin with a narrower encoder, fewer large crops or a "
+                "shorter queue",
+                s->set.batch, s->set.large_crops, s->set.large_side, s->set.small_crops,
+                s->set.small_side, (double)need * 1e-9, (double)have * 1e-9);
+}
+
+/* Floats on the device; what was taken before is released by step_close(). */
+static int take(struct step *st, float **out, size_t n)
+{
+    *out = kern_alloc(st->kn, n * sizeof(float));
+    return *out ? 0 : fail(-ENOMEM, "no memory for %zu numbers of a step", n);
+}
+
+static int open_vectors(struct step *st)
+{
+    const struct state *s = st->state;
+    int rc = 0;
+    for (size_t v = 0; v < st->nviews && rc == 0; v++)
+        if ((rc = take(st, &st->o[v], st->n * st->dim)) == 0 &&
+            (rc = take(st, &st->o_length[v], st->n)) == 0)
+            rc = take(st, &st->do_[v], st->n * st->dim);
+    for (size_t v = 0; v < st->nlarge && rc == 0; v++)
+        rc = take(st, &st->t[v], st->n * st->dim);
+    if (rc == 0)
+        rc = take(st, &st->t_length, st->n);
+    if (rc == 0)
+        rc = take(st, &st->dz, st->n * st->dim);
+    if (rc == 0)
+        rc = take(st, &st->dh, st->n * net_outputs(&s->large));
+    if (rc == 0)
+        rc = take(st, &st->running, s->nrunning);
+    if (rc == 0)
+        rc = take(st, &st->running_next, s->nrunning);
+    if (rc == 0)
+        rc = take(st, &st->running_target, s->nrunning_target);
+    if (rc == 0)
+        rc = take(st, &st->running_target_next, s->nrunning_target);
+    return rc;
+}
+
+static int open_batch(struct step *st)
+{
+    st->sample = mem_alloc(st->n, sizeof *st->sample, "a batch");
+    st->id = mem_alloc(st->n, sizeof *st->id, "a batch");
+    st->label = mem_alloc(st->n, sizeof *st->label, "a batch");
+    st->truth = mem_alloc(st->n, sizeof *st->truth, "a batch");
+    st->vote = mem_alloc(st->n, sizeof *st->vote, "a batch");
+    st->labelled = mem_alloc(st->n, sizeof *st->labelled, "a batch");
+    st->host = mem_alloc(st->n * st->dim, sizeof *st->host, "a batch");
+    return st->sample && st->id && st->label && st->truth && st->vote && st->labelled && st->host
+               ? 0
+               : -ENOMEM;
+}
+
+static int open_nets(struct step *st)
+{
+    const struct state *s = st->state;
+    int rc = 0;
+    for (int part = 0; part < STEP_PARTS && rc == 0; part++) {
+        const struct net *net = net_of(s, part, false);
+        size_t param = state_param_offset(s, net->part);
+        size_t running = state_running_offset(s, net->part);
+        st->online[part] = (struct net_weights){
+            .param = st->optim.theta + param,
+            .running = st->running_next + running,
+        };
+        for (size_t v = 0; v < st->nviews && rc == 0; v++)
+            rc = net_pass_open(&st->pass[v][part], st->kn, net_of(s, part, v >= st->nlarge), st->n,
+                               true);
+        if (part == STEP_PREDICTOR || rc < 0)
+            continue;
+        st->target[part] = (struct net_weights){
+            .param = st->optim.xi + param,
+            .running = st->running_target_next + running,
+        };
+        rc = net_pass_open(&st->target_pass[part], st->kn, net, st->n, false);
+    }
+    return rc;
+}
+
+int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *pool,
+              struct shard_set *data)
+{
+    *st = (struct step){ .state = s,
+                         .kn = kn,
+                         .data = data,
+                         .n = (size_t)s->set.batch,
+                         .dim = (size_t)s->set.dim,
+                         .nlarge = (size_t)s->set.large_crops,
+                         .nviews = (size_t)(s->set.large_crops + s->set.small_crops) };
+    assert(st->nlarge <= STEP_MAX_LARGE && st->nviews <= STEP_MAX_VIEWS);
+    int rc = check_data(s, data);
+    if (rc == 0)
+        rc = check_memory(s);
+    if (rc < 0)
+        return rc;
+    schedule_init(&st->schedule, &s->set, data->nrows);
+    s->total_steps = st->schedule.total;
+    rc = open_sampler(st);
+    if (rc == 0)
+        rc = views_open(&st->views, kn, pool, data, &s->set);
+    if (rc == 0)
+        rc = queue_open(&st->queue, kn, st->nlarge, s->capacity, st->dim, s->classes.n, st->n);
+    if (rc == 0)
+        rc = voter_open(&st->voter, kn, st->n, (size_t)s->set.neighbours, st->nlarge);
+    if (rc == 0)
+        rc = objective_open(&st->objective, kn, &s->set);
+    if (rc == 0)
+        rc = optim_open(&st->optim, kn, s);
+    if (rc == 0)
+        rc = open_vectors(st);
+    if (rc == 0)
+        rc = open_batch(st);
+    if (rc == 0)
+        rc = open_nets(st);
+    if (rc == 0)
+        rc = step_load(st);
+    if (rc < 0)
+        step_close(st);
+    return rc;
+}
+
+void step_close(struct step *st)
+{
+    for (int part = 0; part < STEP_PARTS && st->state; part++) {
+        const struct net *net = net_of(st->state, part, false);
+        for (size_t v = 0; v < st->nviews; v++)
+            net_pass_close(st->pass[v][part]);
+        net_unpack(st->kn, net, &st->online[part]);
+        if (part == STEP_PREDICTOR)
+            continue;
+        net_pass_close(st->target_pass[part]);
+        net_unpack(st->kn, net, &st->target[part]);
+    }
+    for (size_t v = 0; v < st->nviews; v++) {
+        kern_free(st->kn, st->o[v]);
+        kern_free(st->kn, st->o_length[v]);
+        kern_free(st->kn, st->do_[v]);
+    }
+    for (size_t v = 0; v < st->nlarge; v++)
+        kern_free(st->kn, st->t[v]);
+    float *dev[] = {
+        st->t_length,           st->dz, st->dh, st->running, st->running_next, st->running_target,
+        st->running_target_next
+    };
+    for (size_t i = 0; i < ARRAY_LEN(dev) && st->kn; i++)
+        kern_free(st->kn, dev[i]);
+    free(st->sample);
+    free(st->id);
+    free(st->label);
+    free(st->truth);
+    free(st->vote);
+    free(st->labelled);
+    free(st->host);
+    optim_close(&st->optim);
+    objective_close(&st->objective);
+    voter_close(&st->voter);
+    queue_close(&st->queue);
+    views_close(&st->views);
+    sampler_close(&st->sampler);
+    *st = (struct step){ 0 };
+}
+
+/* -- state and device ---- */
+
+int step_pack(struct step *st)
+{
+    int rc = 0;
+    for (int part = 0; part < STEP_PARTS && rc == 0; part++)
+        rc = net_pack(st->kn, net_of(st->state, part, false), &st->online[part]);
+    for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++)
+        rc = net_pack(st->kn, net_of(st->state, part, false), &st->target[part]);
+    return rc;
+}
+
+int step_load(struct step *st)
+{
+    const struct state *s = st->state;
+    int rc = optim_load(&st->optim, s);
+    if (rc == 0)
+        rc = queue_load(&st->queue, s->queue, s->queue_label, s->queue_id, s->queue_head,
+                        s->queue_fill);
+    if (rc < 0)
+        return rc;
+    rc = kern_put(st->kn, st->running, s->running, s->nrunning * sizeof(float));
+    if (rc == 0)
+        rc = kern_put(st->kn, st->running_target, s->running_target,
+                      s->nrunning_target * sizeof(float));
+    if (rc < 0)
+        return fail(rc, "the device did not take the running statistics");
+    return step_pack(st);
+}
+
+int step_save(struct step *st)
+{
+    struct state *s = st->state;
+    int rc = queue_take_back(&st->queue); /* of a gradient that led to no update */
+    if (rc == 0)
+        rc = optim_save(&st->optim, s);
+    if (rc == 0)
+        rc = queue_save(&st->queue, s->queue, s->queue_label, s->queue_id, &s->queue_head,
+                        &s->queue_fill);
+    if (rc < 0)
+        return rc;
+    rc = kern_get(st->kn, s->running, st->running, s->nrunning * sizeof(float));
+    if (rc == 0)
+        rc = kern_get(st->kn, s->running_target, st->running_target,
+                      s->nrunning_target * sizeof(float));
+    return rc < 0 ? fail(rc, "the device did not give the running statistics") : 0;
+}

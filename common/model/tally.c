@@ -1,0 +1,88 @@
+/*
+ * tally.c - the summary of a labelling.
+ */
+#include "common/model/tally.h"
+#include "common/base/fail.h"
+#include "common/base/log.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_LINES = 100 }; /* classes listed without -v */
+
+int tally_open(struct tally *t, size_t nclasses)
+{
+    *t = (struct tally){ .nclasses = nclasses };
+    t->of = mem_alloc(nclasses, sizeof *t->of, "the summary");
+    return t->of ? 0 : -ENOMEM;
+}
+
+void tally_close(struct tally *t)
+{
+    free(t->of);
+    *t = (struct tally){ 0 };
+}
+
+void tally_add(struct tally *t, int32_t label, int32_t truth, double confidence)
+{
+    t->rows++;
+    if (label < 0) {
+        t->unsure++;
+        return;
+    }
+    struct tally_class *c = &t->of[label];
+    c->given++;
+    c->confidence += confidence;
+    c->known += truth >= 0;
+    c->right += truth == label;
+}
+
+static void print_share(double part, double whole)
+{
+    if (whole > 0)
+        fprintf(stderr, " %11.4f", part / whole);
+    else
+        fprintf(stderr, " %11s", "-");
+}
+
+static void print_classes(const struct tally *t, const struct knn_bank *bank,
+                          const struct classes *classes)
+{
+    int w = 5;
+    for (size_t c = 0; c < t->nclasses; c++)
+        w = MAX(w, (int)MIN(strlen(classes->name[c]), (size_t)40));
+    fprintf(stderr, "%-*s %9s %9s %11s %11s\n", w, "class", "labelled", "assigned", "confidence",
+            "accuracy");
+    for (size_t c = 0; c < t->nclasses; c++) {
+        const struct tally_class *k = &t->of[c];
+        fprintf(stderr, "%-*s %9llu %9llu", w, classes->name[c],
+                (unsigned long long)bank->per_class[c], (unsigned long long)k->given);
+        print_share(k->confidence, (double)k->given);
+        print_share((double)k->right, (double)k->known);
+        fputc('\n', stderr);
+    }
+}
+
+void tally_print(const struct tally *t, const struct knn_bank *bank, const struct classes *classes)
+{
+    uint64_t given = 0, known = 0, right = 0;
+    for (size_t c = 0; c < t->nclasses; c++) {
+        given += t->of[c].given;
+        known += t->of[c].known;
+        right += t->of[c].right;
+    }
+    if (log_level < LOG_NORMAL)
+        return;
+    if ((known > 0 && t->nclasses <= MOST_LINES) || log_level >= LOG_VERBOSE)
+        print_classes(t, bank, classes);
+    if (t->twice)
+        log_warn("%llu of the queries are in the bank too, and met themselves there",
+                 (unsigned long long)t->twice);
+    log_info("%llu rows: %llu labelled, %llu unsure", (unsigned long long)t->rows,
+             (unsigned long long)given, (unsigned long long)t->unsure);
+    if (known > 0)
+        log_info("accuracy %.4f: %llu of %llu labels given are right, where the truth is known",
+                 (double)right / (double)known, (unsigned long long)right,
+                 (unsigned long long)known);
+}

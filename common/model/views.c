@@ -1,0 +1,164 @@
+/*
+ * views.c - from the rows of a batch to the networks' inputs.
+ */
+#include "common/model/views.h"
+#include "common/base/fail.h"
+#include "common/base/mem.h"
+#include <stdlib.h>
+
+static struct view_recipe recipe_of(const struct settings *set, bool small, bool b)
+{
+    return (struct view_recipe){
+        .area_min = (float)(small ? set->small_area_min : set->large_area_min),
+        .area_max = (float)(small ? set->small_area_max : set->large_area_max),
+        .flip = (float)set->flip,
+        .jitter = (float)set->jitter,
+        .brightness = (float)set->brightness,
+        .contrast = (float)set->contrast,
+        .saturation = (float)set->saturation,
+        .hue = (float)set->hue,
+        .grey = (float)set->grey,
+        .blur = (float)(b ? set->blur_b : set->blur_a),
+        .solarise = (float)(b ? set->solarise_b : set->solarise_a),
+        .sigma_min = 0.1f,
+        .sigma_max = 2.0f,
+    };
+}
+
+static size_t side_of(const struct views *v, size_t view)
+{
+    return view < v->large ? v->large_side : v->small_side;
+}
+
+static size_t input_floats(const struct views *v, size_t view)
+{
+    return side_of(v, view) * side_of(v, view) * 3;
+}
+
+static void shape(struct views *v, const struct settings *set)
+{
+    v->n = (size_t)set->batch;
+    v->large = (size_t)set->large_crops;
+    v->small = (size_t)set->small_crops;
+    v->large_side = (size_t)set->large_side;
+    v->small_side = (size_t)set->small_side;
+}
+
+size_t views_bytes(const struct settings *set)
+{
+    struct views v = { 0 };
+    size_t floats = 0;
+    shape(&v, set);
+    for (size_t view = 0; view < v.large + v.small; view++)
+        floats += v.n * input_floats(&v, view);
+    return floats * sizeof(float);
+}
+
+int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
+               const struct settings *set)
+{
+    *v = (struct views){ .kn = kn, .pool = pool, .data = data, .seed = set->seed };
+    shape(v, set);
+    for (int small = 0; small < 2; small++)
+        for (int b = 0; b < 2; b++)
+            v->recipe[small][b] = recipe_of(set, small, b);
+    const double mean[3] = { set->mean_r, set->mean_g, set->mean_b };
+    const double dev[3] = { set->dev_r, set->dev_g, set->dev_b };
+    for (int c = 0; c < 3; c++) {
+        v->mean[c] = (float)mean[c];
+        v->dev[c] = (float)dev[c];
+    }
+    v->x = mem_alloc(v->large + v->small, sizeof *v->x, "views");
+    if (!v->x)
+        return -ENOMEM;
+    for (size_t view = 0; view < v->large + v->small; view++) {
+        v->x[view] = kern_alloc(kn, v->n * input_floats(v, view) * sizeof(float));
+        if (!v->x[view]) {
+            views_close(v);
+            return fail(-ENOMEM, "no memory for the views of %d pictures", set->batch);
+        }
+    }
+    return 0;
+}
+
+void views_close(struct views *v)
+{
+    for (size_t view = 0; v->x && view < v->large + v->small; view++)
+        kern_free(v->kn, v->x[view]);
+    free(v->x);
+    *v = (struct views){ 0 };
+}
+
+struct decode {
+    struct views *v;
+    const struct sample *batch;
+};
+
+static int decode_task(void *arg, size_t i, int worker UNUSED)
+{
+    struct decode *d = arg;
+    size_t row;
+    const struct shard *s = shard_set_find(d->v->data, d->batch[i].row, &row);
+    return shard_row_image(s, row, &d->v->picture[i]);
+}
+
+/* The draws of one view of the pictures at hand. A repeat within the batch draws anew. */
+static void draw_view(struct views *v, int64_t k, size_t view, const struct sample *batch,
+                      const uint64_t *id, size_t count)
+{
+    bool small = view >= v->large;
+    size_t among = small ? view - v->large : view;
+    const struct view_recipe *recipe = &v->recipe[small][among % 2];
+    for (size_t i = 0; i < count; i++) {
+        const struct image *im = &v->picture[i];
+        struct view_draw d;
+        struct rng r;
+        rng_init(&r, v->seed, RNG_VIEW, (uint64_t)k, id[i] ^ batch[i].turn,
+                 (unsigned)view + 64 * batch[i].stream);
+        augment_draw(&d, recipe, im->h, im->w, &r);
+        v->draw[i] =
+            (struct kern_view){ .rgb = im->rgb,
+                                .h = im->h,
+                                .w = im->w,
+                                .top = d.top,
+                                .left = d.left,
+                                .height = d.height,
+                                .width = d.width,
+                                .flip = d.flip,
+                                .jitter = d.jitter,
+                                .order = { d.order[0], d.order[1], d.order[2], d.order[3] },
+                                .brightness = d.brightness,
+                                .contrast = d.contrast,
+                                .saturation = d.saturation,
+                                .hue = d.hue,
+                                .grey = d.grey,
+                                .sigma = d.sigma,
+                                .solarise = d.solarise };
+    }
+}
+
+/* Pictures first .. first+count-1 of the batch through all views. */
+static int load_some(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id,
+                     size_t first, size_t count)
+{
+    struct decode decode = { v, batch };
+    int rc = pool_run(v->pool, count, decode_task, &decode);
+    for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
+        draw_view(v, k, view, batch, id, count);
+        rc = kern_augment(v->kn, KERN_F32, v->x[view] + first * input_floats(v, view), v->draw,
+                          count, side_of(v, view), v->mean, v->dev);
+        if (rc < 0)
+            fail(rc, "the device failed at making view %zu", view);
+    }
+    for (size_t i = 0; i < count; i++)
+        image_release(&v->picture[i]);
+    return rc;
+}
+
+int views_load(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id)
+{
+    int rc = 0;
+    for (size_t first = 0; first < v->n && rc == 0; first += VIEWS_AT_ONCE)
+        rc = load_some(v, k, batch + first, id + first, first, MIN(v->n - first, VIEWS_AT_ONCE));
+    return rc;
+}

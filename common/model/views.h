@@ -1,0 +1,42 @@
+/*
+ * views.h - from the rows of a batch to the networks' inputs: every picture read and decoded once,
+ * then cropped and coloured for each view.
+ *
+ * Set A of the augmentations makes the even views, set B the odd ones, counted separately among
+ * large and small crops. The draws of a view depend on (seed, step, id of the picture, view) and on
+ * the stream that the picture came from.
+ */
+#ifndef SEMPPL_VIEWS_H
+#define SEMPPL_VIEWS_H
+
+#include "common/base/pool.h"
+#include "common/data/augment.h"
+#include "common/data/shard.h"
+#include "common/model/sampler.h"
+#include "kernels/kern.h"
+
+#define VIEWS_AT_ONCE 64 /* decoded pictures in memory */
+
+struct views {
+    struct kern *kn;
+    struct pool *pool;
+    struct shard_set *data;
+    uint64_t seed;
+    size_t n, large, small; /* images; views of each size */
+    size_t large_side, small_side;
+    float mean[3], dev[3];
+    struct view_recipe recipe[2][2]; /* [small][B] */
+    float **x;                       /* [large + small] inputs [n][side][side][3], device */
+    struct image picture[VIEWS_AT_ONCE];
+    struct kern_view draw[VIEWS_AT_ONCE];
+};
+
+int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
+               const struct settings *set);
+void views_close(struct views *v);
+size_t views_bytes(const struct settings *set); /* of the inputs */
+
+/* Fills all inputs for step k (steps done before it). batch [n]; id [n] of its pictures. */
+int views_load(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id);
+
+#endif

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# demo.sh - from a folder of pictures and a few labels to a label for every picture, in a page of shell.
+#
+#   BUILD=build DATA=folder OUT=folder examples/demo.sh
+#
+# Without DATA it draws 5,000 pictures of ten shapes. DATA is a folder whose sub-folders are classes. Ten pictures a
+# class keep their label; the others' are hidden, and serve only to measure. Everything is made in OUT.
+set -euo pipefail
+BUILD=$(cd "${BUILD:-build}" && pwd)
+DATA=${DATA:-}
+OUT=${OUT:-$BUILD/demo}
+STEPS=${STEPS:-400}
+export PATH="$BUILD:$PATH"
+mkdir -p "$OUT"
+[ -z "$DATA" ] || DATA=$(cd "$DATA" && pwd)
+cd "$OUT"
+say() { printf '\n== %s\n' "$*"; }
+
+if [ -z "$DATA" ]; then
+    say "drawing 5,000 pictures of ten shapes"
+    "$BUILD/examples/draw-shapes" shapes 500 1
+    DATA=shapes
+fi
+
+say "preparing: 32 x 32 pixels, ten labels a class, the others hidden"
+semppl-prep --pixels 32 --labels-per-class 10 --ledger ledger.tsv -o train.h5 "$DATA"
+
+say "a fresh encoder, and $STEPS steps of training"
+semppl-ckpt new --preset cifar --width 0.25 --steps "$STEPS" --batch 128 --queue 400 \
+    --large-area-min 0.3 --base-lr 3 -o 0.h5
+rm -f train.jsonl
+semppl-train-step -n "$STEPS" -c 0.h5 -o 1.h5 --log train.jsonl train.h5
+
+say "embedding and labelling"
+semppl-embed -c 0.h5 --layer pixels -o pixels.h5 train.h5
+semppl-embed -c 0.h5 -o untrained.h5 train.h5
+semppl-embed -c 1.h5 -o trained.h5 train.h5
+semppl-knn --sheet neighbours.png --images train.h5 -o labels.tsv trained.h5
+
+# The labelled rows of an embedding are the bank, the others the test.
+accuracy() { semppl-eval "$1" -q --json "$2" | sed 's/.*"top1": *\([0-9.]*\).*/\1/'; }
+percent() { awk -v x="$1" 'BEGIN { printf "%5.1f %%", 100 * x }'; }
+pixels=$(accuracy knn pixels.h5)
+untrained=$(accuracy knn untrained.h5)
+knn=$(accuracy knn trained.h5)
+linear=$(accuracy linear trained.h5)
+semppl-eval knn -q --report report --log train.jsonl trained.h5 >report.txt
+
+say "how many of the hidden labels come out right"
+printf '%-46s %s\n' 'raw pixels, nearest neighbours' "$(percent "$pixels")" \
+    'untrained encoder, nearest neighbours' "$(percent "$untrained")" \
+    'trained encoder, nearest neighbours' "$(percent "$knn")" \
+    'trained encoder, linear probe' "$(percent "$linear")"
+echo
+echo "labels given to the $(wc -l <labels.tsv) pictures without one: $OUT/labels.tsv"
+echo "pictures to look at:"
+for f in neighbours.png report/*.png; do echo "    $OUT/$f"; done

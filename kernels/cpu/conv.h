@@ -1,0 +1,119 @@
+/*
+ * conv.h - the plan of a fast convolution, shared by the driver (conv.c) and the inner loops that
+ * are compiled once an instruction set (conv_isa.c).
+ *
+ * Forward and backward-data are one computation: every cell of an output grid is a sum over taps
+ * and input channels. A task copies the part of the input that it needs into scratch, the "band":
+ * channels in blocks of 16, cells outside the image as zeros, columns sorted by their remainder
+ * modulo the step of the input, so that neighbours in the output are 16 floats apart in the band
+ * for any stride. Then a tile of some pixels by 16 or 32 output channels is summed in registers,
+ * over all blocks and taps. Backward-data with a stride is a few such grids ("phases"), one for
+ * each remainder, with the taps that meet there. Backward-weights sums over the pixels of such
+ * bands instead.
+ *
+ * Few input channels (a picture's 3) make a block of their own kind: a row of the band is the plain
+ * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side.
+ */
+#ifndef SEMPPL_CPU_CONV_H
+#define SEMPPL_CPU_CONV_H
+
+#include "kernels/cpu/cpu.h"
+
+enum {
+    CONV_BLOCK = 16,     /* channels of a block */
+    CONV_MAX_TAPS = 64,  /* 7 x 7 and some */
+    CONV_MAX_STEP = 3,   /* strides; ref/ serves larger ones */
+    CONV_MAX_PHASES = 9, /* its square */
+    CONV_MAX_TILE = 24,  /* pixels of a tile */
+    CONV_PLAIN = 4,      /* channels up to which rows are taken plain */
+};
+
+struct conv_tap {
+    size_t in;     /* floats from a pixel's place in the band to the tap's */
+    size_t weight; /* number of the tap in the packed weights */
+};
+
+/* One grid of outputs: cell (u, v) is row0 + u * step, col0 + v * step. */
+struct conv_phase {
+    size_t rows, cols, row0, col0;
+    size_t ntaps;
+    struct conv_tap tap[CONV_MAX_TAPS];
+    size_t *in, *out; /* of each pixel of a full task: place in the band, in the output */
+};
+
+/* What a pass reads from and writes to, and how the two are cut into tasks. */
+struct conv_plan {
+    struct kern *kn;
+    size_t n, ih, iw, ic, oh, ow, oc;
+    size_t step, out_step; /* between neighbours of a grid, in the input and in the output */
+    size_t nphases;
+    struct conv_phase phase[CONV_MAX_PHASES];
+    size_t rows; /* of the largest phase */
+    bool plain;  /* few channels: rows of the band are rows of the image */
+
+    /* the band */
+    ptrdiff_t top, left;           /* the first cell, relative to the image; of row u = 0 */
+    size_t span_rows;              /* rows that one row of outputs needs */
+    size_t columns;                /* cells of a row */
+    unsigned used_rows, used_cols; /* remainders modulo step that some tap reads, as bits */
+    size_t part;                   /* places of a row for each remainder */
+    size_t row_floats;             /* of one block */
+    size_t nblocks, last;          /* last: channels of the last block */
+    size_t band_floats;            /* for a full task, with slack that SUMS may read behind */
+
+    /* tasks */
+    size_t task_images, task_rows; /* of a full task; task_rows < rows: task_images is 1 */
+    size_t row_tasks, ntasks;
+
+    /* output channels */
+    size_t group, ngroups; /* channels of a tile; the last group may be one block only */
+    size_t ntaps_packed;   /* taps that the packed weights have */
+};
+
+/* The share of one task. */
+struct conv_share {
+    size_t image, images, row, rows;
+};
+
+struct conv_forward {
+    const struct conv_plan *plan;
+    float *y;
+    const float *x, *packed;
+    const float *scale, *shift, *residual; /* residual may be y: the result is added */
+    bool relu;
+    double *sums;       /* [ntasks][2][padded oc] sums, sums of squares; or NULL */
+    size_t group_parts; /* tasks are also cut into so many ranges of groups */
+};
+
+struct conv_weights {
+    const struct conv_plan *plan;
+    const float *x, *dy;
+    float *dw;
+    float *partial;                             /* [nshards][ngroups] x partial_floats */
+    size_t nshards, partial_floats, row_stride; /* row_stride: rows of a tap of a block */
+};
+
+/* The inner loops for one instruction set. */
+struct conv_kernels {
+    size_t group; /* the widest tile, in channels */
+    int (*forward)(void *forward, size_t i, int worker);
+    int (*weights)(void *weights, size_t i, int worker);
+    int (*reduce)(void *weights, size_t i, int worker);
+};
+extern const struct conv_kernels conv_kernels_generic, conv_kernels_avx2, conv_kernels_avx512;
+
+struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
+
+/* Channels of group g, and where its weights begin in the packed ones. */
+static inline size_t conv_group_width(const struct conv_plan *p, size_t g)
+{
+    size_t blocks = (p->oc + CONV_BLOCK - 1) / CONV_BLOCK;
+    return MIN(p->group, (blocks - g * (p->group / CONV_BLOCK)) * CONV_BLOCK);
+}
+
+static inline size_t conv_input_channels(const struct conv_plan *p) /* of all blocks, each tap */
+{
+    return (p->nblocks - 1) * CONV_BLOCK + p->last;
+}
+
+#endif

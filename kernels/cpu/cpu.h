@@ -1,0 +1,31 @@
+/*
+ * cpu.h - the fast kernels, family by family: each puts what it has faster than ref/ into the
+ * table.
+ *
+ * Storage of bfloat16 is left to ref/ until a kernel here supports it: a function that meets it
+ * calls its ref_ twin.
+ */
+#ifndef SEMPPL_CPU_H
+#define SEMPPL_CPU_H
+
+#include "kernels/ref/ref.h"
+
+void cpu_init_conv(struct kern_ops *o, unsigned isa);     /* conv_* */
+void cpu_init_norm(struct kern_ops *o, unsigned isa);     /* bn_* */
+void cpu_init_pool(struct kern_ops *o, unsigned isa);     /* maxpool_*, avgpool_* */
+void cpu_init_dense(struct kern_ops *o, unsigned isa);    /* gemm, bias_*, l2norm_*, copy_rows */
+void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
+void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */
+void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* lars, norm */
+void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
+
+/* Name of a function of a file that is compiled once an instruction set: ISA(cpu_bn_forward) ->
+ * cpu_bn_forward_avx2. */
+#define ISA_PASTE_(a, b) a##_##b
+#define ISA_PASTE(a, b) ISA_PASTE_(a, b)
+#define ISA(name) ISA_PASTE(name, ISA_SUFFIX)
+/* Of such a name's three variants, the one for a handle. */
+#define ISA_BEST(kn, name)                                                                         \
+    ((kn)->isa & ISA_AVX512 ? &name##_avx512 : (kn)->isa & ISA_AVX2 ? &name##_avx2 : &name##_generic)
+
+#endif

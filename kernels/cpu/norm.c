@@ -1,0 +1,282 @@
+/*
+ * norm.c - batch normalisation in parallel, at the speed of memory.
+ *
+ * Few channels make short rows. So rows of the tensor are taken side by side, fold of them, as one
+ * row of width = fold * c floats, a multiple of the vectors; what is left of the tensor, less than
+ * a row, is a task of its own. Sums are float32 over PIECE rows, of differences to the first of
+ * them, then double over pieces, tasks and the folded columns, in that order: borders depend on
+ * shapes only, and a mean far from 0 costs no digits of the variance.
+ *
+ * Floors, in passes over a tensor: statistics 1 read; forward 1 read, 1 write (and the residual);
+ * backward 3 reads for the sums, then 3 reads and 1 write (and the residual). The second pass of
+ * backward starts at the end, where the caches still hold what the first one read last.
+ */
+#include <errno.h>
+
+#include "kernels/cpu/norm.h"
+
+enum {
+    PIECE = 64,            /* rows summed in float32 */
+    TASK_FLOATS = 1 << 16, /* of a task, if a piece is not larger */
+    MIN_WIDTH = 256,       /* floats of a row, reached by folding */
+    MAX_WIDTH = 4096,      /* beyond, c stays as it is */
+    ALIGN = 16,            /* floats of the widest vectors */
+    BLOCK = 64,            /* channels of a task when sums are put together */
+};
+
+struct plan {
+    size_t c, fold, width, rows, rest; /* rest: floats behind the last whole row */
+    size_t task_rows, whole, ntasks;   /* whole: tasks before that of the rest */
+};
+
+static struct plan plan_of(size_t rows, size_t c)
+{
+    struct plan p = { .c = c, .fold = 1 };
+    while ((c * p.fold % ALIGN || c * p.fold < MIN_WIDTH) && 2 * c * p.fold <= MAX_WIDTH)
+        p.fold *= 2;
+    p.width = c * p.fold;
+    p.rows = rows / p.fold;
+    p.rest = rows % p.fold * c;
+    p.task_rows = PIECE * MAX((size_t)1, TASK_FLOATS / (PIECE * p.width));
+    p.whole = (p.rows + p.task_rows - 1) / p.task_rows;
+    p.ntasks = p.whole + (p.rest > 0);
+    return p;
+}
+
+/* The share of a task: rows of w floats from offset on. */
+struct share {
+    size_t offset, rows, w;
+};
+
+static struct share share_of(const struct plan *p, size_t i)
+{
+    if (i == p->whole)
+        return (struct share){ p->rows * p->width, 1, p->rest };
+    size_t first = i * p->task_rows;
+    return (struct share){ first * p->width, MIN(p->task_rows, p->rows - first), p->width };
+}
+
+struct job {
+    struct kern *kn;
+    const struct cpu_norm *inner;
+    struct plan plan;
+    double *sums; /* [ntasks][2][width] */
+    float *coef;  /* [4][width]: one number a channel, repeated fold times */
+    size_t rows;
+    /* statistics and forward */
+    float *mean, *var, *y;
+    const float *x, *residual;
+    bool relu;
+    const struct kern_bn_backward *back;
+};
+
+/* Room for the sums, the columns' numbers and what a worker sums in. */
+static int prepare(struct job *j, bool sums)
+{
+    const struct plan *p = &j->plan;
+    size_t total = sums ? p->ntasks * 2 * p->width : 0;
+    j->sums = kern_shared(j->kn, total * sizeof(double) + 4 * p->width * sizeof(float));
+    if (!j->sums || (sums && kern_scratch(j->kn, 2 * p->width * sizeof(float)) < 0))
+        return -ENOMEM;
+    j->coef = (float *)(j->sums + total);
+    return 0;
+}
+
+/* Writes a channel's number into row r of coef. */
+static void spread(const struct job *j, size_t r, size_t channel, float value)
+{
+    for (size_t f = 0; f < j->plan.fold; f++)
+        j->coef[r * j->plan.width + f * j->plan.c + channel] = value;
+}
+
+/* Both sums of the channels from first on, over all tasks. */
+static void total(const struct job *j, size_t first, size_t n, double a[BLOCK], double b[BLOCK])
+{
+    const struct plan *p = &j->plan;
+    for (size_t k = 0; k < n; k++)
+        a[k] = b[k] = 0;
+    for (size_t t = 0; t < p->ntasks; t++)
+        for (size_t f = 0; f < p->fold; f++) {
+            const double *s = j->sums + t * 2 * p->width + f * p->c + first;
+            for (size_t k = 0; k < n; k++) {
+                a[k] += s[k];
+                b[k] += s[p->width + k];
+            }
+        }
+}
+
+/* -- statistics ---------------------------------------------------------------------------- */
+
+static int sum_task(void *arg, size_t i, int worker)
+{
+    const struct job *j = arg;
+    struct share s = share_of(&j->plan, i);
+    float *acc = kern_scratch_of(j->kn, worker);
+    double *sum = j->sums + i * 2 * j->plan.width, *square = sum + j->plan.width;
+    for (size_t k = 0; k < 2 * j->plan.width; k++)
+        sum[k] = 0;
+    for (size_t r = 0; r < s.rows; r += PIECE) {
+        const float *x = j->x + s.offset + r * s.w;
+        size_t n = MIN((size_t)PIECE, s.rows - r);
+        j->inner->sums(acc, x, n, s.w);
+        for (size_t k = 0; k < s.w; k++) { /* from differences to the row x back to x itself */
+            double shift = x[k], d = acc[k], dd = acc[s.w + k];
+            sum[k] += d + (double)n * shift;
+            square[k] += dd + shift * (2 * d + (double)n * shift);
+        }
+    }
+    return 0;
+}
+
+static int stats_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    size_t first = i * BLOCK, n = MIN((size_t)BLOCK, j->plan.c - first);
+    double sum[BLOCK], square[BLOCK];
+    total(j, first, n, sum, square);
+    for (size_t k = 0; k < n; k++) {
+        double mean = sum[k] / (double)j->rows, var = square[k] / (double)j->rows - mean * mean;
+        j->mean[first + k] = (float)mean;
+        j->var[first + k] = var < 0 ? 0 : (float)var; /* NaN stays */
+    }
+    return 0;
+}
+
+static int cpu_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
+                        const void *x, size_t rows, size_t c)
+{
+    if (type != KERN_F32)
+        return ref_bn_stats(kn, type, mean, var, x, rows, c);
+    struct job j = { .kn = kn,
+                     .inner = ISA_BEST(kn, cpu_norm),
+                     .plan = plan_of(rows, c),
+                     .rows = rows,
+                     .mean = mean,
+                     .var = var,
+                     .x = x };
+    int rc = prepare(&j, true);
+    if (rc == 0)
+        rc = pool_run(kn->pool, j.plan.ntasks, sum_task, &j);
+    return rc < 0 ? rc : pool_run(kn->pool, (c + BLOCK - 1) / BLOCK, stats_task, &j);
+}
+
+/* -- forward ------------------------------------------------------------------------------- */
+
+static int apply_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    struct share s = share_of(&j->plan, i);
+    j->inner->apply(j->y + s.offset, j->x + s.offset, j->residual ? j->residual + s.offset : NULL,
+                    j->coef, j->coef + j->plan.width, s.rows, s.w, j->relu);
+    return 0;
+}
+
+static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
+                          const void *residual, const float *scale, const float *shift, size_t rows,
+                          size_t c, bool relu)
+{
+    if (type != KERN_F32)
+        return ref_bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
+    struct job j = { .kn = kn,
+                     .inner = ISA_BEST(kn, cpu_norm),
+                     .plan = plan_of(rows, c),
+                     .y = y,
+                     .x = x,
+                     .residual = residual,
+                     .relu = relu };
+    int rc = prepare(&j, false);
+    if (rc < 0)
+        return rc;
+    for (size_t k = 0; k < c; k++) {
+        spread(&j, 0, k, scale[k]);
+        spread(&j, 1, k, shift[k]);
+    }
+    return pool_run(kn->pool, j.plan.ntasks, apply_task, &j);
+}
+
+/* -- backward ------------------------------------------------------------------------------ */
+
+static const float *at(const void *x, size_t offset)
+{
+    return (const float *)x + offset;
+}
+
+static int grad_sum_task(void *arg, size_t i, int worker)
+{
+    const struct job *j = arg;
+    const struct kern_bn_backward *b = j->back;
+    struct share s = share_of(&j->plan, i);
+    float *acc = kern_scratch_of(j->kn, worker);
+    double *sum = j->sums + i * 2 * j->plan.width, *product = sum + j->plan.width;
+    for (size_t k = 0; k < 2 * j->plan.width; k++)
+        sum[k] = 0;
+    for (size_t r = 0; r < s.rows; r += PIECE) {
+        size_t from = s.offset + r * s.w;
+        j->inner->grad_sums(acc, at(b->dy, from), at(b->x, from), b->relu ? at(b->y, from) : NULL,
+                            j->coef + 3 * j->plan.width, MIN((size_t)PIECE, s.rows - r), s.w);
+        for (size_t k = 0; k < s.w; k++) {
+            sum[k] += acc[k];
+            product[k] += acc[s.w + k];
+        }
+    }
+    return 0;
+}
+
+/* dx = gamma rstd (g - mean(g) - xh mean(g xh)) as a g - b (x - mean) - c, a channel's factors. */
+static int grad_factors_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    const struct kern_bn_backward *b = j->back;
+    size_t first = i * BLOCK, n = MIN((size_t)BLOCK, b->c - first);
+    double sum[BLOCK], product[BLOCK];
+    total(j, first, n, sum, product);
+    for (size_t k = 0; k < n; k++) {
+        size_t ch = first + k;
+        double rstd = b->rstd[ch], xh = product[k] * rstd, a = b->gamma[ch] * rstd;
+        b->dbeta[ch] += (float)sum[k];
+        b->dgamma[ch] += (float)xh;
+        spread(j, 0, ch, (float)a);
+        spread(j, 1, ch, (float)(a * rstd * xh / (double)b->rows));
+        spread(j, 2, ch, (float)(a * sum[k] / (double)b->rows));
+    }
+    return 0;
+}
+
+static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    const struct kern_bn_backward *b = j->back;
+    struct share s = share_of(&j->plan, j->plan.ntasks - 1 - i);
+    j->inner->grad_apply((float *)b->dx + s.offset,
+                         b->dresidual ? (float *)b->dresidual + s.offset : NULL,
+                         at(b->dy, s.offset), at(b->x, s.offset),
+                         b->relu ? at(b->y, s.offset) : NULL, j->coef, s.rows, s.w,
+                         b->residual_add);
+    return 0;
+}
+
+static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
+{
+    if (b->type != KERN_F32)
+        return ref_bn_backward(kn, b);
+    struct job j = {
+        .kn = kn, .inner = ISA_BEST(kn, cpu_norm), .plan = plan_of(b->rows, b->c), .back = b
+    };
+    int rc = prepare(&j, true);
+    if (rc < 0)
+        return rc;
+    for (size_t k = 0; k < b->c; k++)
+        spread(&j, 3, k, b->mean[k]);
+    if ((rc = pool_run(kn->pool, j.plan.ntasks, grad_sum_task, &j)) < 0 ||
+        (rc = pool_run(kn->pool, (b->c + BLOCK - 1) / BLOCK, grad_factors_task, &j)) < 0)
+        return rc;
+    return pool_run(kn->pool, j.plan.ntasks, grad_apply_task, &j);
+}
+
+/* bn_finalise works on c numbers: the definition is fast enough. */
+void cpu_init_norm(struct kern_ops *o, unsigned isa UNUSED)
+{
+    o->bn_stats = cpu_bn_stats;
+    o->bn_forward = cpu_bn_forward;
+    o->bn_backward = cpu_bn_backward;
+}

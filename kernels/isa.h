@@ -1,0 +1,21 @@
+/*
+ * isa.h - what the CPU can do, found at run time, and the mask that tests and users may set.
+ */
+#ifndef SEMPPL_ISA_H
+#define SEMPPL_ISA_H
+
+enum {
+    ISA_REF = 0,          /* only the definitions of ref/ */
+    ISA_GENERIC = 1 << 0, /* cpu/ in portable C */
+    ISA_AVX2 = 1 << 1,    /* and FMA */
+    ISA_AVX512 = 1 << 2,  /* F, BW, DQ, VL */
+};
+
+/*
+ * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2 or avx512 in the environment.
+ * An unknown word is ignored. Never reports what the CPU or the operating system lacks.
+ */
+unsigned isa_detect(void);
+const char *isa_name(unsigned isa); /* of the best bit: "avx512" ... */
+
+#endif

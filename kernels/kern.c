@@ -1,0 +1,428 @@
+/*
+ * kern.c - the handle, its scratch memory, and the front door of every kernel: arguments are
+ * checked here, once for all backends, and what is empty goes no further.
+ */
+#include "kernels/kern.h"
+#include "kernels/ops.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* -- the handle ---------------------------------------------------------------------------- */
+
+int kern_open(struct kern **out, enum kern_device device, struct pool *pool)
+{
+    *out = NULL;
+    if (!pool)
+        return -EINVAL;
+    if (device != KERN_CPU)
+        return -ENODEV;
+    struct kern *kn = calloc(1, sizeof(*kn));
+    if (!kn)
+        return -ENOMEM;
+    kn->device = device;
+    kn->pool = pool;
+    kn->isa = isa_detect();
+    ops_init_cpu(&kn->ops, kn->isa);
+    snprintf(kn->description, sizeof(kn->description), "cpu %s", isa_name(kn->isa));
+    *out = kn;
+    return 0;
+}
+
+void kern_close(struct kern *kn)
+{
+    if (!kn)
+        return;
+    free(kn->scratch);
+    free(kn->shared);
+    free(kn);
+}
+
+const char *kern_describe(const struct kern *kn)
+{
+    return kn->description;
+}
+
+size_t kern_sizeof(enum kern_type type)
+{
+    return type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+/* Makes *block at least size bytes long; what it held is lost. */
+static int at_least(uint8_t **block, size_t *have, size_t size)
+{
+    if (*have >= size)
+        return 0;
+    free(*block);
+    *have = 0;
+    *block = aligned_alloc(4096, size);
+    if (!*block)
+        return -ENOMEM;
+    *have = size;
+    return 0;
+}
+
+int kern_scratch(struct kern *kn, size_t bytes)
+{
+    size_t each, total, have = kn->scratch_each * (size_t)pool_threads(kn->pool);
+    if (bytes <= kn->scratch_each)
+        return 0;
+    if (bytes > PTRDIFF_MAX / 2)
+        return -ENOMEM;
+    /* A few cache lines beyond whole pages: workers' pieces do not compete for the same sets. */
+    each = (bytes + 4095) / 4096 * 4096 + 192;
+    if (__builtin_mul_overflow(each, (size_t)pool_threads(kn->pool), &total))
+        return -ENOMEM;
+    kn->scratch_each = 0;
+    if (at_least(&kn->scratch, &have, total))
+        return -ENOMEM;
+    kn->scratch_each = each;
+    return 0;
+}
+
+void *kern_scratch_of(struct kern *kn, int worker)
+{
+    return kn->scratch + (size_t)worker * kn->scratch_each;
+}
+
+void *kern_shared(struct kern *kn, size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX / 2)
+        return NULL;
+    bytes = (bytes + 4096) / 4096 * 4096; /* never empty */
+    return at_least(&kn->shared, &kn->shared_size, bytes) ? NULL : kn->shared;
+}
+
+/* -- checks -------------------------------------------------------------------------------- */
+
+/* Is a*b*c*d floats something that memory can hold? */
+static bool fits(size_t a, size_t b, size_t c, size_t d)
+{
+    size_t n;
+    return !__builtin_mul_overflow(a, b, &n) && !__builtin_mul_overflow(n, c, &n) &&
+           !__builtin_mul_overflow(n, d, &n) && n <= PTRDIFF_MAX / sizeof(float);
+}
+
+static bool type_ok(enum kern_type type)
+{
+    return type == KERN_F32 || type == KERN_BF16;
+}
+
+/* One axis of windows: each of the n windows touches at least one of the size cells. */
+static bool axis_ok(size_t size, size_t window, size_t stride, size_t pad, size_t n)
+{
+    enum { MOST = 1 << 20 }; /* far above any picture; keeps the sums below from wrapping */
+    return size >= 1 && window >= 1 && stride >= 1 && n >= 1 && size <= MOST && window <= MOST &&
+           stride <= MOST && n <= MOST && pad < window && (n - 1) * stride < size + pad;
+}
+
+static int conv_check(const struct kern_conv *cv)
+{
+    bool good = type_ok(cv->type) && cv->c >= 1 && cv->k >= 1 &&
+                axis_ok(cv->h, cv->kh, cv->stride, cv->pad_top, cv->oh) &&
+                axis_ok(cv->w, cv->kw, cv->stride, cv->pad_left, cv->ow) &&
+                fits(cv->n, cv->h, cv->w, cv->c) && fits(cv->n, cv->oh, cv->ow, cv->k) &&
+                fits(cv->k, cv->c, cv->kh, cv->kw);
+    return good ? 0 : -EINVAL;
+}
+
+static int epilogue_check(const struct kern_conv *cv, const struct kern_epilogue *ep)
+{
+    bool sums = ep->mean || ep->var, affine = ep->scale || ep->shift;
+    if (sums && (!ep->mean || !ep->var || affine || cv->n == 0))
+        return -EINVAL;
+    if (affine && (!ep->scale || !ep->shift))
+        return -EINVAL;
+    return !affine && (ep->residual || ep->relu) ? -EINVAL : 0;
+}
+
+static int maxpool_check(const struct kern_maxpool *mp)
+{
+    bool good = type_ok(mp->type) && mp->c >= 1 &&
+                axis_ok(mp->h, mp->side, mp->stride, mp->pad_top, mp->oh) &&
+                axis_ok(mp->w, mp->side, mp->stride, mp->pad_left, mp->ow) &&
+                fits(mp->n, mp->h, mp->w, mp->c) && fits(mp->n, mp->oh, mp->ow, mp->c);
+    return good ? 0 : -EINVAL;
+}
+
+static int contrast_check(const struct kern_contrast *ct)
+{
+    bool good = ct->d >= 1 && ct->ne >= 1 && ct->tau > 0 && isfinite(ct->tau) &&
+                fits(ct->n, ct->d, 1, 1) && ct->n <= INT32_MAX && ct->ne < INT32_MAX &&
+                fits(ct->n, ct->ne + 1, 1, 1);
+    return good ? 0 : -EINVAL;
+}
+
+static int view_check(const struct kern_view *v)
+{
+    unsigned seen = 0;
+    for (int i = 0; i < 4; i++)
+        seen |= v->order[i] < 4 ? 1u << v->order[i] : 0;
+    bool good = v->rgb && v->h >= 1 && v->w >= 1 && fits(v->h, v->w, 3, 1) && v->height >= 1 &&
+                v->width >= 1 && v->height <= v->h && v->width <= v->w &&
+                v->top <= v->h - v->height && v->left <= v->w - v->width &&
+                (!v->jitter || seen == 15) && v->sigma >= 0 && isfinite(v->sigma);
+    return good ? 0 : -EINVAL;
+}
+
+/* -- memory -------------------------------------------------------------------------------- */
+
+void *kern_alloc(struct kern *kn, size_t nbytes)
+{
+    return kn->ops.alloc(kn, nbytes);
+}
+
+void kern_free(struct kern *kn, void *dev)
+{
+    if (dev)
+        kn->ops.free(kn, dev);
+}
+
+int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes)
+{
+    return nbytes ? kn->ops.put(kn, dev, host, nbytes) : 0;
+}
+
+int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes)
+{
+    return nbytes ? kn->ops.get(kn, host, dev, nbytes) : 0;
+}
+
+int kern_zero(struct kern *kn, void *dev, size_t nbytes)
+{
+    return nbytes ? kn->ops.zero(kn, dev, nbytes) : 0;
+}
+
+int kern_sync(struct kern *kn)
+{
+    return kn->ops.sync(kn);
+}
+
+/* -- convolution --------------------------------------------------------------------------- */
+
+size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv)
+{
+    return conv_check(cv) ? 0 : kn->ops.conv_packed(kn, cv);
+}
+
+int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+{
+    int rc = conv_check(cv);
+    return rc ? rc : kn->ops.conv_pack(kn, cv, packed, w);
+}
+
+int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
+                      const void *packed, const struct kern_epilogue *ep)
+{
+    static const struct kern_epilogue none;
+    int rc = conv_check(cv);
+    ep = ep ? ep : &none;
+    if (rc == 0)
+        rc = epilogue_check(cv, ep);
+    if (rc || cv->n == 0)
+        return rc;
+    return kn->ops.conv_forward(kn, cv, y, x, packed, ep);
+}
+
+int kern_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
+                            const void *packed, bool add)
+{
+    int rc = conv_check(cv);
+    if (rc || cv->n == 0)
+        return rc;
+    return kn->ops.conv_backward_data(kn, cv, dx, dy, packed, add);
+}
+
+int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
+                               const void *x, const void *dy)
+{
+    int rc = conv_check(cv);
+    if (rc || cv->n == 0)
+        return rc;
+    return kn->ops.conv_backward_weights(kn, cv, dw, x, dy);
+}
+
+/* -- batch normalisation and pooling ------------------------------------------------------- */
+
+int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+                  size_t rows, size_t c)
+{
+    if (!type_ok(type) || rows == 0 || c == 0 || !fits(rows, c, 1, 1))
+        return -EINVAL;
+    return kn->ops.bn_stats(kn, type, mean, var, x, rows, c);
+}
+
+int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
+                     const float *var, const float *gamma, const float *beta, float *running_mean,
+                     float *running_var, float weight, size_t c)
+{
+    if (c == 0 || !running_mean != !running_var)
+        return -EINVAL;
+    return kn->ops.bn_finalise(kn, scale, shift, rstd, mean, var, gamma, beta, running_mean,
+                               running_var, weight, c);
+}
+
+int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
+                    const void *residual, const float *scale, const float *shift, size_t rows,
+                    size_t c, bool relu)
+{
+    if (!type_ok(type) || c == 0 || !fits(rows, c, 1, 1))
+        return -EINVAL;
+    if (rows == 0)
+        return 0;
+    return kn->ops.bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
+}
+
+int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
+{
+    if (!type_ok(b->type) || b->c == 0 || !fits(b->rows, b->c, 1, 1) || (b->relu && !b->y))
+        return -EINVAL;
+    return b->rows ? kn->ops.bn_backward(kn, b) : 0;
+}
+
+int kern_maxpool_forward(struct kern *kn, const struct kern_maxpool *mp, void *y, const void *x)
+{
+    int rc = maxpool_check(mp);
+    return rc || mp->n == 0 ? rc : kn->ops.maxpool_forward(kn, mp, y, x);
+}
+
+int kern_maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, void *dx, const void *dy,
+                          const void *x, const void *y)
+{
+    int rc = maxpool_check(mp);
+    return rc || mp->n == 0 ? rc : kn->ops.maxpool_backward(kn, mp, dx, dy, x, y);
+}
+
+int kern_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const void *x, size_t n,
+                         size_t cells, size_t c)
+{
+    if (!type_ok(type) || cells == 0 || c == 0 || !fits(n, cells, c, 1))
+        return -EINVAL;
+    return n ? kn->ops.avgpool_forward(kn, type, y, x, n, cells, c) : 0;
+}
+
+int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
+                          size_t cells, size_t c)
+{
+    if (!type_ok(type) || cells == 0 || c == 0 || !fits(n, cells, c, 1))
+        return -EINVAL;
+    return n ? kn->ops.avgpool_backward(kn, type, dx, dy, n, cells, c) : 0;
+}
+
+/* -- dense layers and vectors -------------------------------------------------------------- */
+
+int kern_gemm(struct kern *kn, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+              const float *a, const float *b, float beta, float *c)
+{
+    if (k == 0 || !fits(m, k, 1, 1) || !fits(k, n, 1, 1) || !fits(m, n, 1, 1) || m > INT32_MAX ||
+        n > INT32_MAX || k > INT32_MAX)
+        return -EINVAL;
+    if (m == 0 || n == 0)
+        return 0;
+    return kn->ops.gemm(kn, ta, tb, m, n, k, alpha, a, b, beta, c);
+}
+
+int kern_bias_forward(struct kern *kn, float *y, const float *bias, size_t rows, size_t c)
+{
+    if (c == 0 || !fits(rows, c, 1, 1))
+        return -EINVAL;
+    return rows ? kn->ops.bias_forward(kn, y, bias, rows, c) : 0;
+}
+
+int kern_bias_backward(struct kern *kn, float *dbias, const float *dy, size_t rows, size_t c)
+{
+    if (c == 0 || !fits(rows, c, 1, 1))
+        return -EINVAL;
+    return rows ? kn->ops.bias_backward(kn, dbias, dy, rows, c) : 0;
+}
+
+int kern_l2norm_forward(struct kern *kn, float *y, float *r, const float *u, size_t n, size_t d)
+{
+    if (d == 0 || !fits(n, d, 1, 1))
+        return -EINVAL;
+    return n ? kn->ops.l2norm_forward(kn, y, r, u, n, d) : 0;
+}
+
+int kern_l2norm_backward(struct kern *kn, float *du, const float *dy, const float *y,
+                         const float *r, size_t n, size_t d)
+{
+    if (d == 0 || !fits(n, d, 1, 1))
+        return -EINVAL;
+    return n ? kn->ops.l2norm_backward(kn, du, dy, y, r, n, d) : 0;
+}
+
+int kern_copy_rows(struct kern *kn, float *dst, const int32_t *dst_row, const float *src,
+                   const int32_t *src_row, size_t n, size_t d)
+{
+    if (d == 0 || !fits(n, d, 1, 1))
+        return -EINVAL;
+    return n ? kn->ops.copy_rows(kn, dst, dst_row, src, src_row, n, d) : 0;
+}
+
+/* -- the loss ------------------------------------------------------------------------------ */
+
+int kern_contrast_forward(struct kern *kn, const struct kern_contrast *ct, float *p, float *loss)
+{
+    int rc = contrast_check(ct);
+    return rc || ct->n == 0 ? rc : kn->ops.contrast_forward(kn, ct, p, loss);
+}
+
+int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, float *do_,
+                           const float *g)
+{
+    int rc = contrast_check(ct);
+    return rc || ct->n == 0 ? rc : kn->ops.contrast_backward(kn, ct, do_, g);
+}
+
+int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos, float weight,
+                       size_t n, size_t ne)
+{
+    if (ne == 0 || ne >= INT32_MAX || !fits(n, ne + 1, 1, 1))
+        return -EINVAL;
+    return n ? kn->ops.contrast_grad(kn, g, p, pos, weight, n, ne) : 0;
+}
+
+int kern_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
+            const int32_t *pos, float weight, size_t n, size_t ne)
+{
+    if (ne == 0 || ne >= INT32_MAX || !fits(n, ne + 1, 1, 1))
+        return -EINVAL;
+    return n ? kn->ops.kl(kn, kl, g, p, q, pos, weight, n, ne) : 0;
+}
+
+/* -- neighbours, optimiser, views ---------------------------------------------------------- */
+
+/* An empty bank (m = 0) is passed on: the answer, "none", has to be written on the device. */
+int kern_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim)
+{
+    if (q->d == 0 || q->k == 0 || q->m > INT32_MAX || !fits(q->n, q->d, 1, 1) ||
+        !fits(q->m, q->d, 1, 1) || !fits(q->n, q->k, 1, 1) || !q->query_id != !q->bank_id)
+        return -EINVAL;
+    return q->n ? kn->ops.knn(kn, q, idx, sim) : 0;
+}
+
+int kern_lars(struct kern *kn, const struct kern_lars *l)
+{
+    if (l->ntarget && !l->xi)
+        return -EINVAL;
+    for (size_t i = 0; i < l->nseg; i++) /* a segment is of the target or not, never both */
+        if (l->seg[i].offset < l->ntarget && l->seg[i].count > l->ntarget - l->seg[i].offset)
+            return -EINVAL;
+    return l->nseg ? kn->ops.lars(kn, l) : 0;
+}
+
+int kern_norm(struct kern *kn, double *norm, const float *x, size_t n)
+{
+    *norm = 0;
+    return n ? kn->ops.norm(kn, norm, x, n) : 0;
+}
+
+int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
+                 size_t n, size_t side, const float mean[3], const float dev[3])
+{
+    int rc = type_ok(type) && side >= 1 && fits(n, side, side, 3) ? 0 : -EINVAL;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = view_check(&views[i]);
+    return rc || n == 0 ? rc : kn->ops.augment(kn, type, out, views, n, side, mean, dev);
+}

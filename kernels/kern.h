@@ -1,0 +1,293 @@
+/*
+ * kern.h - the kernel library: encoder, heads, losses, neighbours, optimiser and augmentation, on
+ * one device.
+ *
+ * A handle names a device and carries its table of kernels; one call is one operation. All pointers
+ * marked [dev] are in the memory of the handle's device (kern_alloc); on the CPU that is ordinary
+ * memory, and a caller there may pass its own 64-byte aligned arrays. Everything stays the
+ * caller's. Calls are ordered; on a device they may return before the work is done, and kern_get()
+ * or kern_sync() wait for it. A handle belongs to one thread at a time; the threads inside come
+ * from its pool.
+ *
+ * Activations are channels-last, [n][h][w][c], stored as float32 or bfloat16 (enum kern_type,
+ * uint16_t in memory). Weights, gradients of weights, statistics, embeddings and losses are
+ * float32; sums are accumulated in float32 or better, in an order that depends on shapes only: on
+ * the CPU results are the same bits for any number of threads.
+ *
+ * Every call returns 0 or a negative errno: -EINVAL (a shape or argument that makes no sense),
+ * -ENOMEM (no scratch), -ENOTSUP (a type this device has no kernel for), -EIO (the device failed).
+ * Kernels word no messages, open no files.
+ *
+ * kernels/ref/ is the definition (plain loops, double sums); kernels/cpu/ is fast and is tested
+ * against it. SEMPPL_ISA=ref|generic|avx2|avx512 in the environment lowers what the CPU backend
+ * uses (isa.h).
+ */
+#ifndef SEMPPL_KERN_H
+#define SEMPPL_KERN_H
+
+#include <errno.h>
+
+#include "common/base/base.h"
+#include "common/base/pool.h"
+
+/* Changes whenever a signature or struct here does; a plugin with another number is refused. */
+#define KERN_ABI 1
+
+enum kern_device { KERN_CPU, KERN_CUDA };
+enum kern_type { KERN_F32, KERN_BF16 };
+
+struct kern;
+
+/* -- the handle
+ * ---------------------------------------------------------------------------------------------- */
+
+/* -ENODEV if the device is not there. The pool stays the caller's and must outlive the handle. */
+int kern_open(struct kern **kn, enum kern_device device, struct pool *pool);
+void kern_close(struct kern *kn);
+const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512" */
+size_t kern_sizeof(enum kern_type type);
+
+void *kern_alloc(struct kern *kn,
+                 size_t nbytes); /* zeroed, 64-byte aligned; NULL if there is no room */
+void kern_free(struct kern *kn, void *dev);
+int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes);
+int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes); /* waits */
+int kern_zero(struct kern *kn, void *dev, size_t nbytes);
+int kern_sync(struct kern *kn);
+
+/* -- convolution
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/*
+ * y[n][p][q][k] = sum over r, s, c of x[n][p*stride + r - pad_top][q*stride + s - pad_left][c] *
+ * w[k][c][r][s] (cross-correlation; cells outside x are zero). No bias. Cells after the image
+ * follow from oh and ow.
+ */
+struct kern_conv {
+    enum kern_type type; /* of x, y, dx, dy and residual */
+    size_t n, h, w, c;   /* x [n][h][w][c] */
+    size_t k, kh, kw;    /* w [k][c][kh][kw] (OIHW) */
+    size_t stride;
+    size_t pad_top, pad_left;
+    size_t oh, ow; /* y [n][oh][ow][k] */
+};
+
+/*
+ * What happens to a convolution's output on its way to memory. A null pointer (the zero struct)
+ * means y is stored as is. Either mean and var: per channel over n, oh, ow, biased, of the stored y
+ * (batch norm in training); or scale and shift, with residual and relu: y = relu(y * scale[k] +
+ * shift[k] + residual) (batch norm folded).
+ */
+struct kern_epilogue {
+    float *mean, *var;          /* [k] out */
+    const float *scale, *shift; /* [k] */
+    const void *residual;       /* [n][oh][ow][k] of cv->type, or NULL */
+    bool relu;
+};
+
+/* Packed weights: the backend's own layout, serving forward and backward-data; the same for any n,
+ * h, w. */
+size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv); /* bytes */
+int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
+
+int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
+                      const void *packed, const struct kern_epilogue *ep);
+/* dx = gradient, or dx += gradient if add. */
+int kern_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
+                            const void *packed, bool add);
+/* dw[k][c][kh][kw] += gradient. */
+int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
+                               const void *x, const void *dy);
+
+/* -- batch normalisation (method: eps 1e-5, biased variance)
+ * ------------------------------------------------------ */
+
+#define KERN_BN_EPS 1e-5f
+
+/* Mean and biased variance of each of the c columns of x [rows][c]. */
+int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+                  size_t rows, size_t c);
+
+/*
+ * rstd = 1/sqrt(var + eps), scale = gamma * rstd, shift = beta - mean * scale; and, unless
+ * running_mean is NULL, running += weight * (value - running) for mean and var. All [c]. rstd may
+ * be NULL. With weight = 0.1/(1 - 0.9^t) at the t-th update this is the zero-debiased average of
+ * decay 0.9 (dm-haiku's ExponentialMovingAverage).
+ */
+int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
+                     const float *var, const float *gamma, const float *beta, float *running_mean,
+                     float *running_var, float weight, size_t c);
+
+/* y = x * scale + shift (+ residual), then ReLU if relu. y may be x. residual [rows][c] or NULL. */
+int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
+                    const void *residual, const float *scale, const float *shift, size_t rows,
+                    size_t c, bool relu);
+
+/*
+ * With g = relu ? dy where y > 0, else 0 : dy, and xh = (x - mean) * rstd:
+ * dbeta += sum g; dgamma += sum g*xh; dx = gamma*rstd*(g - mean(g) - xh*mean(g*xh));
+ * dresidual = g (or += g if residual_add), unless NULL. dx may be dy. y is read only if relu.
+ */
+struct kern_bn_backward {
+    enum kern_type type; /* of dx, dresidual, dy, x, y: [rows][c] */
+    size_t rows, c;
+    bool relu, residual_add;
+    void *dx, *dresidual;
+    const void *dy, *x, *y;
+    float *dgamma, *dbeta;            /* [c], added to */
+    const float *mean, *rstd, *gamma; /* [c] */
+};
+int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b);
+
+/* -- pooling
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* Maximum over side x side windows; cells outside never win. Backward gives the gradient to the
+ * first maximum. */
+struct kern_maxpool {
+    enum kern_type type;
+    size_t n, h, w, c;
+    size_t side, stride, pad_top, pad_left;
+    size_t oh, ow;
+};
+int kern_maxpool_forward(struct kern *kn, const struct kern_maxpool *mp, void *y, const void *x);
+int kern_maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, void *dx, const void *dy,
+                          const void *x, const void *y); /* dx is overwritten */
+
+/* Mean over the plane: y float32 [n][c] from x [n][cells][c] of type. */
+int kern_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const void *x, size_t n,
+                         size_t cells, size_t c);
+int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
+                          size_t cells, size_t c);
+
+/* -- dense layers and vectors, float32
+ * -------------------------------------------------------------------------- */
+
+/* c [m][n] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [m][k] (stored [k][m] if ta),
+ * op(b) [k][n]. */
+int kern_gemm(struct kern *kn, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+              const float *a, const float *b, float beta, float *c);
+int kern_bias_forward(struct kern *kn, float *y, const float *bias, size_t rows,
+                      size_t c); /* y += bias */
+int kern_bias_backward(struct kern *kn, float *dbias, const float *dy, size_t rows,
+                       size_t c); /* dbias += sums */
+
+/* y = u * r, r = 1/sqrt(max(sum u^2, 1e-12)) for each row (method 3.5). r [n] is an output. */
+#define KERN_NORM_EPS 1e-12
+int kern_l2norm_forward(struct kern *kn, float *y, float *r, const float *u, size_t n, size_t d);
+/* du = r * (dy - y <y, dy>), rows of n; du may be dy. */
+int kern_l2norm_backward(struct kern *kn, float *du, const float *dy, const float *y,
+                         const float *r, size_t n, size_t d);
+
+/* dst[dst_row[i]] = src[src_row[i]] for i < n; rows of d floats; a null row list means i. Lists are
+ * [dev]. */
+int kern_copy_rows(struct kern *kn, float *dst, const int32_t *dst_row, const float *src,
+                   const int32_t *src_row, size_t n, size_t d);
+
+/* -- the contrastive loss (method 8.1-8.5, 8.9)
+ * ------------------------------------------------------------------- */
+
+/*
+ * One view pair: for each anchor b the candidates are the positive bank[pos[b]] (pos NULL: b) and
+ * the negatives t[neg[b][0..ne-1]]; scores s_c = <o[b], candidate_c> / tau. Forward:  p [n][1+ne] =
+ * softmax of the scores, positive first; loss[b] = logsumexp(s) - s_0. Anchors with pos[b] < 0 have
+ * no positive: loss 0, and p is all zero.
+ */
+struct kern_contrast {
+    size_t n, d, ne;
+    float tau;
+    const float *o;     /* [n][d] normalised online predictions */
+    const float *t;     /* [n][d] normalised target projections of the same batch */
+    const float *bank;  /* [any][d] where positives live: t itself, or a queue */
+    const int32_t *pos; /* [n] rows of bank, or NULL */
+    const int32_t *neg; /* [n][ne] rows of t */
+};
+int kern_contrast_forward(struct kern *kn, const struct kern_contrast *ct, float *p, float *loss);
+/* do_[b] += (1/tau) * sum_c g[b][c] * candidate_c, for anchors with a positive. g [n][1+ne] =
+ * dL/ds. */
+int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, float *do_,
+                           const float *g);
+
+/* g[b] = weight * (p[b] - [first]) for anchors with a positive (pos NULL: all), else 0: the
+ * gradient of weight * loss. */
+int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos, float weight,
+                       size_t n, size_t ne);
+
+/* Invariance S: kl[b] = sum_c p log(p/q), and g[b] += weight * (q - p), the gradient into the
+ * scores of q; p is held. */
+int kern_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
+            const int32_t *pos, float weight, size_t n, size_t ne);
+
+/* -- nearest neighbours
+ * --------------------------------------------------------------------------------------------- */
+
+/*
+ * The k rows of bank most similar (dot product) to each query, exactly: similarities are dot
+ * products summed in double in the order of d, best first, of equals the lower row first. A row
+ * whose bank_id equals the query's id is passed over (both NULL: none is). Fewer than k: idx -1,
+ * sim -inf in the rest. idx [n][k] int32, sim [n][k] float. d is any; m may be 0.
+ */
+struct kern_knn {
+    size_t n, m, d, k;
+    const float *query, *bank;          /* [n][d], [m][d] */
+    const uint64_t *query_id, *bank_id; /* [n], [m], or NULL */
+};
+int kern_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim);
+
+/* -- optimiser
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* A tensor's place in the flat arenas below. */
+struct kern_segment {
+    size_t offset, count;
+    bool excluded; /* biases and batch norm: no decay, no adaptation (method 9.1) */
+};
+
+/*
+ * LARS (method 9.1) over all segments, then the target's moving average (method 9.4) over the first
+ * ntarget floats: g += wd*w; r = eta*|w|/|g| (1 if either is 0); g *= r     (not for excluded
+ * segments) v = mu*v + g; w -= lr*v;  xi += (1 - gamma) * (w - xi) grad is read only. Norms are
+ * over whole segments.
+ */
+struct kern_lars {
+    float lr, mu, eta, wd, gamma;
+    float *w, *v, *xi; /* arenas [dev]; xi has ntarget floats */
+    const float *grad;
+    size_t ntarget;
+    const struct kern_segment *seg; /* [nseg], host memory */
+    size_t nseg;
+};
+int kern_lars(struct kern *kn, const struct kern_lars *l);
+
+/* *norm = sqrt(sum x^2), host memory; waits. NaN or infinity in x shows in it. */
+int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);
+
+/* -- views: from a picture to the network's input
+ * ------------------------------------------------------------------- */
+
+/* Order of the steps: method 4.1; definitions: 4.2-4.5. Drawn by common/data/augment.h. */
+struct kern_view {
+    const uint8_t *rgb; /* [h][w][3] whole picture */
+    size_t h, w;
+    size_t top, left, height, width; /* the crop, whole pixels inside the picture */
+    bool flip;
+    bool jitter;
+    uint8_t order[4]; /* permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue */
+    float brightness, contrast, saturation, hue; /* delta, factor, factor, delta in turns */
+    bool grey;
+    float sigma; /* Gaussian blur; 0: none */
+    bool solarise;
+};
+
+/*
+ * out [n][side][side][3] of type: each view cropped, resized to side (Keys cubic a = -0.5, 4 taps,
+ * no antialiasing, taps outside the CROP dropped and the rest renormalised), clipped, augmented,
+ * then (v - mean[ch]) / dev[ch]. views is host memory; rgb pointers are too.
+ */
+int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
+                 size_t n, size_t side, const float mean[3], const float dev[3]);
+
+#endif

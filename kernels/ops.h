@@ -1,0 +1,117 @@
+/*
+ * ops.h - private to kernels/: the handle, and the table with one function pointer a kernel.
+ *
+ * Signatures are those of kern.h; the wrappers in kern.c check arguments and pass nothing empty on,
+ * so that a kernel may assume sizes of at least 1. A CPU handle starts from ops_ref and overwrites
+ * what it has faster; a device fills every slot.
+ */
+#ifndef SEMPPL_OPS_H
+#define SEMPPL_OPS_H
+
+#include "kernels/isa.h"
+#include "kernels/kern.h"
+
+struct kern_ops {
+    size_t (*conv_packed)(struct kern *, const struct kern_conv *);
+    int (*conv_pack)(struct kern *, const struct kern_conv *, void *, const float *);
+    int (*conv_forward)(struct kern *, const struct kern_conv *, void *, const void *, const void *,
+                        const struct kern_epilogue *);
+    int (*conv_backward_data)(struct kern *, const struct kern_conv *, void *, const void *,
+                              const void *, bool);
+    int (*conv_backward_weights)(struct kern *, const struct kern_conv *, float *, const void *,
+                                 const void *);
+    int (*bn_stats)(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
+    int (*bn_finalise)(struct kern *, float *, float *, float *, const float *, const float *,
+                       const float *, const float *, float *, float *, float, size_t);
+    int (*bn_forward)(struct kern *, enum kern_type, void *, const void *, const void *,
+                      const float *, const float *, size_t, size_t, bool);
+    int (*bn_backward)(struct kern *, const struct kern_bn_backward *);
+    int (*maxpool_forward)(struct kern *, const struct kern_maxpool *, void *, const void *);
+    int (*maxpool_backward)(struct kern *, const struct kern_maxpool *, void *, const void *,
+                            const void *, const void *);
+    int (*avgpool_forward)(struct kern *, enum kern_type, float *, const void *, size_t, size_t,
+                           size_t);
+    int (*avgpool_backward)(struct kern *, enum kern_type, void *, const float *, size_t, size_t,
+                            size_t);
+    int (*gemm)(struct kern *, bool, bool, size_t, size_t, size_t, float, const float *,
+                const float *, float, float *);
+    int (*bias_forward)(struct kern *, float *, const float *, size_t, size_t);
+    int (*bias_backward)(struct kern *, float *, const float *, size_t, size_t);
+    int (*l2norm_forward)(struct kern *, float *, float *, const float *, size_t, size_t);
+    int (*l2norm_backward)(struct kern *, float *, const float *, const float *, const float *,
+                           size_t, size_t);
+    int (*copy_rows)(struct kern *, float *, const int32_t *, const float *, const int32_t *,
+                     size_t, size_t);
+    int (*contrast_forward)(struct kern *, const struct kern_contrast *, float *, float *);
+    int (*contrast_backward)(struct kern *, const struct kern_contrast *, float *, const float *);
+    int (*contrast_grad)(struct kern *, float *, const float *, const int32_t *, float, size_t,
+                         size_t);
+    int (*kl)(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
+              size_t, size_t);
+    int (*knn)(struct kern *, const struct kern_knn *, int32_t *, float *);
+    int (*lars)(struct kern *, const struct kern_lars *);
+    int (*norm)(struct kern *, double *, const float *, size_t);
+    int (*augment)(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
+                   const float *, const float *);
+    /* memory of the device */
+    void *(*alloc)(struct kern *, size_t);
+    void (*free)(struct kern *, void *);
+    int (*put)(struct kern *, void *, const void *, size_t);
+    int (*get)(struct kern *, void *, const void *, size_t);
+    int (*zero)(struct kern *, void *, size_t);
+    int (*sync)(struct kern *);
+};
+
+struct kern {
+    struct kern_ops ops;
+    enum kern_device device;
+    struct pool *pool;
+    unsigned isa; /* ISA_* bits in use */
+    char description[64];
+    uint8_t *scratch; /* one piece for each worker, scratch_each bytes apart */
+    size_t scratch_each;
+    uint8_t *shared; /* one piece for the call */
+    size_t shared_size;
+};
+
+extern const struct kern_ops ops_ref;                  /* ref/ops_ref.c: every slot */
+void ops_init_cpu(struct kern_ops *ops, unsigned isa); /* cpu/ops_cpu.c */
+
+/*
+ * Scratch that lasts until the next call of the same function, contents undefined, 64-byte aligned.
+ * Before pool_run: kern_scratch(kn, bytes a worker) -> 0 or -ENOMEM; in a task: kern_scratch_of(kn,
+ * worker).
+ */
+int kern_scratch(struct kern *kn, size_t bytes);
+void *kern_scratch_of(struct kern *kn, int worker);
+void *kern_shared(struct kern *kn, size_t bytes); /* NULL: no memory */
+
+/* The i-th number of an array of type, for ref/. */
+static inline float kern_load(enum kern_type type, const void *p, size_t i)
+{
+    if (type == KERN_F32)
+        return ((const float *)p)[i];
+    union {
+        uint32_t u;
+        float f;
+    } v = { .u = (uint32_t)((const uint16_t *)p)[i] << 16 };
+    return v.f;
+}
+
+static inline void kern_store(enum kern_type type, void *p, size_t i, float x)
+{
+    if (type == KERN_F32) {
+        ((float *)p)[i] = x;
+        return;
+    }
+    union {
+        float f;
+        uint32_t u;
+    } v = { .f = x }; /* round to nearest even; NaN stays NaN */
+    uint32_t u = v.u;
+    ((uint16_t *)p)[i] =
+        (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u
+                                                   : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+
+#endif

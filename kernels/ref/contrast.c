@@ -1,0 +1,94 @@
+/*
+ * contrast.c - the definition of the contrastive loss with sampled negatives, and of the invariance
+ * term.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/ref/ref.h"
+
+static const float *candidate(const struct kern_contrast *ct, size_t b, size_t i)
+{
+    if (i > 0)
+        return ct->t + (size_t)ct->neg[b * ct->ne + i - 1] * ct->d;
+    return ct->bank + (ct->pos ? (size_t)ct->pos[b] : b) * ct->d;
+}
+
+static bool has_positive(const int32_t *pos, size_t b)
+{
+    return !pos || pos[b] >= 0;
+}
+
+static double score(const struct kern_contrast *ct, size_t b, size_t i)
+{
+    const float *o = ct->o + b * ct->d, *c = candidate(ct, b, i);
+    double dot = 0;
+    for (size_t j = 0; j < ct->d; j++)
+        dot += (double)o[j] * c[j];
+    return dot / ct->tau;
+}
+
+int ref_contrast_forward(struct kern *kn UNUSED, const struct kern_contrast *ct, float *p,
+                         float *loss)
+{
+    for (size_t b = 0; b < ct->n; b++, p += ct->ne + 1) {
+        double most = -INFINITY, sum = 0;
+        if (!has_positive(ct->pos, b)) {
+            loss[b] = 0;
+            memset(p, 0, (ct->ne + 1) * sizeof(*p));
+            continue;
+        }
+        for (size_t i = 0; i <= ct->ne; i++)
+            most = fmax(most, score(ct, b, i));
+        for (size_t i = 0; i <= ct->ne; i++)
+            sum += exp(score(ct, b, i) - most);
+        loss[b] = (float)(most + log(sum) - score(ct, b, 0));
+        for (size_t i = 0; i <= ct->ne; i++)
+            p[i] = (float)(exp(score(ct, b, i) - most) / sum);
+    }
+    return 0;
+}
+
+int ref_contrast_backward(struct kern *kn UNUSED, const struct kern_contrast *ct, float *do_,
+                          const float *g)
+{
+    for (size_t b = 0; b < ct->n; b++) {
+        if (!has_positive(ct->pos, b))
+            continue;
+        for (size_t j = 0; j < ct->d; j++) {
+            double sum = 0;
+            for (size_t i = 0; i <= ct->ne; i++)
+                sum += (double)g[b * (ct->ne + 1) + i] * candidate(ct, b, i)[j];
+            do_[b * ct->d + j] += (float)(sum / ct->tau);
+        }
+    }
+    return 0;
+}
+
+int ref_contrast_grad(struct kern *kn UNUSED, float *g, const float *p, const int32_t *pos,
+                      float weight, size_t n, size_t ne)
+{
+    for (size_t b = 0; b < n; b++)
+        for (size_t i = 0; i <= ne; i++) {
+            size_t at = b * (ne + 1) + i;
+            g[at] = has_positive(pos, b) ? weight * (p[at] - (i == 0)) : 0;
+        }
+    return 0;
+}
+
+int ref_kl(struct kern *kn UNUSED, float *kl, float *g, const float *p, const float *q,
+           const int32_t *pos, float weight, size_t n, size_t ne)
+{
+    for (size_t b = 0; b < n; b++) {
+        double sum = 0;
+        for (size_t i = 0; i <= ne && has_positive(pos, b); i++) {
+            size_t at = b * (ne + 1) + i;
+            if (p[at] != 0) /* q is a softmax: 0 only by underflow */
+                sum += p[at] * log((double)p[at] / (q[at] == 0 ? FLT_MIN : q[at]));
+            g[at] += weight * (q[at] - p[at]);
+        }
+        kl[b] = (float)sum;
+    }
+    return 0;
+}

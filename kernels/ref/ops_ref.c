@@ -1,0 +1,40 @@
+/*
+ * ops_ref.c - the table of definitions.
+ */
+#include "kernels/ref/ref.h"
+
+const struct kern_ops ops_ref = {
+    .conv_packed = ref_conv_packed,
+    .conv_pack = ref_conv_pack,
+    .conv_forward = ref_conv_forward,
+    .conv_backward_data = ref_conv_backward_data,
+    .conv_backward_weights = ref_conv_backward_weights,
+    .bn_stats = ref_bn_stats,
+    .bn_finalise = ref_bn_finalise,
+    .bn_forward = ref_bn_forward,
+    .bn_backward = ref_bn_backward,
+    .maxpool_forward = ref_maxpool_forward,
+    .maxpool_backward = ref_maxpool_backward,
+    .avgpool_forward = ref_avgpool_forward,
+    .avgpool_backward = ref_avgpool_backward,
+    .gemm = ref_gemm,
+    .bias_forward = ref_bias_forward,
+    .bias_backward = ref_bias_backward,
+    .l2norm_forward = ref_l2norm_forward,
+    .l2norm_backward = ref_l2norm_backward,
+    .copy_rows = ref_copy_rows,
+    .contrast_forward = ref_contrast_forward,
+    .contrast_backward = ref_contrast_backward,
+    .contrast_grad = ref_contrast_grad,
+    .kl = ref_kl,
+    .knn = ref_knn,
+    .lars = ref_lars,
+    .norm = ref_norm,
+    .augment = ref_augment,
+    .alloc = ref_alloc,
+    .free = ref_free,
+    .put = ref_put,
+    .get = ref_get,
+    .zero = ref_zero,
+    .sync = ref_sync,
+};

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# semppl-train-step: a function of checkpoint, data and n; refusals, signals, the log
+# shellcheck source=tests/cli/lib.sh disable=SC2016
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+"$BUILD/examples/draw-shapes" photos 4 1
+semppl-prep -q -o train.h5 --labels-per-class 2 photos
+semppl-prep -q -o pixels.h5 --pixels 24 --labels-per-class 2 photos
+mkdir flat # the same pictures without classes
+for d in photos/*; do for i in 0 1; do cp "$d/0000$i.jpg" "flat/${d##*/}-$i.jpg"; done; done
+semppl-prep -q -o unlabelled.h5 flat
+
+new() {
+    semppl-ckpt new --preset cifar --encoder resnet18 --width 0.125 --stem small --large-side 16 --hidden 16 --dim 8 \
+        --batch 12 --queue 40 --steps 40 "$@"
+}
+train() { semppl-train-step -q "$@"; }
+same() { semppl-ckpt compare "$1" "$2"; }
+# last KEY FILE: the value of a key in the last line of a log
+last() { tail -n 1 "$2" | sed -n "s/.*\"$1\": \\([^,}]*\\).*/\\1/p"; }
+
+new -o 0.h5
+# -- the same bits, however it is cut and run
+check 'four steps'                   'train -j 1 -n 4 -c 0.h5 -o 4.h5 --log log train.h5'
+check 'two steps, then two'          'train -j 2 -n 2 -c 0.h5 -o 2.h5 train.h5 && train -j 3 -n 2 -c 2.h5 -o 22.h5 train.h5'
+check 'are four, whatever -j'        'same 4.h5 22.h5'
+check_exit 1 'and not two'           'same 4.h5 2.h5'
+check 'in place'                     'cp 2.h5 p.h5 && train -n 2 -c p.h5 -o p.h5 train.h5 && same 4.h5 p.h5'
+check 'through pipes'                'train -n 2 train.h5 <0.h5 | train -n 2 train.h5 | cat >q.h5 && same 4.h5 q.h5'
+check 'data from a pipe'             'train -n 4 -c 0.h5 -o r.h5 - <train.h5 && same 4.h5 r.h5'
+new --small-crops 1 --small-side 8 --invariance S --neighbours 3 -o s0.h5
+check 'all terms of the loss'        'train -j 1 -n 3 -c s0.h5 -o s3.h5 --log slog pixels.h5'
+check 'the same bits for them too'   'train -j 3 -n 2 -c s0.h5 -o s2.h5 pixels.h5 && train -j 2 -n 1 -c s2.h5 -o s21.h5 pixels.h5 && same s3.h5 s21.h5'
+check 'an invariance that is felt'   '[ "$(last loss_inv slog)" != 0 ] && [ "$(last loss_inv log)" = 0 ]'
+
+# -- the log
+check_out 'one object a step'        '1 2 3 4 ' 'sed "s/.*\"step\": \([0-9]*\).*/\1/" log | tr "\n" " "'
+for key in v step loss loss_augm loss_sempos loss_inv lr ema grad_norm queue_fill pseudo_accuracy vote_share spread \
+    images_per_s t_data t_forward t_backward t_update; do
+    last $key log | grep -Eq '^-?[0-9.]+(e[-+][0-9]+)?$' || echo "$key: $(last $key log)"
+done >odd
+check_out 'with all its keys'        '' 'cat odd'
+check_out 'the first rate is 0'      '0' 'sed -n "1s/.*\"lr\": \([^,]*\).*/\1/p" log'
+check_out 'two labelled places a step' '0.2' 'last queue_fill log'
+train -n 1 -c 4.h5 -o 5.h5 --log log train.h5
+check_out 'a log grows'              '5' 'wc -l <log'
+
+# -- other ways to train
+check 'alpha 0'                      'train -n 2 -c 0.h5 -o a.h5 --set alpha=0 --log alog train.h5'
+check_out 'has no semantic term'     'null' 'last loss_sempos alog'
+check 'ratio 0'                      'train -n 2 -c 0.h5 -o u.h5 --set labelled_ratio=0 --log ulog train.h5'
+check_err 0 'no labels at all'       'no picture has a label' 'semppl-train-step -n 2 -c 0.h5 -o n.h5 --log nlog unlabelled.h5'
+check_out 'then nobody votes'        'null null 0' 'echo "$(last vote_share nlog) $(last loss_sempos nlog) $(last queue_fill nlog)"'
+
+# -- settings
+check 'a setting stays'              'train -n 1 -c 0.h5 -o t.h5 --set tau=0.5 train.h5 && semppl-ckpt show t.h5 | grep -q "tau.*0\.5"'
+check 'and is in the history'        'semppl-ckpt show t.h5 | grep -q "tau=0.5"'
+check_err 2 'an unknown one'         'taub' 'train -n 1 -c 0.h5 -o x.h5 --set taub=0.5 train.h5'
+check_err 2 'one that is fixed'      'dim' 'train -n 1 -c 0.h5 -o x.h5 --set dim=16 train.h5'
+
+# -- refusals: nothing is written
+check_err 3 'other data'             '20 pictures.*40' 'train -n 1 -c 4.h5 -o x.h5 unlabelled.h5'
+mv photos/star photos/zigzag
+semppl-prep -q -o other.h5 --labels-per-class 2 photos
+check_err 3 'other classes'          'zigzag' 'train -n 1 -c 4.h5 -o x.h5 other.h5'
+head -c 9000 train.h5 >cut.h5
+check_err 3 'a shard that is cut off' 'cut\.h5' 'train -n 1 -c 0.h5 -o x.h5 cut.h5'
+head -c 9000 0.h5 >cut0.h5
+check_err 3 'so a checkpoint'        'cut0\.h5' 'train -n 1 -c cut0.h5 -o x.h5 train.h5'
+check_err 2 'no data'                'shard' 'train -n 1 -c 0.h5 -o x.h5'
+check_err 2 'no number of steps'     '-n' 'train -c 0.h5 -o x.h5 train.h5'
+check_err 2 'two things from one pipe' 'standard input' 'train -n 1 -o x.h5 - <train.h5'
+check_err 3 'nowhere to write'       'none/x\.h5' 'train -n 1 -c 0.h5 -o none/x.h5 train.h5'
+check_err 5 'too big for the memory' 'GB.*batch' 'train -n 1 -c 0.h5 -o x.h5 --set batch=1048576 train.h5'
+check_exit 1 'and no file appears'   '[ -e x.h5 ]'
+wild='--set base_lr=1000 --set trust=1 --set weight_decay=1 --set momentum=0.99 --set warmup=0'
+cp 4.h5 w.h5
+check_err 6 'what is not finite stops it' 'step [0-9]+:.*not finite.* [0-9a-f]{16}' "train -n 30 -c w.h5 -o w.h5 $wild train.h5"
+check 'and the checkpoint is whole'  'same w.h5 4.h5'
+
+# -- the end of the schedule, and signals
+check_err 0 'the schedule ends'      'schedule ends at step 6' 'semppl-train-step -n 9 -c 4.h5 -o e.h5 --set steps=6 train.h5'
+check_err 0 'and is over'            'schedule ends at step 6' 'semppl-train-step -n 9 -c e.h5 -o e2.h5 train.h5 && same e.h5 e2.h5'
+cut() {
+    semppl-train-step -q -n 100000 -c 0.h5 -o k.h5 --set steps=100000 --log klog train.h5 &
+    while [ ! -s klog ]; do sleep 0.05; done
+    kill -TERM $!
+    wait $!
+}
+check_err 7 'a signal: the step ends, and is saved' 'stopped by a signal' cut
+check 'with all its steps'           '[ "$(last step klog)" = "$(wc -l <klog)" ] && train -n "$(wc -l <klog)" -c 0.h5 -o k2.h5 --set steps=100000 train.h5 && same k.h5 k2.h5'
+finish

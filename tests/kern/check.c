@@ -1,0 +1,379 @@
+/*
+ * check.c - handles, guarded buffers, comparisons and timing for the tests of kernels.
+ */
+#include "tests/kern/check.h"
+#include "common/base/rng.h"
+#include "kernels/isa.h"
+#include "kernels/ops.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+bool check_bench;
+const int check_threads[CHECK_THREADS] = { 1, 2, 5 };
+
+static const char *isas[5]; /* what this machine has, NULL behind */
+static uint64_t drawn;      /* random buffers so far */
+
+__attribute__((noreturn)) static void die(const char *what)
+{
+    printf("Bail out! %s\n", what);
+    exit(1);
+}
+
+void check_init(int argc, char **argv)
+{
+    static const char *const all[] = { "ref", "generic", "avx2", "avx512" };
+    int n = 0;
+    for (int i = 1; i < argc; i++)
+        check_bench |= strcmp(argv[i], "--bench") == 0;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        setenv("SEMPPL_ISA", all[i], 1);
+        if (strcmp(isa_name(isa_detect()), all[i]) == 0)
+            isas[n++] = all[i];
+    }
+    unsetenv("SEMPPL_ISA");
+}
+
+const char *check_isa(int i)
+{
+    return isas[i];
+}
+
+const char *check_best_isa(void)
+{
+    int i = 0;
+    while (isas[i + 1])
+        i++;
+    return isas[i];
+}
+
+struct kern *check_open(const char *isa, int threads)
+{
+    struct pool *pool;
+    struct kern *kn;
+    setenv("SEMPPL_ISA", isa, 1);
+    if (pool_open(&pool, threads) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
+        die("cannot open a kernel handle");
+    unsetenv("SEMPPL_ISA");
+    return kn;
+}
+
+void check_close(struct kern *kn)
+{
+    struct pool *pool = kn->pool;
+    kern_close(kn);
+    pool_close(pool);
+}
+
+/* -- buffers ------------------------------------------------------------------------------- */
+
+enum { PATTERN = 0xff }; /* NaN in float32 and bfloat16, -1 in integers */
+
+struct guarded {
+    struct guarded *next;
+    uint8_t *map, *start;
+    size_t map_bytes, nbytes;
+};
+static struct guarded *buffers;
+
+static void *guarded(size_t nbytes, size_t align)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (nbytes + page) / page * page;
+    struct guarded *g = malloc(sizeof(*g));
+    if (!g)
+        die("no memory");
+    g->nbytes = nbytes;
+    g->map_bytes = inner + 2 * page;
+    g->map = mmap(NULL, g->map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g->map == MAP_FAILED || mprotect(g->map + page, inner, PROT_READ | PROT_WRITE))
+        die("no memory");
+    memset(g->map + page, PATTERN, inner);
+    g->start = g->map + page + (inner - nbytes) / align * align;
+    g->next = buffers;
+    buffers = g;
+    return g->start;
+}
+
+void *check_bytes(size_t nbytes)
+{
+    return guarded(nbytes, 1);
+}
+
+void *check_aligned(size_t nbytes)
+{
+    return guarded(nbytes, 64);
+}
+
+bool check_release_(void)
+{
+    bool good = true;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    while (buffers) {
+        struct guarded *g = buffers;
+        uint8_t *end = g->map + g->map_bytes - page;
+        bool whole = true;
+        for (const uint8_t *p = g->map + page; p < g->start; p++)
+            whole &= *p == PATTERN;
+        for (const uint8_t *p = g->start + g->nbytes; p < end; p++)
+            whole &= *p == PATTERN;
+        if (!whole)
+            printf("# bytes around a buffer of %zu were written\n", g->nbytes);
+        good &= whole;
+        buffers = g->next;
+        munmap(g->map, g->map_bytes);
+        free(g);
+    }
+    return good;
+}
+
+float *check_buf(size_t n)
+{
+    return check_bytes(n * sizeof(float));
+}
+
+float *check_zeros(size_t n)
+{
+    return memset(check_buf(n), 0, n * sizeof(float));
+}
+
+/* A sequence of draws for each 4096 elements of each buffer. */
+static void restart(struct rng *r, size_t i)
+{
+    if (i % 4096 == 0)
+        rng_init(r, t_seed(), RNG_TEST, i / 4096, drawn, 0);
+}
+
+float *check_normal(size_t n)
+{
+    float *x = check_buf(n);
+    struct rng r = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        restart(&r, i);
+        double radius = sqrt(-2 * log(1 - (double)rng_float(&r)));
+        x[i] = (float)(radius * cos(6.283185307179586 * (double)rng_float(&r)));
+    }
+    drawn++;
+    return x;
+}
+
+float *check_uniform(size_t n, float lo, float hi)
+{
+    float *x = check_buf(n);
+    struct rng r = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        restart(&r, i);
+        x[i] = rng_range(&r, lo, hi);
+    }
+    drawn++;
+    return x;
+}
+
+int32_t *check_ints(size_t n, int32_t lo, int32_t hi)
+{
+    int32_t *x = check_bytes(n * sizeof(*x));
+    struct rng r = { 0 };
+    for (size_t i = 0; i < n; i++) {
+        restart(&r, i);
+        x[i] = lo + (int32_t)rng_below(&r, (uint32_t)(hi - lo));
+    }
+    drawn++;
+    return x;
+}
+
+float *check_copy(const float *x, size_t n)
+{
+    return memcpy(check_buf(n), x, n * sizeof(float));
+}
+
+void *check_typed(enum kern_type type, const float *x, size_t n)
+{
+    void *p = check_bytes(n * kern_sizeof(type));
+    for (size_t i = 0; i < n; i++)
+        kern_store(type, p, i, x[i]);
+    return p;
+}
+
+float *check_floats(enum kern_type type, const void *x, size_t n)
+{
+    float *f = check_buf(n);
+    for (size_t i = 0; i < n; i++)
+        f[i] = kern_load(type, x, i);
+    return f;
+}
+
+/* -- comparisons --------------------------------------------------------------------------- */
+
+double check_most(const float *x, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)x[i]));
+    return most;
+}
+
+bool check_near_(const float *got, const float *want, size_t n, double tol)
+{
+    size_t worst = 0, wrong = 0;
+    double most = -1;
+    for (size_t i = 0; i < n; i++) {
+        double off = fabs((double)got[i] - want[i]);
+        if (got[i] == want[i])
+            off = 0; /* equal infinities */
+        if (isnan(off))
+            off = INFINITY;
+        wrong += off > tol;
+        if (off > most) {
+            most = off;
+            worst = i;
+        }
+    }
+    if (wrong)
+        printf("# %zu of %zu are off; the worst, [%zu], is %.9g, want %.9g, tolerance %.3g\n",
+               wrong, n, worst, (double)got[worst], (double)want[worst], tol);
+    return wrong == 0;
+}
+
+bool check_same_(const void *got, const void *want, size_t nbytes)
+{
+    const uint8_t *g = got, *w = want;
+    for (size_t i = 0; i < nbytes; i++)
+        if (g[i] != w[i]) {
+            printf("# the first byte that differs is %zu of %zu\n", i, nbytes);
+            return false;
+        }
+    return true;
+}
+
+double check_dot(const float *x, const float *y, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * y[i];
+    return sum;
+}
+
+bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, const float *grad,
+                     double step, double tol)
+{
+    enum { SAMPLES = 24 };
+    bool good = true;
+    struct rng r;
+    rng_init(&r, t_seed(), RNG_TEST, 1u << 31, drawn++, 1);
+    for (size_t j = 0; j < MIN(n, (size_t)SAMPLES); j++) {
+        size_t i = n > SAMPLES ? rng_below(&r, (uint32_t)n) : j;
+        float old = x[i], above = (float)(old + step), below = (float)(old - step);
+        x[i] = above;
+        double high = f(arg);
+        x[i] = below;
+        double low = f(arg);
+        x[i] = old;
+        double slope = (high - low) / ((double)above - below);
+        if (!(fabs(slope - grad[i]) <= tol)) {
+            printf("# [%zu]: gradient %.9g, difference quotient %.9g, tolerance %.3g\n", i,
+                   (double)grad[i], slope, tol);
+            good = false;
+        }
+    }
+    return good;
+}
+
+/* -- timing -------------------------------------------------------------------------------- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double check_seconds(void (*f)(void *arg), void *arg)
+{
+    double best = INFINITY, start = now();
+    f(arg); /* warms caches and scratch */
+    for (int i = 0; i < 100 && (i < 2 || now() - start < 0.2); i++) {
+        double t = now();
+        f(arg);
+        best = fmin(best, now() - t);
+    }
+    return best;
+}
+
+#if defined(__x86_64__)
+enum { CHAINS = 12, ROUNDS = 20000, PEAK_TASKS = 64 };
+static const double lanes[] = { 8, 16 };
+
+/* Chains of fused multiply-adds that do not wait for one another; the sum keeps them alive. */
+__attribute__((target("avx2,fma"))) static float chains_avx2(void)
+{
+    __m256 a[CHAINS], x = _mm256_set1_ps(0.5f), sum = x;
+#pragma GCC unroll 12
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm256_set1_ps((float)j);
+    for (int r = 0; r < ROUNDS; r++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm256_fmadd_ps(a[j], x, x);
+#pragma GCC unroll 12
+    for (int j = 0; j < CHAINS; j++)
+        sum = _mm256_add_ps(sum, a[j]);
+    return sum[0];
+}
+
+__attribute__((target("avx512f"))) static float chains_avx512(void)
+{
+    __m512 a[CHAINS], x = _mm512_set1_ps(0.5f), sum = x;
+#pragma GCC unroll 12
+    for (int j = 0; j < CHAINS; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (int r = 0; r < ROUNDS; r++)
+#pragma GCC unroll 12
+        for (int j = 0; j < CHAINS; j++)
+            a[j] = _mm512_fmadd_ps(a[j], x, x);
+#pragma GCC unroll 12
+    for (int j = 0; j < CHAINS; j++)
+        sum = _mm512_add_ps(sum, a[j]);
+    return sum[0];
+}
+
+static float (*const chains[])(void) = { chains_avx2, chains_avx512 };
+static float peak_sink[PEAK_TASKS];
+
+static int peak_task(void *which, size_t i, int worker UNUSED)
+{
+    peak_sink[i] = chains[*(int *)which]();
+    return 0;
+}
+
+struct peak {
+    struct pool *pool;
+    int which;
+};
+
+static void peak_run(void *arg)
+{
+    struct peak *p = arg;
+    pool_run(p->pool, PEAK_TASKS, peak_task, &p->which);
+}
+
+double check_peak(int threads)
+{
+    struct peak p = { .which = strcmp(check_best_isa(), "avx512") == 0 };
+    if (strncmp(check_best_isa(), "avx", 3) != 0)
+        return 0;
+    if (pool_open(&p.pool, threads) < 0)
+        die("cannot open a pool");
+    double seconds = check_seconds(peak_run, &p);
+    pool_close(p.pool);
+    return 2e-9 * PEAK_TASKS * ROUNDS * CHAINS * lanes[p.which] / seconds;
+}
+#else
+double check_peak(int threads UNUSED)
+{
+    return 0;
+}
+#endif

@@ -1,0 +1,84 @@
+/*
+ * check.h - what the tests of kernels share: handles for every instruction set and thread count,
+ * random buffers between guard pages, comparison of arrays, finite differences, and timing.
+ *
+ * A test program is
+ *     int main(int argc, char **argv)
+ *     {
+ *         check_init(argc, argv);
+ *         ... for (int i = 0; check_isa(i); i++) { struct kern *kn = check_open(check_isa(i), 2);
+ * ... return done();
+ *     }
+ * The macros below are test points of t.h, and belong to the file that uses them.
+ */
+#ifndef SEMPPL_CHECK_H
+#define SEMPPL_CHECK_H
+
+#include "kernels/kern.h"
+#include "tests/t.h"
+
+void check_init(int argc, char **argv);
+extern bool check_bench; /* --bench was given: time, instead of testing */
+
+/* The i-th of "ref", "generic", "avx2", "avx512" that this machine has; NULL behind the last. */
+const char *check_isa(int i);
+const char *check_best_isa(void);
+
+/* A CPU handle with a pool of its own, SEMPPL_ISA being isa. Exits if that fails. */
+struct kern *check_open(const char *isa, int threads);
+void check_close(struct kern *kn);
+
+/* Thread counts between which results may not differ by a bit: 1, 2, 5. */
+#define CHECK_THREADS 3
+extern const int check_threads[CHECK_THREADS];
+
+/*
+ * Buffers. The last byte is followed by an inaccessible page and the page with the first byte is
+ * preceded by one; bytes between that and the buffer hold a pattern. So the start is only as
+ * aligned as the size: kernels that want more must be given check_aligned(), which starts at 64
+ * bytes and has up to 63 bytes of pattern (NaN, read as floats) behind it.
+ */
+void *check_bytes(size_t nbytes);   /* all NaN, read as float32 or bfloat16 */
+void *check_aligned(size_t nbytes); /* likewise */
+float *check_buf(size_t n);         /* n floats of check_bytes() */
+float *check_zeros(size_t n);
+float *check_normal(size_t n); /* standard normal, a function of T_SEED and how many came before */
+float *check_uniform(size_t n, float lo, float hi);
+int32_t *check_ints(size_t n, int32_t lo, int32_t hi); /* lo .. hi - 1 */
+float *check_copy(const float *x, size_t n);
+/* x stored as type, for kernels; and back. */
+void *check_typed(enum kern_type type, const float *x, size_t n);
+float *check_floats(enum kern_type type, const void *x, size_t n);
+/* Unmaps every buffer made since the last call; false (with a diagnosis) if the pattern around one
+ * is damaged. As a test point: check_release(). */
+bool check_release_(void);
+#define check_release(...) ok(check_release_(), "nothing is written around the buffers" __VA_ARGS__)
+
+/* max |x|; 0 of nothing. */
+double check_most(const float *x, size_t n);
+
+/* Test point: every |got - want| <= tol; the worst element is named on failure. NaN fails. */
+#define check_near(got, want, n, tol, ...) ok(check_near_((got), (want), (n), (tol)), __VA_ARGS__)
+bool check_near_(const float *got, const float *want, size_t n, double tol);
+/* Test point: the same bits. */
+#define check_same(got, want, nbytes, ...) ok(check_same_((got), (want), (nbytes)), __VA_ARGS__)
+bool check_same_(const void *got, const void *want, size_t nbytes);
+
+/*
+ * Test point: grad [n] is the derivative of f(arg) by x [n], by central differences of the given
+ * step at up to 24 elements drawn from the seed (all, if there are not more). x is restored.
+ */
+#define check_gradient(f, arg, x, n, grad, step, tol, ...)                                         \
+    ok(check_gradient_((f), (arg), (x), (n), (grad), (step), (tol)), __VA_ARGS__)
+bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, const float *grad,
+                     double step, double tol);
+/* sum x*y in double: the usual scalar that makes a gradient of an array. */
+double check_dot(const float *x, const float *y, size_t n);
+
+/* Seconds of f(arg): the best of several calls that last a fifth of a second together. */
+double check_seconds(void (*f)(void *arg), void *arg);
+/* float32 fused multiply-adds in GF/s that threads threads of the best instruction set reach now;
+ * about a tenth of a second. 0 where this is not known. */
+double check_peak(int threads);
+
+#endif

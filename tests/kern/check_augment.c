@@ -1,0 +1,196 @@
+/*
+ * check_augment.c - views: worked values of every step, and the fast kernel against the definition.
+ */
+#include <string.h>
+
+#include "common/base/rng.h"
+#include "tests/kern/check.h"
+
+static const float zero[3] = { 0, 0, 0 }, one[3] = { 1, 1, 1 };
+
+static struct kern_view whole(const uint8_t *rgb, size_t h, size_t w)
+{
+    return (struct kern_view){ .rgb = rgb,
+                               .h = h,
+                               .w = w,
+                               .height = h,
+                               .width = w,
+                               .order = { 0, 1, 2, 3 },
+                               .contrast = 1,
+                               .saturation = 1 };
+}
+
+static void view(struct kern *kn, float *out, const struct kern_view *v, size_t side)
+{
+    ok(kern_augment(kn, KERN_F32, out, v, 1, side, zero, one) == 0, "a view is made");
+}
+
+/* Values that can be worked out by hand. */
+static void check_values(const char *isa)
+{
+    struct kern *kn = check_open(isa, 1);
+    float out[40 * 40 * 3];
+
+    const uint8_t colour[] = { 51, 128, 204 }; /* about (0.2, 0.5, 0.8) */
+    const double g = 128 / 255.0;
+    struct kern_view v = whole(colour, 1, 1);
+    view(kn, out, &v, 1);
+    near(out[0], 0.2, 1e-6, "%s: a picture of one pixel stays what it is", isa);
+    v.jitter = true;
+    v.hue = 0.1f;
+    view(kn, out, &v, 1); /* V 0.8, S 0.75: blue stays the maximum, red moves from the minimum */
+    near(out[2], 0.8, 1e-6, "hue +0.1 keeps the value");
+    near(out[1], 0.2, 1e-6, "hue +0.1 takes green to the minimum");
+    near(out[0], 0.2 + 0.6 * (6 * (0.5 + (0.8 - g) / 3.6 + 0.1) - 4), 1e-5,
+         "hue +0.1 raises red to about 0.26");
+    near(out[0], 0.26, 0.003, "as for (0.2, 0.5, 0.8)");
+    v.hue = 0;
+    v.saturation = 1.2f;
+    view(kn, out, &v, 1);
+    near(out[0], 0.08, 1e-5, "saturation x 1.2: red");
+    near(out[1], 0.8 - (0.8 - g) * 1.2, 1e-5, "green, about 0.44");
+    near(out[2], 0.8, 1e-5, "blue");
+    v.saturation = 9;
+    view(kn, out, &v, 1);
+    near(out[0], 0, 1e-6, "saturation stops at 1");
+    v.saturation = 1;
+    v.brightness = 0.3f;
+    view(kn, out, &v, 1);
+    near(out[0], 0.5, 1e-6, "brightness adds");
+    near(out[2], 1, 1e-6, "and clips");
+    v.jitter = false;
+    v.grey = true;
+    view(kn, out, &v, 1);
+    near(out[1], 0.2989 * 0.2 + 0.5870 * g + 0.1140 * 0.8, 1e-5, "grey");
+    v.grey = false;
+    v.solarise = true;
+    view(kn, out, &v, 1);
+    near(out[2], 0.2, 1e-6, "solarise turns what is at least a half");
+    near(out[0], 0.2, 1e-6, "and leaves the rest");
+
+    uint8_t two[] = { 0, 0, 0, 255, 255, 255 };
+    v = whole(two, 1, 2);
+    v.jitter = true;
+    v.contrast = 0.6f;
+    v.order[0] = 1, v.order[1] = 0;
+    v.brightness = 0.1f;
+    view(kn, out, &v, 2);
+    near(out[0], 0.3, 1e-6, "contrast about the mean, then brightness");
+    near(out[3], 0.9, 1e-6, "in the order given");
+    v.jitter = false;
+    v.flip = true;
+    view(kn, out, &v, 2);
+    near(out[0], 1, 1e-6, "a flip swaps left and right");
+
+    /* Keys' weights: an impulse of height 255 in a row of 8, read at twice the resolution
+     * (fractions 0.75, 0.25) */
+    uint8_t row[24] = { 0 };
+    memset(row, 100, sizeof(row));
+    row[9] = row[10] = row[11] = 200;
+    v = whole(row, 1, 8);
+    view(kn, out, &v, 16);
+    const double base = 100 / 255.0;
+    near(out[6 * 3], base + base * 0.867188, 2e-6, "Keys at fraction 0.25, the nearer cell");
+    near(out[5 * 3], base + base * 0.226562, 2e-6, "the farther cell");
+    near(out[4 * 3], base - base * 0.070312, 2e-6, "the cell before those");
+    near(out[3 * 3], base - base * 0.023438, 2e-6, "and one more");
+    near(out[0], base, 2e-6, "weights at the border sum to 1");
+
+    /* Blur: a white pixel in the middle of 32 x 32, sigma 1 */
+    static uint8_t dot[32 * 32 * 3];
+    memset(&dot[(16 * 32 + 16) * 3], 255, 3);
+    v = whole(dot, 32, 32);
+    v.sigma = 1;
+    view(kn, out, &v, 32);
+    near(out[(16 * 32 + 16) * 3], 0.451863 * 0.451863, 1e-6, "blur at 32 pixels: centre");
+    near(out[(16 * 32 + 17) * 3], 0.451863 * 0.274069, 1e-6, "beside it");
+    near(out[(17 * 32 + 17) * 3], 0.274069 * 0.274069, 1e-6, "across");
+    near(out[(16 * 32 + 18) * 3], 0, 1e-9, "radius 1");
+    static uint8_t white[224 * 224 * 3];
+    float *big = check_buf(sizeof(white));
+    memset(white, 0, sizeof(white));
+    memset(&white[(112 * 224 + 112) * 3], 255, 3);
+    v = whole(white, 224, 224);
+    v.sigma = 1;
+    view(kn, big, &v, 224);
+    near(big[(112 * 224 + 112) * 3], 0.398942 * 0.398942, 1e-6, "blur at 224 pixels: centre");
+    near(big[(112 * 224 + 115) * 3], 0.398942 * 0.004432, 1e-6, "three away");
+    memset(white, 255, sizeof(white));
+    view(kn, big, &v, 224);
+    near(big[112 * 224 * 3], 0.5 + 0.398942 / 2, 1e-5,
+         "borders darken: cells outside count as zero");
+    check_close(kn);
+    check_release();
+}
+
+static void check_random(const char *isa)
+{
+    static const size_t sides[] = { 1, 7, 16, 32, 61 };
+    struct rng r;
+    rng_init(&r, t_seed(), RNG_TEST, 0, 9, 0);
+    for (size_t s = 0; s < sizeof(sides) / sizeof(sides[0]); s++) {
+        enum { N = 24 };
+        size_t side = sides[s], count = N * side * side * 3;
+        struct kern_view v[N];
+        for (int i = 0; i < N; i++) {
+            size_t h = 1 + rng_below(&r, 70), w = 1 + rng_below(&r, 70);
+            uint8_t *rgb = check_bytes(h * w * 3);
+            for (size_t p = 0; p < h * w * 3; p++)
+                rgb[p] = (uint8_t)rng_u32(&r);
+            v[i] = whole(rgb, h, w);
+            v[i].height = 1 + rng_below(&r, (uint32_t)h);
+            v[i].width = 1 + rng_below(&r, (uint32_t)w);
+            v[i].top = rng_below(&r, (uint32_t)(h - v[i].height + 1));
+            v[i].left = rng_below(&r, (uint32_t)(w - v[i].width + 1));
+            v[i].flip = i & 1;
+            v[i].jitter = i & 2;
+            v[i].grey = i % 5 == 0;
+            v[i].solarise = i & 4;
+            v[i].sigma = i & 8 ? rng_range(&r, 0.1f, 2) : 0;
+            v[i].brightness = rng_range(&r, -0.4f, 0.4f);
+            v[i].contrast = rng_range(&r, 0.6f, 1.4f);
+            v[i].saturation = rng_range(&r, 0.8f, 1.2f);
+            v[i].hue = rng_range(&r, -0.1f, 0.1f);
+            for (uint32_t a = 0; a < 4; a++) {
+                uint32_t b = rng_below(&r, 4);
+                uint8_t t = v[i].order[a];
+                v[i].order[a] = v[i].order[b];
+                v[i].order[b] = t;
+            }
+        }
+        const float mean[3] = { 0.4f, 0.5f, 0.6f }, dev[3] = { 0.2f, 0.25f, 0.3f };
+        float *want = check_buf(count), *got = check_buf(count), *again = check_buf(count);
+        struct kern *ref = check_open("ref", 1);
+        ok(kern_augment(ref, KERN_F32, want, v, N, side, mean, dev) == 0,
+           "the definition, side %zu", side);
+        check_close(ref);
+        for (int t = 0; t < CHECK_THREADS; t++) {
+            struct kern *kn = check_open(isa, check_threads[t]);
+            ok(kern_augment(kn, KERN_F32, t ? again : got, v, N, side, mean, dev) == 0, "%s", isa);
+            if (t)
+                check_same(again, got, count * 4, "the same bits with %d threads",
+                           check_threads[t]);
+            check_close(kn);
+        }
+        /* a hue's sextant magnifies rounding where colours nearly meet; 0.2 is the smallest
+         * deviation */
+        check_near(got, want, count, 2e-5 / 0.2, "%s is the definition at side %zu", isa, side);
+        uint16_t *half = check_bytes(count * 2);
+        struct kern *kn = check_open(isa, 2);
+        ok(kern_augment(kn, KERN_BF16, half, v, N, side, mean, dev) == 0, "bfloat16 storage");
+        check_near(check_floats(KERN_BF16, half, count), want, count, 3 * 0x1p-8,
+                   "is the same, rounded");
+        check_close(kn);
+        check_release();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (int i = 0; check_isa(i); i++) {
+        check_values(check_isa(i));
+        check_random(check_isa(i));
+    }
+    return done();
+}

@@ -1,0 +1,363 @@
+/*
+ * check_conv.c - convolutions against their definition: every instruction set, odd sizes, windows,
+ * strides and paddings, epilogues, thread counts. With --bench: speed of the layers of ResNets.
+ */
+#include "tests/kern/check.h"
+#include <errno.h>
+#include <float.h>
+#include <string.h>
+
+struct shape {
+    size_t n, h, w, c, k, kh, kw, stride, pad_top, pad_left, after;
+};
+
+/* after: cells of padding at the bottom and right, which follow from the output's size in kern.h */
+static const struct shape shapes[] = {
+    { 5, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1 },   /* the narrow network */
+    { 3, 16, 16, 32, 48, 3, 3, 1, 1, 1, 1 }, /* a last group of one block */
+    { 4, 8, 8, 24, 40, 3, 3, 2, 1, 1, 1 },   /* blocks and lanes that are not full */
+    { 3, 9, 7, 17, 33, 3, 3, 2, 0, 0, 1 },   /* TensorFlow's SAME, odd sides */
+    { 2, 8, 8, 16, 32, 3, 3, 2, 0, 0, 1 },   /* and even ones */
+    { 2, 10, 6, 64, 64, 1, 1, 1, 0, 0, 0 },  /* pointwise */
+    { 3, 8, 8, 32, 64, 1, 1, 2, 0, 0, 0 },   /* a shortcut: input cells that nobody reads */
+    { 2, 7, 9, 20, 12, 1, 1, 2, 0, 0, 0 },
+    { 2, 32, 32, 3, 16, 3, 3, 1, 1, 1, 1 }, /* stems */
+    { 2, 23, 21, 3, 24, 7, 7, 2, 3, 3, 3 },
+    { 2, 13, 11, 1, 5, 5, 5, 1, 2, 2, 2 },
+    { 2, 12, 12, 4, 8, 7, 7, 3, 2, 3, 3 },
+    { 70, 1, 1, 32, 32, 3, 3, 1, 1, 1, 1 }, /* planes of one cell */
+    { 9, 2, 2, 16, 16, 3, 3, 2, 1, 1, 1 },
+    { 37, 4, 4, 64, 64, 3, 3, 1, 1, 1, 1 }, /* tiles across images */
+    { 1, 40, 40, 8, 8, 3, 3, 1, 1, 1, 1 },  /* tasks of rows */
+    { 1, 5, 6, 7, 9, 2, 3, 1, 1, 0, 0 },    /* even windows */
+    { 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0 },
+    { 2, 6, 5, 5, 6, 3, 3, 4, 1, 1, 1 }, /* beyond the fast path */
+    { 1, 12, 12, 2, 3, 9, 9, 1, 4, 4, 4 },
+    { 2, 11, 5, 16, 16, 3, 1, 1, 1, 0, 0 },
+    { 2, 56, 30, 16, 16, 1, 3, 2, 0, 1, 1 },
+};
+
+static struct kern_conv conv_of(const struct shape *s)
+{
+    struct kern_conv cv = { KERN_F32, s->n,      s->h,       s->w,        s->c, s->k, s->kh,
+                            s->kw,    s->stride, s->pad_top, s->pad_left, 0,    0 };
+    cv.oh = (s->h + s->pad_top + MIN(s->after, s->kh - 1) - s->kh) / s->stride + 1;
+    cv.ow = (s->w + s->pad_left + MIN(s->after, s->kw - 1) - s->kw) / s->stride + 1;
+    return cv;
+}
+
+static const char *name_of(const struct kern_conv *cv)
+{
+    static char name[128];
+    snprintf(name, sizeof(name), "%zux%zu s%zu %zu->%zu @ %zux%zu, n %zu", cv->kh, cv->kw,
+             cv->stride, cv->c, cv->k, cv->h, cv->w, cv->n);
+    return name;
+}
+
+/* Inputs of one case, and room for what comes out. */
+struct data {
+    struct kern_conv cv;
+    size_t nx, ny, nw;
+    float *x, *dy, *w, *dx0, *dw0, *scale, *shift, *residual;
+};
+
+struct result {
+    float *y, *affine, *mean, *var, *dx, *dx_added, *dw;
+};
+
+static struct data data_of(const struct shape *s)
+{
+    struct data d = { .cv = conv_of(s) };
+    struct kern_conv *cv = &d.cv;
+    d.nx = cv->n * cv->h * cv->w * cv->c;
+    d.ny = cv->n * cv->oh * cv->ow * cv->k;
+    d.nw = cv->k * cv->c * cv->kh * cv->kw;
+    d.x = check_normal(d.nx);
+    for (size_t i = 0; i < d.nx; i++)
+        d.x[i] += 2; /* a mean, so that the variance of y is not just its squares */
+    d.dy = check_normal(d.ny);
+    d.w = check_normal(d.nw);
+    d.dx0 = check_normal(d.nx);
+    d.dw0 = check_normal(d.nw);
+    d.scale = check_normal(cv->k);
+    d.shift = check_normal(cv->k);
+    d.residual = check_normal(d.ny);
+    return d;
+}
+
+/* Every pass of one case, into buffers of NaN: what a kernel does not write shows. */
+static struct result results(struct kern *kn, const struct data *d)
+{
+    const struct kern_conv *cv = &d->cv;
+    void *packed = check_bytes(kern_conv_packed(kn, cv));
+    struct result r = { check_buf(d->ny),         check_buf(d->ny), check_buf(cv->k),
+                        check_buf(cv->k),         check_buf(d->nx), check_copy(d->dx0, d->nx),
+                        check_copy(d->dw0, d->nw) };
+    struct kern_epilogue sums = { .mean = r.mean, .var = r.var };
+    struct kern_epilogue affine = {
+        .scale = d->scale, .shift = d->shift, .residual = d->residual, .relu = true
+    };
+    int rc = kern_conv_pack(kn, cv, packed, d->w);
+    rc |= kern_conv_forward(kn, cv, r.y, d->x, packed, &sums);
+    rc |= kern_conv_forward(kn, cv, r.affine, d->x, packed, &affine);
+    rc |= kern_conv_backward_data(kn, cv, r.dx, d->dy, packed, false);
+    rc |= kern_conv_backward_data(kn, cv, r.dx_added, d->dy, packed, true);
+    rc |= kern_conv_backward_weights(kn, cv, r.dw, d->x, d->dy);
+    if (rc)
+        printf("# a pass returned %d\n", rc);
+    return r;
+}
+
+/* Sums of n products of normal numbers of size 1 to 3, in float32: errors are random, a few units
+ * of the sum's size. */
+static double tolerance(size_t n)
+{
+    return 24 * FLT_EPSILON * (1 + sqrt((double)n)) * sqrt(1 + log2((double)n + 1));
+}
+
+static void compare(const struct data *d, const struct result *got, const struct result *want,
+                    const char *isa)
+{
+    const struct kern_conv *cv = &d->cv;
+    const char *name = name_of(cv);
+    double fwd = tolerance(cv->c * cv->kh * cv->kw), bwd = tolerance(cv->k * cv->kh * cv->kw);
+    check_near(got->y, want->y, d->ny, fwd, "%s: forward, %s", isa, name);
+    check_near(got->affine, want->affine, d->ny, 4 * fwd, "%s: scale, shift, residual, ReLU", isa);
+    check_near(got->mean, want->mean, cv->k, fwd, "%s: mean", isa);
+    check_near(got->var, want->var, cv->k, fwd * (1 + check_most(want->y, d->ny)), "%s: variance",
+               isa);
+    check_near(got->dx, want->dx, d->nx, bwd, "%s: backward-data", isa);
+    check_near(got->dx_added, want->dx_added, d->nx, bwd, "%s: backward-data, added", isa);
+    check_near(got->dw, want->dw, d->nw, tolerance(cv->n * cv->oh * cv->ow),
+               "%s: backward-weights, added", isa);
+}
+
+static void check_shape(const struct shape *s)
+{
+    struct data d = data_of(s);
+    struct kern *ref = check_open("ref", 1);
+    struct result want = results(ref, &d);
+    check_close(ref);
+    for (int i = 1; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        struct result got = results(kn, &d);
+        compare(&d, &got, &want, check_isa(i));
+        check_close(kn);
+    }
+    check_release(", %s", name_of(&d.cv));
+}
+
+static void check_many_threads(const struct shape *s)
+{
+    struct data d = data_of(s);
+    struct result first = { 0 };
+    bool same = true;
+    for (int t = 0; t < CHECK_THREADS; t++) {
+        struct kern *kn = check_open(check_best_isa(), check_threads[t]);
+        struct result r = results(kn, &d);
+        check_close(kn);
+        if (t == 0) {
+            first = r;
+            continue;
+        }
+        same = same && check_same_(r.y, first.y, d.ny * 4) &&
+               check_same_(r.mean, first.mean, d.cv.k * 4) &&
+               check_same_(r.var, first.var, d.cv.k * 4) && check_same_(r.dx, first.dx, d.nx * 4) &&
+               check_same_(r.dw, first.dw, d.nw * 4);
+    }
+    ok(same, "the same bits for 1, 2, 5 threads, %s", name_of(&d.cv));
+    check_release();
+}
+
+/* A large mean: the sum of squares in float32 would lose the variance. */
+static void check_cancellation(void)
+{
+    struct shape s = { 8, 16, 16, 16, 16, 1, 1, 1, 0, 0, 0 };
+    struct data d = data_of(&s);
+    for (size_t i = 0; i < d.nw; i++)
+        d.w[i] = i % 17 == 0; /* the identity */
+    for (size_t i = 0; i < d.nx; i++)
+        d.x[i] += 4000;
+    struct kern *ref = check_open("ref", 1);
+    struct result want = results(ref, &d);
+    check_close(ref);
+    for (int i = 1; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        struct result got = results(kn, &d);
+        check_near(got.var, want.var, d.cv.k, 1e-3, "%s: variance about 1 of numbers about 4000",
+                   check_isa(i));
+        check_close(kn);
+    }
+    check_release();
+}
+
+/* bfloat16 storage, and arguments that make no sense. */
+static void check_others(void)
+{
+    struct shape s = { 2, 6, 6, 8, 8, 3, 3, 1, 1, 1, 1 };
+    struct data d = data_of(&s);
+    struct kern *kn = check_open(check_best_isa(), 1);
+    struct kern_conv cv = d.cv;
+    cv.type = KERN_BF16;
+    void *x = check_typed(KERN_BF16, d.x, d.nx), *y = check_bytes(d.ny * 2);
+    void *packed = check_bytes(kern_conv_packed(kn, &cv));
+    int rc = kern_conv_pack(kn, &cv, packed, d.w);
+    rc |= kern_conv_forward(kn, &cv, y, x, packed, NULL);
+    float *exact = check_floats(KERN_BF16, x, d.nx), *want = check_buf(d.ny);
+    struct kern *ref = check_open("ref", 1);
+    rc |= kern_conv_forward(ref, &d.cv, want, exact, d.w, NULL);
+    float *got = check_floats(KERN_BF16, y, d.ny);
+    ok(rc == 0, "bfloat16 is served");
+    check_near(got, want, d.ny, check_most(want, d.ny) / 256, "and right to 8 bits");
+    check_close(ref);
+
+    cv = d.cv;
+    cv.stride = 0;
+    ok(kern_conv_forward(kn, &cv, y, x, packed, NULL) == -EINVAL, "stride 0 is refused");
+    cv = d.cv;
+    cv.oh = 9;
+    ok(kern_conv_backward_data(kn, &cv, x, y, packed, false) == -EINVAL,
+       "windows beyond the image are refused");
+    cv = d.cv;
+    cv.n = 0;
+    ok(kern_conv_backward_weights(kn, &cv, NULL, NULL, NULL) == 0, "nothing is done for no image");
+    struct kern_epilogue half = { .scale = d.scale };
+    ok(kern_conv_forward(kn, &d.cv, y, x, packed, &half) == -EINVAL,
+       "a scale without a shift is refused");
+    check_close(kn);
+    check_release();
+}
+
+/* -- speed --------------------------------------------------------------------------------- */
+
+struct bench {
+    struct kern *kn;
+    struct kern_conv cv;
+    int pass;
+    float *x, *y, *w, *mean, *var;
+    void *packed;
+};
+
+static void bench_pass(void *arg)
+{
+    struct bench *b = arg;
+    struct kern_epilogue sums = { .mean = b->mean, .var = b->var };
+    if (b->pass == 0)
+        kern_conv_forward(b->kn, &b->cv, b->y, b->x, b->packed, &sums);
+    else if (b->pass == 1)
+        kern_conv_backward_data(b->kn, &b->cv, b->x, b->y, b->packed, false);
+    else
+        kern_conv_backward_weights(b->kn, &b->cv, b->w, b->x, b->y);
+}
+
+/* One layer, count times in its network; adds to flops and seconds [3]. */
+static void bench_layer(struct kern *kn, const struct shape *s, int count, double flops[3],
+                        double seconds[3])
+{
+    struct bench b = { .kn = kn, .cv = conv_of(s) };
+    struct kern_conv *cv = &b.cv;
+    size_t nx = cv->n * cv->h * cv->w * cv->c, ny = cv->n * cv->oh * cv->ow * cv->k;
+    double work = 2.0 * (double)(ny * cv->c * cv->kh * cv->kw);
+    b.x = check_uniform(nx, -1, 1);
+    b.y = check_uniform(ny, -1, 1);
+    b.w = check_uniform(cv->k * cv->c * cv->kh * cv->kw, -1, 1);
+    b.mean = check_buf(cv->k);
+    b.var = check_buf(cv->k);
+    b.packed = check_bytes(kern_conv_packed(kn, cv));
+    kern_conv_pack(kn, cv, b.packed, b.w);
+    printf("%-36s x%d", name_of(cv), count);
+    for (b.pass = 0; b.pass < 3; b.pass++) {
+        if (cv->c <= 4 && b.pass == 1) { /* nobody asks for the gradient of the picture */
+            printf("       -");
+            continue;
+        }
+        double t = check_seconds(bench_pass, &b);
+        flops[b.pass] += count * work;
+        seconds[b.pass] += count * t;
+        printf(" %7.0f", 1e-9 * work / t);
+        fflush(stdout);
+    }
+    printf("\n");
+    check_release_();
+}
+
+struct layer {
+    struct shape shape;
+    int count;
+};
+
+static void bench_net(struct kern *kn, const char *name, const struct layer *layers, size_t n)
+{
+    double flops[3] = { 0 }, seconds[3] = { 0 };
+    printf("%s (peak %.0f GF/s)\n%-40s forward    data weights\n", name, check_peak(2), "");
+    for (size_t i = 0; i < n; i++)
+        bench_layer(kn, &layers[i].shape, layers[i].count, flops, seconds);
+    double all = seconds[0] + seconds[1] + seconds[2];
+    printf("%-39s", "all");
+    for (int i = 0; i < 3; i++)
+        printf(" %7.0f", 1e-9 * flops[i] / seconds[i]);
+    printf("   together %.0f GF/s, %.0f images/s (peak %.0f)\n\n",
+           1e-9 * (flops[0] + flops[1] + flops[2]) / all, (double)layers[0].shape.n / all,
+           check_peak(2));
+}
+
+/* ResNet-18 with the small stem; c: channels of the first group. */
+static void bench_cifar(struct kern *kn, size_t n, size_t c)
+{
+    char name[64];
+    const struct layer net[] = {
+        { { n, 32, 32, 3, c, 3, 3, 1, 1, 1, 1 }, 1 },
+        { { n, 32, 32, c, c, 3, 3, 1, 1, 1, 1 }, 4 },
+        { { n, 32, 32, c, 2 * c, 3, 3, 2, 1, 1, 1 }, 1 },
+        { { n, 32, 32, c, 2 * c, 1, 1, 2, 0, 0, 0 }, 1 },
+        { { n, 16, 16, 2 * c, 2 * c, 3, 3, 1, 1, 1, 1 }, 3 },
+        { { n, 16, 16, 2 * c, 4 * c, 3, 3, 2, 1, 1, 1 }, 1 },
+        { { n, 16, 16, 2 * c, 4 * c, 1, 1, 2, 0, 0, 0 }, 1 },
+        { { n, 8, 8, 4 * c, 4 * c, 3, 3, 1, 1, 1, 1 }, 3 },
+        { { n, 8, 8, 4 * c, 8 * c, 3, 3, 2, 1, 1, 1 }, 1 },
+        { { n, 8, 8, 4 * c, 8 * c, 1, 1, 2, 0, 0, 0 }, 1 },
+        { { n, 4, 4, 8 * c, 8 * c, 3, 3, 1, 1, 1, 1 }, 3 },
+    };
+    snprintf(name, sizeof(name), "CIFAR ResNet-18, %zu channels", c);
+    bench_net(kn, name, net, ARRAY_LEN(net));
+}
+
+static void bench(void)
+{
+    static const struct layer resnet50[] = {
+        { { 4, 224, 224, 3, 64, 7, 7, 2, 3, 3, 3 }, 1 },
+        { { 4, 56, 56, 64, 64, 3, 3, 1, 1, 1, 1 }, 3 },
+        { { 4, 56, 56, 64, 256, 1, 1, 1, 0, 0, 0 }, 4 },
+        { { 4, 56, 56, 256, 64, 1, 1, 1, 0, 0, 0 }, 2 },
+        { { 4, 56, 56, 128, 128, 3, 3, 2, 1, 1, 1 }, 1 },
+        { { 4, 28, 28, 128, 128, 3, 3, 1, 1, 1, 1 }, 3 },
+        { { 4, 14, 14, 256, 1024, 1, 1, 1, 0, 0, 0 }, 6 },
+        { { 4, 14, 14, 256, 256, 3, 3, 1, 1, 1, 1 }, 5 },
+        { { 4, 7, 7, 512, 512, 3, 3, 1, 1, 1, 1 }, 2 },
+        { { 4, 7, 7, 2048, 512, 1, 1, 1, 0, 0, 0 }, 2 },
+    };
+    struct kern *kn = check_open(check_best_isa(), 2);
+    bench_cifar(kn, 64, 16);
+    bench_cifar(kn, 64, 64);
+    bench_net(kn, "some layers of ResNet-50", resnet50, ARRAY_LEN(resnet50));
+    check_close(kn);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    if (check_bench) {
+        bench();
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+        check_shape(&shapes[i]);
+    check_many_threads(&shapes[1]);
+    check_many_threads(&shapes[3]);
+    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 });
+    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 });
+    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 });
+    check_cancellation();
+    check_others();
+    return done();
+}

@@ -1,0 +1,77 @@
+/*
+ * test_augment.c - draws of views: ranges, order independence, the centre crop.
+ */
+#include <string.h>
+
+#include "common/data/augment.h"
+#include "tests/t.h"
+
+static const struct view_recipe recipe = { 0.14f, 1,    0.5f, 0.8f, 0.4f, 0.4f, 0.2f,
+                                           0.1f,  0.2f, 0.5f, 0.2f, 0.1f, 2 };
+
+static struct view_draw draw(const struct view_recipe *r, uint64_t id, unsigned view)
+{
+    struct view_draw v;
+    struct rng rng;
+    memset(&v, 0, sizeof(v));
+    rng_init(&rng, t_seed(), RNG_VIEW, 3, id, view);
+    augment_draw(&v, r, 75, 100, &rng);
+    return v;
+}
+
+int main(void)
+{
+    enum { N = 4000 };
+    bool inside = true, perm = true, area = true, ranges = true;
+    double flips = 0, jitters = 0, blurs = 0, solarised = 0, greys = 0, mean_area = 0;
+    for (uint64_t id = 0; id < N; id++) {
+        struct view_draw v = draw(&recipe, id, 1);
+        double a = (double)(v.width * v.height) / 7500;
+        inside &= v.left + v.width <= 100 && v.top + v.height <= 75 && v.width && v.height;
+        perm &= (1 << v.order[0] | 1 << v.order[1] | 1 << v.order[2] | 1 << v.order[3]) == 15;
+        area &= a > 0.13 && a <= 1;
+        ranges &= fabsf(v.brightness) <= 0.4f && fabsf(v.contrast - 1) <= 0.4f &&
+                  fabsf(v.saturation - 1) <= 0.2f && fabsf(v.hue) <= 0.1f &&
+                  (v.sigma == 0 || (v.sigma >= 0.1f && v.sigma <= 2));
+        mean_area += a / N;
+        flips += v.flip / (double)N;
+        jitters += v.jitter / (double)N;
+        blurs += (v.sigma > 0) / (double)N;
+        greys += v.grey / (double)N;
+        solarised += v.solarise / (double)N;
+    }
+    ok(inside, "crops lie inside the picture");
+    ok(area, "crops have an area in the range");
+    ok(perm, "the order of the jitter is a permutation");
+    ok(ranges, "strengths lie in their ranges");
+    near(mean_area, 0.55, 0.03, "mean area (clamping an overlong side takes a little off 0.57)");
+    near(flips, 0.5, 0.04, "share of flips");
+    near(jitters, 0.8, 0.03, "share of jitters");
+    near(blurs, 0.5, 0.04, "share of blurs");
+    near(greys, 0.2, 0.03, "share of greys");
+    near(solarised, 0.2, 0.03, "share of solarised");
+
+    struct view_draw a = draw(&recipe, 7, 1), b = draw(&recipe, 7, 1), c = draw(&recipe, 7, 2),
+                     d = draw(&recipe, 8, 1);
+    ok(memcmp(&a, &b, sizeof(a)) == 0, "the same sample and view draw the same");
+    ok(memcmp(&a, &c, sizeof(a)) && memcmp(&a, &d, sizeof(a)),
+       "another view or sample draws another");
+
+    struct view_recipe plain = recipe;
+    plain.blur = plain.solarise = plain.flip = 0;
+    struct view_draw p = draw(&plain, 7, 1);
+    ok(p.sigma == 0 && !p.solarise && !p.flip, "probability 0 is never");
+    ok(p.left == a.left && p.hue == a.hue && p.grey == a.grey,
+       "other draws stay when a probability changes");
+
+    augment_centre(&a, 100, 75, 0.875);
+    ok(a.height == 65 && a.width == 65 && a.top == 18 && a.left == 5,
+       "the centre crop of 100 x 75 at 0.875");
+    augment_centre(&a, 32, 32, 1);
+    ok(a.height == 32 && a.width == 32 && a.top == 0 && a.left == 0,
+       "the centre crop of all of it");
+    augment_centre(&a, 1, 9, 0.5);
+    ok(a.height == 1 && a.width == 1 && a.top == 0 && a.left == 4,
+       "the centre crop is never empty");
+    return done();
+}

@@ -1,0 +1,318 @@
+/*
+ * test_step.c - the whole step on a tiny network with every term of the loss: its gradient against
+ * finite differences, and that it is a function of the state alone.
+ */
+#include "common/base/fail.h"
+#include "common/model/step.h"
+#include "tests/t.h"
+#include "tests/unit/frozen.h"
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS = 30, SIDE = 12 };
+
+static struct pool *pool;
+static struct kern *kn;
+static struct shard_set data;
+static struct settings set;
+
+/* Decoded pictures of noise over a colour of their class; every other one has a label. */
+static void write_shard(const char *path)
+{
+    struct shard_writer *w;
+    struct classes classes = { 0 };
+    struct history none = { 0 };
+    uint8_t pixels[SIDE * SIDE * 3];
+    classes_add(&classes, "blue");
+    classes_add(&classes, "green");
+    classes_add(&classes, "red");
+    classes_sort(&classes);
+    ok(shard_writer_open(&w, path, 0, SIDE, true, &classes, "{}", &none) == 0, "a shard begins: %s",
+       fail_text());
+    for (int i = 0; i < ROWS; i++) {
+        struct rng r;
+        char key[16];
+        rng_init(&r, t_seed(), RNG_TEST, (uint64_t)i, 99, 0);
+        for (size_t p = 0; p < sizeof pixels; p++)
+            pixels[p] = (uint8_t)(rng_below(&r, 156) + (p % 3 == (size_t)i % 3 ? 100 : 0));
+        snprintf(key, sizeof key, "%d.jpg", i);
+        struct shard_row row = { .key = key,
+                                 .keylen = strlen(key),
+                                 .id = rows_hash(ROWS_HASH0, pixels, sizeof pixels),
+                                 .label = i % 2 ? i % 3 : -1,
+                                 .truth = i % 3,
+                                 .h = SIDE,
+                                 .w = SIDE,
+                                 .orientation = 1,
+                                 .bytes = pixels,
+                                 .nbytes = sizeof pixels };
+        if (shard_writer_add(w, &row) < 0)
+            ok(false, "a row: %s", fail_text());
+    }
+    ok(shard_writer_close(w, NULL) == 0, "a shard ends");
+    classes_release(&classes);
+}
+
+static void tiny(void)
+{
+    settings_preset(&set, 1);
+    set.width = 0.125;
+    set.large_side = set.small_side = 8;
+    set.small_crops = 1;
+    set.hidden = 8;
+    set.dim = 6;
+    set.batch = 6;
+    set.labelled_ratio = 1;
+    set.queue = 16;
+    set.negatives = 3;
+    set.positives = 2;
+    set.invariance = INV_S;
+    set.invariance_weight = 2;
+    set.steps = 20;
+    set.warmup = 0.2;
+    set.seed = t_seed();
+}
+
+/* The loss at theta + length * direction of one tensor. */
+static double loss_at(struct step *st, struct frozen *f, float *w, const float *was,
+                      const float *direction, size_t n, double length)
+{
+    struct step_metrics m;
+    for (size_t i = 0; i < n; i++)
+        w[i] = (float)(was[i] + length * direction[i]);
+    if (step_load(st) < 0 || step_gradient(st, &m) < 0)
+        return NAN;
+    return frozen_loss(f, &st->objective, m.loss, m.loss_inv);
+}
+
+/* Along its gradient and a random direction, a tensor's gradient is what differences say. */
+static void check_tensor(struct step *st, struct frozen *f, const float *grad, const char *part,
+                         const struct net_param *p)
+{
+    size_t at = state_param_offset(st->state, part) + p->offset, n = p->count;
+    float *w = st->state->theta + at, *was = malloc(n * sizeof *was), *d = malloc(n * sizeof *d);
+    double g2 = 0, r2 = 0, want = 0;
+    memcpy(was, w, n * sizeof *was);
+    for (size_t i = 0; i < n; i++) {
+        struct rng r;
+        rng_init(&r, t_seed(), RNG_TEST, i, at, 0);
+        d[i] = rng_normal(&r);
+        g2 += (double)grad[at + i] * grad[at + i];
+        r2 += (double)d[i] * d[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        d[i] = (float)(grad[at + i] / sqrt(g2) + 0.5 * d[i] / sqrt(r2));
+        want += (double)d[i] * grad[at + i];
+    }
+    const double eps = 5e-5; /* batch norm over few numbers bends the loss sharply */
+    double got =
+        (loss_at(st, f, w, was, d, n, eps) - loss_at(st, f, w, was, d, n, -eps)) / (2 * eps);
+    near(got, want, 0.03 * fabs(want) + 5e-3, "%s %s", part, p->name);
+    memcpy(w, was, n * sizeof *was);
+    free(was);
+    free(d);
+}
+
+static const struct net_param *find(const struct net *net, const char *name)
+{
+    for (int i = 0; i < net->nparams; i++)
+        if (strcmp(net->param[i].name, name) == 0)
+            return &net->param[i];
+    return NULL;
+}
+
+static void differences(void)
+{
+    static const char *const names[][12] = {
+        { "conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.conv2.weight",
+          "layer2.0.downsample.0.weight", "layer2.0.downsample.1.bias", "layer4.1.bn2.weight" },
+        { "0.weight", "0.bias", "1.weight", "1.bias", "3.weight" },
+        { "0.weight", "0.bias", "1.weight", "1.bias", "3.weight" },
+    };
+    struct state s;
+    struct step st;
+    struct step_metrics m = { 0 }, again = { 0 };
+    struct frozen f;
+    ok(state_new(&s, &set) == 0, "a state: %s", fail_text());
+    ok(step_open(&st, &s, kn, pool, &data) == 0, "a step: %s", fail_text());
+    ok(step_run(&st, &m) == 0 && step_run(&st, &m) == 0, "two steps: %s", fail_text());
+    ok(m.step == 2 && s.step == 2 && s.data_rows == ROWS && s.total_steps == 20, "they count");
+    ok(step_save(&st) == 0, "saved");
+
+    size_t fill = st.queue.fill;
+    float *grad = malloc(s.nparam * sizeof *grad), *twice = malloc(s.nparam * sizeof *twice);
+    ok(step_gradient(&st, &m) == 0, "a gradient: %s", fail_text());
+    ok(isfinite(m.loss_sempos) && m.loss_inv > 0 && m.loss_augm > 0, "all terms of the loss");
+    freeze(&f, &st.objective);
+    kern_get(kn, grad, st.optim.grad, s.nparam * sizeof *grad);
+    ok(step_gradient(&st, &again) == 0 && again.loss == m.loss && again.spread == m.spread,
+       "the same loss when asked again");
+    kern_get(kn, twice, st.optim.grad, s.nparam * sizeof *grad);
+    ok(memcmp(grad, twice, s.nparam * sizeof *grad) == 0, "the same gradient");
+    float *queue = malloc(2 * 16 * 6 * sizeof *queue);
+    memcpy(queue, s.queue, 2 * 16 * 6 * sizeof *queue);
+    ok(step_save(&st) == 0 && st.queue.fill == fill && s.step == 2 &&
+           memcmp(queue, s.queue, 2 * 16 * 6 * sizeof *queue) == 0,
+       "a gradient without an update leaves no trace");
+
+    const struct net *net[] = { &s.large, &s.projector, &s.predictor };
+    for (int part = 0; part < 3; part++)
+        for (int i = 0; i < 12 && names[part][i]; i++) {
+            const struct net_param *p = find(net[part], names[part][i]);
+            if (p)
+                check_tensor(&st, &f, grad, net[part]->part, p);
+            else
+                ok(false, "no parameter %s", names[part][i]);
+        }
+    thaw(&f);
+    free(queue);
+    free(grad);
+    free(twice);
+    step_close(&st);
+    state_release(&s);
+}
+
+static bool equal(const struct state *a, const struct state *b)
+{
+    return a->step == b->step && a->updates == b->updates && a->queue_head == b->queue_head &&
+           memcmp(a->theta, b->theta, a->nparam * sizeof(float)) == 0 &&
+           memcmp(a->momentum, b->momentum, a->nparam * sizeof(float)) == 0 &&
+           memcmp(a->xi, b->xi, a->ntarget * sizeof(float)) == 0 &&
+           memcmp(a->running, b->running, a->nrunning * sizeof(float)) == 0 &&
+           memcmp(a->running_target, b->running_target, a->nrunning_target * sizeof(float)) == 0 &&
+           memcmp(a->queue, b->queue, 2 * 16 * 6 * sizeof(float)) == 0 &&
+           memcmp(a->queue_id, b->queue_id, 16 * sizeof(uint64_t)) == 0;
+}
+
+static void pieces(void)
+{
+    struct state a, b;
+    struct step st;
+    struct step_metrics m;
+    state_new(&a, &set);
+    state_new(&b, &set);
+    float *xi = malloc(a.ntarget * sizeof *xi);
+    step_open(&st, &a, kn, pool, &data);
+    step_run(&st, &m);
+    ok(m.lr == 0 && m.queue_fill == 3.0 / 16, "the first step: rate 0, three labelled pictures");
+    ok(m.pseudo_accuracy >= 0 && m.vote_share > 0 && m.vote_share <= 1 && m.spread > 0 &&
+           m.spread < 1.5 && m.images_per_s > 0,
+       "what a step says");
+    step_save(&st);
+    ok(a.updates == 2 &&
+           memcmp(a.running, a.running_target, a.nrunning_target * sizeof(float)) == 0,
+       "both networks saw the same large crops, and small ones leave no trace");
+    ok(memcmp(a.theta, a.xi, a.ntarget * sizeof(float)) == 0, "rate 0 changes no parameter");
+    step_run(&st, &m);
+    step_save(&st);
+    memcpy(xi, a.xi, a.ntarget * sizeof *xi);
+    step_gradient(&st, &m);
+    step_update(&st, &m);
+    step_save(&st);
+    step_close(&st);
+    double worst = 0, moved = 0;
+    for (size_t i = 0; i < a.ntarget; i++) {
+        worst = fmax(worst, fabs(a.xi[i] - (m.ema * xi[i] + (1 - m.ema) * a.theta[i])));
+        moved = fmax(moved, fabs(a.xi[i] - xi[i]));
+    }
+    ok(worst < 1e-6 && moved > 1e-6, "the target follows the updated network");
+    free(xi);
+    for (int i = 0; i < 3; i++) {
+        step_open(&st, &b, kn, pool, &data);
+        step_run(&st, &m);
+        step_save(&st);
+        step_close(&st);
+    }
+    ok(a.step == 3 && equal(&a, &b), "three steps in a row are three times one step");
+    state_release(&a);
+    state_release(&b);
+}
+
+static double norm_of(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* The first update fills the momentum: gradients of biases and batch norm as they are, those of
+ * weights scaled to trust |w|. */
+static void update(void)
+{
+    struct state s;
+    struct step st;
+    struct step_metrics m;
+    state_new(&s, &set);
+    step_open(&st, &s, kn, pool, &data);
+    step_gradient(&st, &m);
+    float *grad = malloc(s.nparam * sizeof *grad);
+    kern_get(kn, grad, st.optim.grad, s.nparam * sizeof *grad);
+    near(m.grad_norm, norm_of(grad, s.nparam), 1e-4 * m.grad_norm, "norm of the gradient");
+    step_update(&st, &m);
+    step_save(&st);
+    step_close(&st);
+    bool plain = true, scaled = true;
+    for (int i = 0; i < s.large.nparams; i++) {
+        const struct net_param *p = &s.large.param[i];
+        if (p->excluded)
+            plain &=
+                memcmp(s.momentum + p->offset, grad + p->offset, p->count * sizeof(float)) == 0;
+        else
+            scaled &= fabs(norm_of(s.momentum + p->offset, p->count) /
+                               (set.trust * norm_of(s.theta + p->offset, p->count)) -
+                           1) < 1e-4;
+    }
+    ok(plain, "biases and batch norm take the gradient as it is");
+    ok(scaled, "weights take it scaled");
+    free(grad);
+    state_release(&s);
+}
+
+static void refusals(void)
+{
+    struct state s;
+    struct step st;
+    struct step_metrics m;
+    const char *const huge[] = { "batch=1048576" };
+    state_new(&s, &set);
+    step_open(&st, &s, kn, pool, &data);
+    step_run(&st, &m);
+    step_save(&st);
+    s.theta[state_param_offset(&s, "predictor")] = NAN;
+    step_load(&st);
+    ok(step_gradient(&st, &m) == -ENUMERIC && strstr(fail_text(), "step 2"),
+       "a loss that is not finite stops the step: %s", fail_text());
+    ok(step_save(&st) == 0 && s.step == 1 && s.queue_fill == 3, "the state is the last update's");
+    step_close(&st);
+    s.data_rows++;
+    ok(step_open(&st, &s, kn, pool, &data) == -EINVAL, "other data: %s", fail_text());
+    s.data_rows--;
+    ok(state_set(&s, huge, 1) == 0 && step_open(&st, &s, kn, pool, &data) == -ENOMEM, "too big: %s",
+       fail_text());
+    state_release(&s);
+}
+
+int main(void)
+{
+    char path[] = "/tmp/test_step.XXXXXX";
+    char *operands[] = { path };
+    int fd = mkstemp(path);
+    if (fd >= 0)
+        close(fd);
+    setenv("SEMPPL_ISA", "ref", 1); /* finite differences want the definitions */
+    pool_open(&pool, 2);
+    kern_open(&kn, KERN_CPU, pool);
+    tiny();
+    write_shard(path);
+    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    differences();
+    pieces();
+    update();
+    refusals();
+    shard_set_close(&data);
+    kern_close(kn);
+    pool_close(pool);
+    unlink(path);
+    return done();
+}

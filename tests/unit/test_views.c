@@ -1,0 +1,156 @@
+/*
+ * test_views.c - which recipe makes which view, and what the draws depend on. Set A here is
+ * nothing, set B solarisation, crops are the whole picture: inputs are pixels, or pixels solarised.
+ */
+#include "common/base/fail.h"
+#include "common/model/views.h"
+#include "tests/t.h"
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS = 70, SIDE = 4, PIXELS = SIDE * SIDE * 3, BATCH = 70 };
+
+static struct pool *pool;
+static struct kern *kn;
+static struct shard_set data;
+
+static uint8_t pixel(int row, size_t i)
+{
+    struct rng r;
+    rng_init(&r, t_seed(), RNG_TEST, i, (uint64_t)row, 0);
+    return (uint8_t)rng_below(&r, 256);
+}
+
+static void write_shard(const char *path)
+{
+    struct shard_writer *w;
+    struct classes classes = { 0 };
+    struct history none = { 0 };
+    uint8_t pixels[PIXELS];
+    if (shard_writer_open(&w, path, 0, SIDE, false, &classes, "{}", &none) < 0)
+        return;
+    for (int i = 0; i < ROWS; i++) {
+        for (size_t p = 0; p < PIXELS; p++)
+            pixels[p] = pixel(i, p);
+        struct shard_row row = { .key = "x",
+                                 .keylen = 1,
+                                 .id = (uint64_t)i,
+                                 .label = -1,
+                                 .truth = -1,
+                                 .h = SIDE,
+                                 .w = SIDE,
+                                 .orientation = 1,
+                                 .bytes = pixels,
+                                 .nbytes = sizeof pixels };
+        shard_writer_add(w, &row);
+    }
+    ok(shard_writer_close(w, NULL) == 0, "a shard: %s", fail_text());
+}
+
+static struct settings settings(void)
+{
+    struct settings set;
+    settings_preset(&set, 1);
+    set.batch = BATCH;
+    set.large_crops = 3;
+    set.small_crops = 3;
+    set.large_side = set.small_side = SIDE;
+    set.large_area_min = set.large_area_max = set.small_area_min = set.small_area_max = 1;
+    set.flip = set.jitter = set.grey = set.blur_a = set.blur_b = set.solarise_a = 0;
+    set.solarise_b = 1;
+    set.mean_r = set.mean_g = set.mean_b = 0.5;
+    set.dev_r = set.dev_g = set.dev_b = 0.25;
+    set.seed = t_seed();
+    return set;
+}
+
+/* Is the view what it must be? The aspect is drawn, so some crops are narrower than the picture. */
+static bool right(const struct views *v, size_t view, bool solarised, const struct sample *batch)
+{
+    size_t same = 0;
+    for (size_t b = 0; b < BATCH; b++) {
+        double worst = 0;
+        for (size_t i = 0; i < PIXELS; i++) {
+            double x = pixel((int)batch[b].row, i) / 255.0;
+            if (solarised && x >= 0.5)
+                x = 1 - x;
+            worst = fmax(worst, fabs(v->x[view][b * PIXELS + i] - (x - 0.5) / 0.25));
+        }
+        same += worst < 1e-4;
+    }
+    return same > BATCH / 2;
+}
+
+static void recipes(void)
+{
+    struct settings set = settings();
+    struct views v;
+    struct sample batch[BATCH] = { 0 };
+    uint64_t id[BATCH];
+    for (size_t b = 0; b < BATCH; b++) {
+        batch[b].row = (b * 11) % ROWS;
+        id[b] = batch[b].row;
+    }
+    ok(views_open(&v, kn, pool, &data, &set) == 0, "open: %s", fail_text());
+    ok(views_load(&v, 5, batch, id) == 0, "load: %s", fail_text());
+    for (size_t view = 0; view < 6; view++)
+        ok(right(&v, view, view == 1 || view == 4, batch), "view %zu is of set %c", view,
+           view == 1 || view == 4 ? 'B' : 'A');
+    ok(!right(&v, 0, true, batch) && !right(&v, 1, false, batch), "and of no other");
+    views_close(&v);
+}
+
+/* Inputs of view 0, for one picture in all places of the batch. */
+static void load_one(struct views *v, int64_t k, unsigned stream, float *out)
+{
+    struct sample batch[BATCH] = { 0 };
+    uint64_t id[BATCH] = { 0 };
+    for (size_t b = 0; b < BATCH; b++) {
+        batch[b].stream = stream;
+        batch[b].turn = b == 1;
+    }
+    views_load(v, k, batch, id);
+    memcpy(out, v->x[0], sizeof(float) * BATCH * PIXELS);
+}
+
+static void draws(void)
+{
+    static float a[BATCH * PIXELS], b[BATCH * PIXELS];
+    const size_t bytes = PIXELS * sizeof(float);
+    struct settings set = settings();
+    struct views v;
+    set.large_area_min = 0.2;
+    set.jitter = 1;
+    views_open(&v, kn, pool, &data, &set);
+    load_one(&v, 5, STREAM_ALL, a);
+    load_one(&v, 5, STREAM_ALL, b);
+    ok(memcmp(a, b, sizeof a) == 0, "the same draws again");
+    ok(memcmp(a, a + 69 * PIXELS, bytes) == 0, "places in the batch do not matter");
+    ok(memcmp(a, a + PIXELS, bytes) != 0, "a repeat within a batch draws anew");
+    ok(memcmp(v.x[0], v.x[2], bytes) != 0, "so does another view");
+    load_one(&v, 6, STREAM_ALL, b);
+    ok(memcmp(a, b, bytes) != 0, "another step");
+    load_one(&v, 5, STREAM_LABELLED, b);
+    ok(memcmp(a, b, bytes) != 0, "and the labelled stream");
+    views_close(&v);
+}
+
+int main(void)
+{
+    char path[] = "/tmp/test_views.XXXXXX";
+    char *operands[] = { path };
+    int fd = mkstemp(path);
+    if (fd >= 0)
+        close(fd);
+    pool_open(&pool, 2);
+    kern_open(&kn, KERN_CPU, pool);
+    write_shard(path);
+    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    recipes();
+    draws();
+    shard_set_close(&data);
+    kern_close(kn);
+    pool_close(pool);
+    unlink(path);
+    return done();
+}
