@@ -1,61 +1,297 @@
-# semppl-tools: the whole build. `make help` lists targets and switches.
+# semppl-tools: the whole build.
+#
+## make               the programs, in $(BUILD)
+## make deps          install what is missing with the system's package manager, after printing it
+## make demo          the main job on pictures that it draws itself; DATA=folder: on yours, a sub-folder a class
+## make check         all tests; T='tests/cli/knn.t ...': only these
+## make check-san     tests under the address, undefined-behaviour and thread sanitizers
+## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
+## make bench         times the kernels
+## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
+## make completions   completions for bash, zsh and fish, in $(BUILD)/completions
+## make install       programs, manual pages and completions, under $(DESTDIR)$(PREFIX)
+## make uninstall     removes them again
+## make compile_commands.json    for editors and analysers
+## make clean         removes $(BUILD)
+##
+## BUILD=folder       for everything that is made                         (build)
+## PREFIX=folder      where an installed program finds itself             (/usr/local)
+## DESTDIR=folder     in front of PREFIX, for packagers                   ()
+## CC=  OPT=  CFLAGS= compiler, optimisation, further flags               (cc, -O2, -g)
+## SAN=address,...    build with sanitizers; give it a BUILD of its own   ()
+## V=1                show the commands                                   ()
 
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= cc
 OPT ?= -O2
 CFLAGS ?= -g
 SAN ?=
 V ?=
+DATA ?=
+T ?=
+FUZZ_SECONDS ?= 20
+
+# All CPUs, unless -j says otherwise.
+JOBS := $(shell nproc)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
+MAKEFLAGS += --no-print-directory
 
 Q := $(if $(V),,@)
-PKGS := hdf5 hdf5_hl libjpeg zlib openblas libpng libarchive
+say = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
+
+PKGS := hdf5 libjpeg zlib openblas libpng libarchive
 override CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) -Wall -Wextra -Wvla -Wmissing-prototypes -Wstrict-prototypes \
     -ffp-contract=off -fno-math-errno -pthread -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
-CPPFLAGS += $(shell pkg-config --cflags hdf5 libjpeg zlib openblas libpng libarchive)
-LDLIBS := -lhdf5_hl $(shell pkg-config --libs hdf5 libjpeg zlib openblas libpng libarchive) -lm -lpthread
+# Asked for in recipes only, and once: `make deps all` may have to install pkg-config first.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+LDLIBS = -lhdf5_hl $(PKG_LIBS) -lm -lpthread
+COMPILE = $(CC) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 
 PROGRAMS := semppl-prep semppl-embed semppl-knn semppl-train-step semppl-eval semppl-ckpt
 LIB_SRC := $(wildcard common/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
 # kernels/cpu/*_isa.c are compiled once for each instruction set, with ISA(name) appending _avx512, _avx2 or _generic
 ISA_SRC := $(wildcard kernels/cpu/*_isa.c)
+ISA_FLAGS_generic :=
+ISA_FLAGS_avx2 := -mavx2 -mfma
+ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+ISAS := generic avx2 avx512
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_SRC),$(LIB_SRC))) \
-    $(foreach isa,generic avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_SRC)))
+    $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_SRC)))
 LIB := $(BUILD)/libsemppl.a
 
-all: $(addprefix $(BUILD)/,$(PROGRAMS))
+UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+CLI := $(wildcard tests/cli/*.t)
+BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
+
+all: $(BINARIES) $(EXAMPLES)
+
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
+
+# -- Compiling ----
 
 $(BUILD)/%.o: %.c $(BUILD)/.flags
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/%.generic.o: %.c $(BUILD)/.flags
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -ffp-contract=fast -DISA_SUFFIX=generic -MMD -MP -c -o $@ $<
-$(BUILD)/%.avx2.o: %.c $(BUILD)/.flags
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -ffp-contract=fast -mavx2 -mfma -DISA_SUFFIX=avx2 -MMD -MP -c -o $@ $<
-$(BUILD)/%.avx512.o: %.c $(BUILD)/.flags
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -O3 -ffp-contract=fast -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512 \
-	    -DISA_SUFFIX=avx512 -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+define isa_rule
+$$(BUILD)/%.$(1).o: %.c $$(BUILD)/.flags
+	$$(call say,CC,'$$< ($(1))')
+	@mkdir -p $$(@D)
+	$$(Q)$$(COMPILE) -O3 -ffp-contract=fast $$(ISA_FLAGS_$(1)) -DISA_SUFFIX=$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
-$(LIB): $(LIB_OBJ)
+$(LIB): $(LIB_OBJ) $(BUILD)/.objects
 	@rm -f $@
-	$(Q)ar rcs $@ $^
+	$(Q)ar rcs $@ $(filter %.o,$^)
 
-$(addprefix $(BUILD)/,$(PROGRAMS)): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
-# Unit and kernel tests: one program each
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
-$(patsubst tests/kern/%.c,$(BUILD)/tests/kern/%,$(filter-out tests/kern/check.c,$(wildcard tests/kern/*.c))): $(BUILD)/tests/kern/check.o
+# Tests and examples: one program each
+$(UNIT) $(KERN) $(EXAMPLES): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
+$(KERN): $(BUILD)/tests/kern/check.o
 
-FORCE:
+# A changed flag rebuilds everything, a source that went away the library.
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)' > $@
+	@pkg-config --exists $(PKGS) || { echo "libraries are missing ($(PKGS)): run 'make deps'" >&2; exit 1; }
+	@echo '$(COMPILE) $(LDFLAGS) $(LDLIBS)' | cmp -s - $@ || echo '$(COMPILE) $(LDFLAGS) $(LDLIBS)' >$@
+$(BUILD)/.objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' >$@
 
--include $(LIB_OBJ:.o=.d) $(patsubst %,$(BUILD)/cmd/%.d,$(PROGRAMS)) $(wildcard $(BUILD)/tests/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 .SECONDARY:
+.DELETE_ON_ERROR:
+FORCE:
+
+# -- What is needed ----
+
+DEPS := gcc libc6-dev make pkg-config libhdf5-dev libjpeg-dev zlib1g-dev libopenblas-pthread-dev libpng-dev \
+    libarchive-dev perl hdf5-tools python3-h5py mandoc shellcheck clang-format clang-tidy
+
+deps:
+	@if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then \
+	    echo "This is no Debian or Ubuntu. Install a C compiler, pkg-config, HDF5 (with hdf5_hl), libjpeg-turbo," >&2; \
+	    echo "zlib, OpenBLAS, libpng and libarchive with their headers; for tests and lint also prove (Perl)," >&2; \
+	    echo "h5dump, h5py, mandoc, shellcheck, clang-format and clang-tidy." >&2; \
+	    echo "make deps: no package manager that it knows" >&2; \
+	    exit 1; \
+	fi; \
+	there=$$(dpkg-query -W -f='$${Package} $${db:Status-Status}\n' $(DEPS) 2>/dev/null); \
+	missing=; \
+	for p in $(DEPS); do \
+	    printf '%s\n' "$$there" | grep -qx "$$p installed" || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	root=; \
+	if [ "$$(id -u)" != 0 ]; then root='sudo '; fi; \
+	install="$${root}env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing"; \
+	echo "missing:$$missing"; \
+	echo "$${root}apt-get update -q && $$install"; \
+	if [ -n "$$root" ] && ! command -v sudo >/dev/null; then \
+	    echo "make deps: needs root, and there is no sudo: run the line above as root" >&2; \
+	    exit 1; \
+	fi; \
+	$${root}apt-get update -q && $$install
+
+# `make deps check` and the like: first things first, also when many jobs run at once.
+FIRST := $(filter clean deps,$(MAKECMDGOALS))
+ifneq ($(FIRST),)
+$(BUILD)/.flags $(BUILD)/.objects: | $(FIRST)
+check lint: | $(FIRST)
+endif
+ifneq ($(filter lint,$(MAKECMDGOALS)),)
+check: | lint
+endif
+
+# -- Tests ----
+
+# Test programs run as they are (--exec ''); those that take longest start first.
+PROVE = BUILD='$(abspath $(BUILD))' prove -j$(JOBS) --exec ''
+TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(KERN) $(UNIT))
+TESTS := $(foreach t,$(TESTS),$(if $(filter tests/unit/% tests/kern/%,$(t)),$(BUILD)/$(t),$(t)))
+
+check: all $(filter $(BUILD)/%,$(TESTS))
+	$(Q)$(PROVE) $(TESTS)
+
+# What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
+# uses threads is run again under the thread sanitizer.
+SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt knn))
+THREADED := $(filter %/test_pool %/test_log %/test_views %/check_conv %/check_knn %/check_augment,$(UNIT) $(KERN)) \
+    $(wildcard tests/cli/train.t)
+export ASAN_OPTIONS ?= allocator_may_return_null=1
+export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=1
+
+check-san:
+	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined \
+	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT)) $(SAN_CLI)' check
+	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED))' check
+
+bench: $(KERN)
+	$(Q)for t in $(filter %/check_%,$(KERN)); do $$t --bench || exit 1; done
+
+demo: all
+	$(Q)BUILD='$(BUILD)' DATA='$(DATA)' examples/demo.sh
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	$(Q)$(MAKE) BUILD='$(BUILD)-fuzz' CC=clang SAN=address,undefined,fuzzer-no-link fuzz-run
+fuzz-run: $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS))
+	$(Q)for f in $(FUZZERS); do \
+	    mkdir -p $(BUILD)/corpus/$$f && cp -n tests/data/* $(BUILD)/corpus/$$f && \
+	    $(BUILD)/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -artifact_prefix=$(BUILD)/ \
+	        $(BUILD)/corpus/$$f || exit 1; \
+	done
+$(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(LIB) $(LDLIBS)
+
+# -- Lint ----
+
+C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c)
+H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h)
+SH_FILES := .ci/run $(wildcard examples/*.sh tests/cli/lib.sh tests/*/*.t)
+# Tests are left to the compiler's warnings: analysing them takes as long as all the rest.
+TIDY := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out tests/%,$(C_FILES)))
+
+lint: lint-format lint-headers lint-shell lint-manuals lint-completions lint-tidy
+
+lint-format:
+	$(call say,LINT,formats)
+	$(Q)clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+
+# Each header compiles alone, as C11.
+lint-headers: $(BUILD)/.flags
+	$(call say,LINT,headers)
+	$(Q)for h in $(H_FILES); do \
+	    echo "#include \"$$h\"" | $(COMPILE) -Werror -Wno-unused-function -fsyntax-only -x c - || exit 1; \
+	done
+
+lint-shell:
+	$(call say,LINT,'shell scripts')
+	$(Q)shellcheck -x -P SCRIPTDIR $(SH_FILES)
+
+lint-manuals:
+	$(call say,LINT,'manual pages')
+	$(Q)mandoc -T lint -W warning man/*
+
+lint-completions: completions
+	$(call say,LINT,completions)
+	$(Q)shellcheck -s bash $(BUILD)/completions/bash/*
+	$(Q)for p in $(PROGRAMS); do \
+	    bash -n $(BUILD)/completions/bash/$$p || exit 1; \
+	    ! command -v zsh >/dev/null || zsh -n $(BUILD)/completions/zsh/_$$p || exit 1; \
+	    ! command -v fish >/dev/null || fish -n $(BUILD)/completions/fish/$$p.fish || exit 1; \
+	done
+
+lint-tidy: $(TIDY)
+$(BUILD)/%.tidy: %.c .clang-tidy $(H_FILES) $(BUILD)/.flags
+	$(call say,TIDY,$<)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(PKG_CFLAGS) $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) \
+	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
+	@touch $@
+
+compile_commands.json: $(BUILD)/.flags FORCE
+	@{ sep='['; for f in $(C_FILES); do \
+	    case $$f in *_isa.c) isa=-DISA_SUFFIX=generic ;; *) isa= ;; esac; \
+	    printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
+	        "$$sep" '$(CURDIR)' "$$f" "$(COMPILE) $$isa" "$$f"; \
+	    sep=','; \
+	done; printf '\n]\n'; } >$@
+
+# -- Installing ----
+
+completions: $(foreach p,$(PROGRAMS),$(addprefix $(BUILD)/completions/,bash/$(p) zsh/_$(p) fish/$(p).fish))
+$(BUILD)/completions/bash/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	$(Q)$< --completion bash >$@
+$(BUILD)/completions/zsh/_%: $(BUILD)/%
+	@mkdir -p $(@D)
+	$(Q)$< --completion zsh >$@
+$(BUILD)/completions/fish/%.fish: $(BUILD)/%
+	@mkdir -p $(@D)
+	$(Q)$< --completion fish >$@
+
+AT = $(DESTDIR)$(PREFIX)
+MANUALS := $(wildcard man/*.[1-9])
+# Where each made file goes, relative to AT.
+INSTALLED := $(addprefix bin/,$(PROGRAMS)) \
+    $(foreach m,$(MANUALS),share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+    $(addprefix share/bash-completion/completions/,$(PROGRAMS)) \
+    $(addprefix share/zsh/site-functions/_,$(PROGRAMS)) \
+    $(patsubst %,share/fish/vendor_completions.d/%.fish,$(PROGRAMS))
+
+install: $(BINARIES) completions
+	$(Q)for p in $(PROGRAMS); do \
+	    install -D -m 755 $(BUILD)/$$p '$(AT)/bin/'$$p && \
+	    install -D -m 644 $(BUILD)/completions/bash/$$p '$(AT)/share/bash-completion/completions/'$$p && \
+	    install -D -m 644 $(BUILD)/completions/zsh/_$$p '$(AT)/share/zsh/site-functions/_'$$p && \
+	    install -D -m 644 $(BUILD)/completions/fish/$$p.fish '$(AT)/share/fish/vendor_completions.d/'$$p.fish || exit 1; \
+	done
+	$(Q)for m in $(MANUALS); do \
+	    install -D -m 644 $$m '$(AT)/share/man/man'$${m##*.}/$${m#man/} || exit 1; \
+	done
+
+uninstall:
+	$(Q)cd / && rm -f $(foreach f,$(INSTALLED),'$(abspath $(AT))/$(f)')
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json
+
+.PHONY: all help deps check check-san bench demo fuzz fuzz-run lint lint-format lint-headers lint-shell lint-manuals \
+    lint-completions lint-tidy completions install uninstall clean FORCE

@@ -305,7 +305,7 @@ static void warn_of_short_classes(const struct job *j, const size_t *kept)
         if (kept[k] >= (size_t)o.labels_per_class)
             continue;
         if (n++ < 10)
-            log_warn("class %s has %zu sound pictures, not %d", j->classes->name[k], kept[k],
+            log_warn("class \"%s\" has %zu sound pictures, not %d", j->classes->name[k], kept[k],
                      o.labels_per_class);
     }
     if (n > 10)
@@ -500,7 +500,7 @@ static void say_labels(const struct job *j)
         return;
     }
     if (empty == 1)
-        log_warn("class %s has no pictures", name);
+        log_warn("class \"%s\" has no pictures", name);
     else if (empty > 1)
         log_warn("%zu classes have no pictures: %s and others", empty, name);
     if (least == most)

@@ -56,7 +56,7 @@ static int at_least(uint8_t **block, size_t *have, size_t size)
         return 0;
     free(*block);
     *have = 0;
-    *block = aligned_alloc(4096, size);
+    *block = aligned_alloc(64, (size + 63) / 64 * 64);
     if (!*block)
         return -ENOMEM;
     *have = size;

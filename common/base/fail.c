@@ -24,18 +24,19 @@ static void set(const char *tail, const char *fmt, va_list ap)
     memcpy(sentence, text, sizeof sentence);
 }
 
-int fail(int err, const char *fmt, ...)
+void fail_words(const char *fmt, ...)
 {
+    int err = errno;
     va_list ap;
     va_start(ap, fmt);
     set(NULL, fmt, ap);
     va_end(ap);
-    return err;
+    errno = err;
 }
 
-int fail_errno(const char *fmt, ...)
+int fail_words_errno(const char *fmt, ...)
 {
-    int err = errno ? errno : EIO; /* a failure is never 0 */
+    int err = errno > 0 ? errno : EIO; /* a failure is never 0 */
     char why[128];
     va_list ap;
     va_start(ap, fmt);

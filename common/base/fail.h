@@ -32,11 +32,31 @@ enum exit_status {
 #define ENUMERIC 1006
 #define ESIGNAL 1007
 
-/* Words the failure of the calling thread and returns err (negative) unchanged. */
-int fail(int err, const char *fmt, ...) PRINTF(2, 3);
+/*
+ * Words the failure of the calling thread and returns err (negative) unchanged:
+ *     int fail(int err, const char *fmt, ...);
+ * A macro, so that compilers and analysers see which number comes back.
+ */
+#define fail(err, ...) (fail_words(__VA_ARGS__), fail_number(err))
 
-/* Like fail(), with ": " and strerror(errno) behind the sentence; returns -errno. */
-int fail_errno(const char *fmt, ...) PRINTF(1, 2);
+/*
+ * Like fail(), with ": " and strerror(errno) behind the sentence; returns -errno:
+ *     int fail_errno(const char *fmt, ...);
+ */
+#define fail_errno(...) fail_negative(fail_words_errno(__VA_ARGS__))
+
+void fail_words(const char *fmt, ...) PRINTF(1, 2); /* leaves errno alone */
+int fail_words_errno(const char *fmt, ...) PRINTF(1, 2);
+static inline int fail_number(int err)
+{
+    return err;
+}
+static inline int fail_negative(int rc)
+{
+    if (rc >= 0)
+        __builtin_unreachable();
+    return rc;
+}
 
 /* The sentence of the calling thread, "" if none; valid until its next fail(). */
 const char *fail_text(void);

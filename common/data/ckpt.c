@@ -69,7 +69,8 @@ void *ckpt_get(const struct ckpt *c, const char *name, enum h5_type type, int nd
         fail(-ENOENT, "%s: there is no tensor %s", ckpt_name(c), name);
         return NULL;
     }
-    memcpy(want.dim, dim, (size_t)ndim * sizeof(*dim));
+    for (int i = 0; i < ndim; i++)
+        want.dim[i] = dim[i];
     if (!ckpt_same_shape(t, &want)) {
         fail(-EINVAL, "%s: tensor %s is %s, not %s", ckpt_name(c), name, ckpt_shape_text(t, have),
              ckpt_shape_text(&want, wanted));

@@ -148,6 +148,16 @@ void ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17])
 
 /* -- comparison ---- */
 
+/* As few digits as bring the number back. */
+static void double_text(double d, char out[40])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(out, 40, "%.*g", digits, d);
+        if (strtod(out, NULL) == d)
+            break;
+    }
+}
+
 static void value_text(const struct ckpt_tensor *t, size_t i, char out[40])
 {
     const void *p = t->data;
@@ -175,7 +185,7 @@ static void value_text(const struct ckpt_tensor *t, size_t i, char out[40])
         snprintf(out, 40, "%.9g", (double)((const float *)p)[i]);
         break;
     default:
-        snprintf(out, 40, "%.17g", ((const double *)p)[i]);
+        double_text(((const double *)p)[i], out);
     }
 }
 
@@ -221,7 +231,7 @@ static void attr_text(const struct ckpt_attr *a, char out[200])
     if (a->kind == H5_ATTR_INT)
         snprintf(out, 200, "%" PRId64, a->i);
     else if (a->kind == H5_ATTR_DOUBLE)
-        snprintf(out, 200, "%.17g", a->d);
+        double_text(a->d, out);
     else
         snprintf(out, 200, "\"%.190s\"", a->s);
 }

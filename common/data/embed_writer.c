@@ -10,7 +10,7 @@
 
 #define SPOOL_MEMORY ((size_t)256 << 20) /* bytes kept before they go beside the target */
 /* Bounds of what an image takes besides x and keys: see shard_writer.c. */
-#define FIXED_BYTES 12288
+#define FIXED_BYTES 10240
 #define ROW_BYTES 32
 
 struct embed_writer {

@@ -42,15 +42,22 @@ static void on_warning(png_structp png, png_const_charp text)
         snprintf(in->first, sizeof in->first, "%s", text);
 }
 
+/* libpng asks for whole chunks. Of one that is cut it gets what there is, and zeros for the rest,
+ * so that the rows before the cut are not lost. */
 static void on_read(png_structp png, png_bytep to, size_t n)
 {
     struct png_in *in = png_get_io_ptr(png);
-    if (n > in->n - in->at) {
+    size_t left = in->n - in->at, some = MIN(n, left);
+    if (some < n) {
+        if (in->ended || left == 0) {
+            in->ended = true;
+            png_error(png, "data ends early");
+        }
         in->ended = true;
-        png_error(png, "data ends early");
+        memset(to + some, 0, n - some);
     }
-    memcpy(to, in->bytes + in->at, n);
-    in->at += n;
+    memcpy(to, in->bytes + in->at, some);
+    in->at += some;
 }
 
 static int find_orientation(const struct png_in *in)
@@ -85,10 +92,9 @@ static int decode(struct png_in *in)
 {
     int rc;
     if (setjmp(png_jmpbuf(in->png))) {
-        if (strstr(in->error, "emory") != NULL)
-            return fail(-ENOMEM, "no memory to decode a PNG");
-        return fail(in->reading || in->ended ? -EIO : -EINVAL, "%s, near byte %zu", in->error,
-                    in->at);
+        if (in->ended)
+            return fail(-EIO, "data ends early, after %zu bytes", in->n);
+        return fail(in->reading ? -EIO : -EINVAL, "%s, near byte %zu", in->error, in->at);
     }
     png_set_read_fn(in->png, in, on_read);
     png_set_user_limits(in->png, 0x7fffffff, 0x7fffffff); /* image_alloc() has the real one */
@@ -105,7 +111,7 @@ static int decode(struct png_in *in)
         for (size_t y = 0; y < in->im->h; y++)
             png_read_row(in->png, in->im->rgb + y * in->im->w * in->channels, NULL);
     png_read_end(in->png, in->info);
-    return 0;
+    return in->ended ? fail(-EIO, "data ends early, after %zu bytes", in->n) : 0;
 }
 
 /* RGBA over white, in place: pixel i moves from 4i to 3i. */
@@ -129,7 +135,7 @@ int image_decode_png(struct image *im, struct image_info *info, const uint8_t *b
     int rc = in.info != NULL ? decode(&in) : fail(-ENOMEM, "no memory to decode a PNG");
     if (in.reading && rc == -EIO) {
         info->truncated = true;
-        snprintf(info->warning, sizeof info->warning, "%s", in.error);
+        snprintf(info->warning, sizeof info->warning, "%s", fail_text());
         if (keep)
             rc = 0;
     } else {

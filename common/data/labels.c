@@ -147,7 +147,8 @@ int labels_read(struct labels *l, const char *path)
     if (rc == 0)
         rc = drop_repeats(l, path);
     for (size_t i = 0; rc == 0 && i < l->n; i++)
-        if (i == 0 || strcmp(l->item[i].name, l->item[i - 1].name) != 0)
+        if (strcmp(l->item[i].name, "?") != 0 &&
+            (i == 0 || strcmp(l->item[i].name, l->item[i - 1].name) != 0))
             rc = classes_add(&l->classes, l->item[i].name);
     if (rc == 0)
         rc = classes_sort(&l->classes);

@@ -13,7 +13,7 @@
 #define SPOOL_MEMORY ((size_t)64 << 20) /* bytes kept before they go beside the target */
 /* Bounds of what a file takes besides its pictures: everything of fixed number, with HDF5's own;
  * and what each row adds (id 8, label 4, truth 4, offsets 16, crc 4, size 4, orientation 1). */
-#define FIXED_BYTES 12288
+#define FIXED_BYTES 10240
 #define ROW_BYTES 41
 
 struct shard_writer {

@@ -226,7 +226,7 @@ static int check_disk(struct stream *st, uint64_t length)
 static int next_image(struct stream *st, struct h5in *in)
 {
     uint8_t head[HEAD];
-    uint64_t length;
+    uint64_t length = 0;
     size_t got;
     int rc;
 

@@ -115,7 +115,8 @@ int net_backward(struct net_pass *p, const struct net_weights *w, const float *d
                  void *dx);
 
 /* Inference with running statistics: out [n][outputs] (device, valid until the next run) from x, n
- * <= max_n. net and w (packed) must outlive it; running statistics and gains are folded at open. */
+ * <= max_n. net and w (packed, with running statistics) must outlive it; running statistics and
+ * gains are folded at open. */
 struct net_infer;
 int net_infer_open(struct net_infer **inf, struct kern *kn, const struct net *net,
                    const struct net_weights *w, size_t max_n);

@@ -20,7 +20,7 @@ static size_t all_terms(const struct objective *ob)
 
 static void shape(struct objective *ob, const struct settings *set)
 {
-    ob->views = (size_t)(set->large_crops + set->small_crops);
+    ob->views = (size_t)set->large_crops + (size_t)set->small_crops;
     ob->targets = (size_t)set->large_crops;
     ob->n = (size_t)set->batch;
     ob->d = (size_t)set->dim;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 256, SCORED = 1024, STRENGTHS = 13 };
+enum { BLOCK = 256, SCORED = 1024, STRENGTHS = 13, PATIENCE = 3 };
 static const double weakest = 1e-6, strongest = 1;
 
 /* -- standardisation ------------------------------------------------------------------------- */
@@ -150,15 +150,17 @@ static int judge(struct probe_work *k, const struct probe_data *data, const doub
 
 /*
  * From the strongest to the weakest, each fit starting from the last; the best accuracy on the
- * held-out rows wins, of equals the lower loss.
+ * held-out rows wins, of equals the lower loss. It ends early where weaker ones only overfit.
  */
 static int choose_strength(struct probe *p, struct probe_work *fit, struct probe_work *held,
                            const struct probe_data *held_data)
 {
-    double best_loss = INFINITY, *w = mem_alloc(p->nclasses * (p->d + 1), sizeof *w, "weights");
+    int worse = 0;
+    double best_loss = INFINITY, lowest = INFINITY,
+           *w = mem_alloc(p->nclasses * (p->d + 1), sizeof *w, "weights");
     int rc = w ? 0 : -ENOMEM;
     p->held_accuracy = -1;
-    for (int i = 0; i < STRENGTHS && rc >= 0; i++) {
+    for (int i = 0; i < STRENGTHS && rc >= 0 && worse < PATIENCE; i++) {
         double s = strongest * pow(weakest / strongest, (double)i / (STRENGTHS - 1));
         double accuracy, loss;
         if ((rc = probe_minimise(fit, w, s, NULL, NULL)) < 0 ||
@@ -168,7 +170,11 @@ static int choose_strength(struct probe *p, struct probe_work *fit, struct probe
             p->held_accuracy = accuracy;
             p->strength = s;
             best_loss = loss;
+            worse = 0;
+        } else {
+            worse += loss > lowest;
         }
+        lowest = fmin(lowest, loss);
     }
     free(w);
     return rc;

@@ -33,7 +33,7 @@ static const char *const invariances[] = { "none", "S", NULL };
     }
 #define CHOICE(f, a, b, list, fixed, why, help)                                                    \
     {                                                                                              \
-#f, OPT_KIND_CHOICE, AT(f), { a, b }, 0, ARRAY_LEN(list) - 2, list, fixed, why, help       \
+#f, OPT_KIND_CHOICE, AT(f), { a, b }, 0, (int)ARRAY_LEN(list) - 2, list, fixed, why, help  \
     }
 
 /* clang-format off */

@@ -217,9 +217,7 @@ static void add_slot(struct slots *l, enum h5_type type, int ndim, const size_t 
 static void add_slot(struct slots *l, enum h5_type type, int ndim, const size_t *dim, void *data,
                      enum check check, const char *fmt, ...)
 {
-    if (l->rc == 0)
-        l->rc = mem_grow(&l->slot, &l->room, l->n + 1, sizeof *l->slot);
-    if (l->rc < 0)
+    if (l->rc < 0 || (l->rc = mem_grow(&l->slot, &l->room, l->n + 1, sizeof *l->slot)) < 0)
         return;
     struct slot *t = &l->slot[l->n++];
     *t = (struct slot){ .type = type, .ndim = ndim, .count = 1, .data = data, .check = check };

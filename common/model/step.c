@@ -106,7 +106,7 @@ static int measure(struct step *st, struct step_metrics *m);
 int step_gradient(struct step *st, struct step_metrics *m)
 {
     const struct state *s = st->state;
-    struct objective_value loss;
+    struct objective_value loss = { 0 };
     const float *const *o = (const float *const *)st->o, *const *t = (const float *const *)st->t;
     double start = log_seconds();
     *m = (struct step_metrics){ .step = s->step + 1,

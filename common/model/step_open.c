@@ -208,7 +208,7 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
                          .n = (size_t)s->set.batch,
                          .dim = (size_t)s->set.dim,
                          .nlarge = (size_t)s->set.large_crops,
-                         .nviews = (size_t)(s->set.large_crops + s->set.small_crops) };
+                         .nviews = (size_t)s->set.large_crops + (size_t)s->set.small_crops };
     assert(st->nlarge <= STEP_MAX_LARGE && st->nviews <= STEP_MAX_VIEWS);
     int rc = check_data(s, data);
     if (rc == 0)

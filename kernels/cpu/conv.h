@@ -1,6 +1,6 @@
 /*
  * conv.h - the plan of a fast convolution, shared by the driver (conv.c) and the inner loops that
- * are compiled once an instruction set (conv_isa.c).
+ * are compiled once an instruction set (conv_isa.c, conv_sums_isa.c).
  *
  * Forward and backward-data are one computation: every cell of an output grid is a sum over taps
  * and input channels. A task copies the part of the input that it needs into scratch, the "band":
@@ -101,6 +101,11 @@ struct conv_kernels {
     int (*reduce)(void *weights, size_t i, int worker);
 };
 extern const struct conv_kernels conv_kernels_generic, conv_kernels_avx2, conv_kernels_avx512;
+
+#ifdef ISA_SUFFIX
+int ISA(conv_weights_task)(void *weights, size_t i, int worker);
+int ISA(conv_reduce_task)(void *weights, size_t i, int worker);
+#endif
 
 struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
 

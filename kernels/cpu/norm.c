@@ -247,11 +247,10 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
     struct share s = share_of(&j->plan, j->plan.ntasks - 1 - i);
-    j->inner->grad_apply((float *)b->dx + s.offset,
-                         b->dresidual ? (float *)b->dresidual + s.offset : NULL,
-                         at(b->dy, s.offset), at(b->x, s.offset),
-                         b->relu ? at(b->y, s.offset) : NULL, j->coef, s.rows, s.w,
-                         b->residual_add);
+    j->inner->grad_apply(
+        (float *)b->dx + s.offset, b->dresidual ? (float *)b->dresidual + s.offset : NULL,
+        at(b->dy, s.offset), at(b->x, s.offset), b->relu ? at(b->y, s.offset) : NULL, j->coef,
+        j->plan.width, s.rows, s.w, b->residual_add);
     return 0;
 }
 

@@ -3,7 +3,7 @@
  *
  * All are bound by memory: rows are walked as they lie, and what is kept for each column (sums,
  * factors) stays in the first-level cache. Sums take four rows at a time, so that they are loaded
- * and stored once for four.
+ * and stored once for four, and rounded less.
  */
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/vec.h"
@@ -15,14 +15,14 @@ enum { AT_ONCE = 4 };
 INLINE void sums_step(float *sum, const float *x, const float *first, size_t rows, size_t w,
                       size_t n)
 {
-    vec k = vec_load(first, n), s = vec_load(sum, n), q = vec_load(sum + w, n);
+    vec k = vec_load(first, n), s = { 0 }, q = { 0 };
     for (size_t i = 0; i < rows; i++) {
         vec d = vec_load(x + i * w, n) - k;
         s += d;
         q += d * d;
     }
-    vec_store(sum, s, n);
-    vec_store(sum + w, q, n);
+    vec_store(sum, vec_load(sum, n) + s, n);
+    vec_store(sum + w, vec_load(sum + w, n) + q, n);
 }
 
 INLINE void sums_rows(float *sum, const float *x, const float *first, size_t rows, size_t w)
@@ -98,14 +98,14 @@ INLINE vec masked(const float *dy, const float *y, size_t n)
 INLINE void grad_sums_step(float *sum, const float *dy, const float *x, const float *y,
                            const float *mean, size_t rows, size_t w, size_t n)
 {
-    vec m = vec_load(mean, n), s = vec_load(sum, n), q = vec_load(sum + w, n);
+    vec m = vec_load(mean, n), s = { 0 }, q = { 0 };
     for (size_t i = 0; i < rows; i++) {
         vec g = masked(dy + i * w, y ? y + i * w : NULL, n);
         s += g;
         q += g * (vec_load(x + i * w, n) - m);
     }
-    vec_store(sum, s, n);
-    vec_store(sum + w, q, n);
+    vec_store(sum, vec_load(sum, n) + s, n);
+    vec_store(sum + w, vec_load(sum + w, n) + q, n);
 }
 
 INLINE void grad_sums_rows(float *sum, const float *dy, const float *x, const float *y,
@@ -139,41 +139,44 @@ static void grad_sums(float *sum, const float *dy, const float *x, const float *
 }
 
 INLINE void grad_step(float *dx, float *dres, const float *dy, const float *x, const float *y,
-                      const float *coef, size_t w, size_t n, bool add)
+                      const float *coef, size_t stride, size_t n, bool add)
 {
-    vec g = masked(dy, y, n), centred = vec_load(x, n) - vec_load(coef + 3 * w, n);
-    if (dres)
-        vec_store(dres, add ? vec_load(dres, n) + g : g, n);
+    vec g = masked(dy, y, n), centred = vec_load(x, n) - vec_load(coef + 3 * stride, n);
+    if (dres && add)
+        vec_store(dres, vec_load(dres, n) + g, n);
+    else if (dres)
+        vec_store(dres, g, n);
     vec_store(dx,
-              vec_load(coef, n) * g - vec_load(coef + w, n) * centred - vec_load(coef + 2 * w, n),
+              vec_load(coef, n) * g - vec_load(coef + stride, n) * centred -
+                  vec_load(coef + 2 * stride, n),
               n);
 }
 
 INLINE void grad_rows(float *dx, float *dres, const float *dy, const float *x, const float *y,
-                      const float *coef, size_t rows, size_t w, bool add)
+                      const float *coef, size_t stride, size_t rows, size_t w, bool add)
 {
     for (size_t i = 0; i < rows * w; i += w) {
         size_t j = 0;
         for (; j + LANES <= w; j += LANES)
             grad_step(dx + i + j, dres ? dres + i + j : NULL, dy + i + j, x + i + j,
-                      y ? y + i + j : NULL, coef + j, w, LANES, add);
+                      y ? y + i + j : NULL, coef + j, stride, LANES, add);
         if (j < w)
             grad_step(dx + i + j, dres ? dres + i + j : NULL, dy + i + j, x + i + j,
-                      y ? y + i + j : NULL, coef + j, w, w - j, add);
+                      y ? y + i + j : NULL, coef + j, stride, w - j, add);
     }
 }
 
 static void grad_apply(float *dx, float *dres, const float *dy, const float *x, const float *y,
-                       const float *coef, size_t rows, size_t w, bool add)
+                       const float *coef, size_t stride, size_t rows, size_t w, bool add)
 {
     if (!dres && y)
-        grad_rows(dx, NULL, dy, x, y, coef, rows, w, false);
+        grad_rows(dx, NULL, dy, x, y, coef, stride, rows, w, false);
     else if (!dres)
-        grad_rows(dx, NULL, dy, x, NULL, coef, rows, w, false);
+        grad_rows(dx, NULL, dy, x, NULL, coef, stride, rows, w, false);
     else if (add)
-        grad_rows(dx, dres, dy, x, y, coef, rows, w, true);
+        grad_rows(dx, dres, dy, x, y, coef, stride, rows, w, true);
     else
-        grad_rows(dx, dres, dy, x, y, coef, rows, w, false);
+        grad_rows(dx, dres, dy, x, y, coef, stride, rows, w, false);
 }
 
 const struct cpu_norm ISA(cpu_norm) = { sums, apply, grad_sums, grad_apply };

@@ -1,145 +1,125 @@
 /*
- * pool_isa.c - pooling, a picture a task, vectors over channels. Floor: one pass over the larger
- * tensor.
+ * pool_isa.c - max-pooling and the mean over the plane, vectors of channels at a time.
  */
-#include <string.h>
+#include "kernels/cpu/pool.h"
+#include "kernels/cpu/vec.h"
 
-#include "kernels/cpu/cpu.h"
-
-struct job {
-    struct kern *kn;
-    const struct kern_maxpool *mp;
-    const float *x, *y, *dy;
-    float *out;
-    size_t cells, c;
+/* The part of a window that lies inside the image: rows top.. < bottom, columns left.. < right. */
+struct window {
+    size_t top, bottom, left, right;
 };
 
-/* Rows (or columns) of x that a window at p covers. */
-static void window(size_t *first, size_t *end, size_t p, size_t stride, size_t pad, size_t side,
-                   size_t n)
+static void clip(size_t *from, size_t *to, size_t place, size_t side, size_t pad, size_t size)
 {
-    size_t from = p * stride;
-    *first = from < pad ? 0 : from - pad;
-    *end = MIN(n, from + side - pad);
+    *from = place > pad ? place - pad : 0;
+    *to = MIN(place + side - pad, size); /* side > pad: never negative */
 }
 
-static int max_task(void *arg, size_t i, int worker UNUSED)
+static struct window window_of(const struct kern_maxpool *mp, size_t p, size_t q)
 {
-    const struct job *j = arg;
-    const struct kern_maxpool *mp = j->mp;
-    const float *x = j->x + i * mp->h * mp->w * mp->c;
-    float *y = j->out + i * mp->oh * mp->ow * mp->c;
-    for (size_t p = 0; p < mp->oh; p++)
-        for (size_t q = 0; q < mp->ow; q++, y += mp->c) {
-            size_t top, bottom, left, right;
-            window(&top, &bottom, p, mp->stride, mp->pad_top, mp->side, mp->h);
-            window(&left, &right, q, mp->stride, mp->pad_left, mp->side, mp->w);
-            memcpy(y, x + (top * mp->w + left) * mp->c, mp->c * sizeof(*y));
-            for (size_t r = top; r < bottom; r++)
-                for (size_t s = left; s < right; s++) {
-                    const float *restrict v = x + (r * mp->w + s) * mp->c;
-                    for (size_t k = 0; k < mp->c; k++)
-                        y[k] = v[k] > y[k] ? v[k] : y[k];
-                }
+    struct window v;
+    clip(&v.top, &v.bottom, p * mp->stride, mp->side, mp->pad_top, mp->h);
+    clip(&v.left, &v.right, q * mp->stride, mp->side, mp->pad_left, mp->w);
+    return v;
+}
+
+/* -- maximum ------------------------------------------------------------------------------- */
+
+INLINE void max_step(const struct kern_maxpool *mp, float *y, const float *x, struct window v,
+                     size_t n)
+{
+    vec most = vec_load(x + (v.top * mp->w + v.left) * mp->c, n);
+    for (size_t r = v.top; r < v.bottom; r++)
+        for (size_t s = v.left; s < v.right; s++) {
+            vec now = vec_load(x + (r * mp->w + s) * mp->c, n);
+            most = vec_select(now > most, now, most);
         }
-    return 0;
+    vec_store(y, most, n);
 }
 
-/* left [c]: what of dy no cell has taken yet; the first cell equal to the maximum takes it. */
-static int max_back_task(void *arg, size_t i, int worker)
+static void max_row(const struct kern_maxpool *mp, float *y, const float *x, size_t p)
 {
-    const struct job *j = arg;
-    const struct kern_maxpool *mp = j->mp;
-    size_t plane = mp->h * mp->w * mp->c, at = i * mp->oh * mp->ow * mp->c;
-    const float *x = j->x + i * plane;
-    float *dx = j->out + i * plane, *restrict rest = kern_scratch_of(j->kn, worker);
-    memset(dx, 0, plane * sizeof(*dx));
-    for (size_t p = 0; p < mp->oh; p++)
-        for (size_t q = 0; q < mp->ow; q++, at += mp->c) {
-            size_t top, bottom, left, right;
-            const float *restrict most = j->y + at;
-            window(&top, &bottom, p, mp->stride, mp->pad_top, mp->side, mp->h);
-            window(&left, &right, q, mp->stride, mp->pad_left, mp->side, mp->w);
-            memcpy(rest, j->dy + at, mp->c * sizeof(*rest));
-            for (size_t r = top; r < bottom; r++)
-                for (size_t s = left; s < right; s++) {
-                    const float *restrict v = x + (r * mp->w + s) * mp->c;
-                    float *restrict d = dx + (r * mp->w + s) * mp->c;
-                    for (size_t k = 0; k < mp->c; k++) {
-                        d[k] += v[k] == most[k] ? rest[k] : 0;
-                        rest[k] = v[k] == most[k] ? 0 : rest[k];
-                    }
-                }
+    for (size_t q = 0; q < mp->ow; q++, y += mp->c) {
+        struct window v = window_of(mp, p, q);
+        size_t j = 0;
+        for (; j + LANES <= mp->c; j += LANES)
+            max_step(mp, y + j, x + j, v, LANES);
+        if (j < mp->c)
+            max_step(mp, y + j, x + j, v, mp->c - j);
+    }
+}
+
+/* Which cell of the window is the first maximum, for each channel; then dy goes there. */
+INLINE void max_back_step(const struct kern_maxpool *mp, float *dx, const float *dy, const float *x,
+                          struct window v, size_t n)
+{
+    vec most = vec_load(x + (v.top * mp->w + v.left) * mp->c, n), g = vec_load(dy, n);
+    ivec which = { 0 };
+    int32_t cell = 0;
+    for (size_t r = v.top; r < v.bottom; r++)
+        for (size_t s = v.left; s < v.right; s++, cell++) {
+            vec now = vec_load(x + (r * mp->w + s) * mp->c, n);
+            ivec better = now > most;
+            most = vec_select(better, now, most);
+            which = (better & cell) | (~better & which);
         }
-    return 0;
+    cell = 0;
+    for (size_t r = v.top; r < v.bottom; r++)
+        for (size_t s = v.left; s < v.right; s++, cell++) {
+            float *to = dx + (r * mp->w + s) * mp->c;
+            vec_store(to, vec_load(to, n) + vec_select(which == cell, g, (vec){ 0 }), n);
+        }
 }
 
-static int maxpool_forward(struct kern *kn, const struct kern_maxpool *mp, void *y, const void *x)
+static void max_back(const struct kern_maxpool *mp, float *dx, const float *dy, const float *x)
 {
-    if (mp->type != KERN_F32)
-        return ref_maxpool_forward(kn, mp, y, x);
-    struct job j = { .kn = kn, .mp = mp, .x = x, .out = y };
-    return pool_run(kn->pool, mp->n, max_task, &j);
+    memset(dx, 0, mp->h * mp->w * mp->c * sizeof(*dx));
+    for (size_t p = 0; p < mp->oh; p++)
+        for (size_t q = 0; q < mp->ow; q++, dy += mp->c) {
+            struct window v = window_of(mp, p, q);
+            size_t j = 0;
+            for (; j + LANES <= mp->c; j += LANES)
+                max_back_step(mp, dx + j, dy + j, x + j, v, LANES);
+            if (j < mp->c)
+                max_back_step(mp, dx + j, dy + j, x + j, v, mp->c - j);
+        }
 }
 
-static int maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, void *dx,
-                            const void *dy, const void *x, const void *y)
+/* -- mean ---------------------------------------------------------------------------------- */
+
+/* Cells are added in runs of 32, the runs to one another: errors stay small on large planes. */
+INLINE void mean_step(float *y, const float *x, size_t cells, size_t c, size_t n)
 {
-    if (mp->type != KERN_F32)
-        return ref_maxpool_backward(kn, mp, dx, dy, x, y);
-    struct job j = { .kn = kn, .mp = mp, .x = x, .y = y, .dy = dy, .out = dx };
-    int rc = kern_scratch(kn, mp->c * sizeof(float));
-    return rc < 0 ? rc : pool_run(kn->pool, mp->n, max_back_task, &j);
+    enum { RUN = 32 };
+    vec sum = { 0 };
+    for (size_t i = 0; i < cells; i += RUN) {
+        vec run = { 0 };
+        for (size_t k = i; k < MIN(i + RUN, cells); k++)
+            run += vec_load(x + k * c, n);
+        sum += run;
+    }
+    vec_store(y, sum / (float)cells, n);
 }
 
-static int avg_task(void *arg, size_t i, int worker UNUSED)
+static void mean(float *y, const float *x, size_t cells, size_t c)
 {
-    const struct job *j = arg;
-    const float *x = j->x + i * j->cells * j->c;
-    float *restrict y = j->out + i * j->c, scale = 1 / (float)j->cells;
-    memset(y, 0, j->c * sizeof(*y));
-    for (size_t p = 0; p < j->cells; p++)
-        for (size_t k = 0; k < j->c; k++)
-            y[k] += x[p * j->c + k];
-    for (size_t k = 0; k < j->c; k++)
-        y[k] *= scale;
-    return 0;
+    size_t j = 0;
+    for (; j + LANES <= c; j += LANES)
+        mean_step(y + j, x + j, cells, c, LANES);
+    if (j < c)
+        mean_step(y + j, x + j, cells, c, c - j);
 }
 
-static int avg_back_task(void *arg, size_t i, int worker UNUSED)
+static void mean_back(float *dx, const float *dy, size_t cells, size_t c)
 {
-    const struct job *j = arg;
-    const float *restrict dy = j->dy + i * j->c;
-    float *restrict dx = j->out + i * j->cells * j->c, scale = 1 / (float)j->cells;
-    for (size_t p = 0; p < j->cells; p++)
-        for (size_t k = 0; k < j->c; k++)
-            dx[p * j->c + k] = dy[k] * scale;
-    return 0;
+    float part = 1 / (float)cells;
+    for (size_t k = 0; k < cells; k++, dx += c) {
+        size_t j = 0;
+        for (; j + LANES <= c; j += LANES)
+            vec_store(dx + j, vec_load(dy + j, LANES) * part, LANES);
+        if (j < c)
+            vec_store(dx + j, vec_load(dy + j, c - j) * part, c - j);
+    }
 }
 
-static int avgpool_forward(struct kern *kn, enum kern_type type, float *y, const void *x, size_t n,
-                           size_t cells, size_t c)
-{
-    if (type != KERN_F32)
-        return ref_avgpool_forward(kn, type, y, x, n, cells, c);
-    struct job j = { .x = x, .out = y, .cells = cells, .c = c };
-    return pool_run(kn->pool, n, avg_task, &j);
-}
-
-static int avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy,
-                            size_t n, size_t cells, size_t c)
-{
-    if (type != KERN_F32)
-        return ref_avgpool_backward(kn, type, dx, dy, n, cells, c);
-    struct job j = { .dy = dy, .out = dx, .cells = cells, .c = c };
-    return pool_run(kn->pool, n, avg_back_task, &j);
-}
-
-void ISA(cpu_set_pool)(struct kern_ops *o);
-void ISA(cpu_set_pool)(struct kern_ops *o)
-{
-    o->maxpool_forward = maxpool_forward;
-    o->maxpool_backward = maxpool_backward;
-    o->avgpool_forward = avgpool_forward;
-    o->avgpool_backward = avgpool_backward;
-}
+const struct cpu_pool ISA(cpu_pool) = { max_row, max_back, mean, mean_back };

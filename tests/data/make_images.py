@@ -64,8 +64,8 @@ def main():
     im.convert("P", palette=Image.ADAPTIVE, colors=16).save("palette.png")
     im.save("rgb.png")
     cut("truncated.png", "rgb.png", -40)
-    # 16 bits: 0x8080 is 128; 0x80ff is 128.99..., which scaling rounds to 129 and cutting does not
-    png("rgb16.png", 2, 1, 16, 2, [struct.pack(">6H", 0, 0x8080, 0xffff, 0x80ff, 0x017f, 0x0180)])
+    # 16 bits: 0x01ff is 1.99 levels and 0x00ff 0.99, which cutting off the low byte makes 1 and 0
+    png("rgb16.png", 2, 1, 16, 2, [struct.pack(">6H", 0, 0x8080, 0xffff, 0x01ff, 0x00ff, 0x0180)])
     # grey and alpha: opaque black, clear black, half black, clear white
     png("alpha.png", 4, 1, 8, 4, [bytes((0, 255, 0, 0, 0, 128, 255, 0))])
     # 1-bit grey, Adam7, 3 x 3: 101 010 101. Passes with pixels: 1, 5 (row 2), 6 (column 1), 7 (row 1)

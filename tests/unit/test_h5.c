@@ -127,7 +127,8 @@ static void test_refusals(void)
            !strcmp(text, "completei formats inti nothings texts versioni "),
        "attributes in name order: %s", text);
     ok(h5_attr_int(&in, "", "absent", &i) == -ENOENT && strstr(fail_text(), "absent"), "no such");
-    ok(h5_attr_int(&in, "", "text", &i) == -EINVAL && h5_attr_string(&in, "", "int", &s) == -EINVAL &&
+    ok(h5_attr_int(&in, "", "text", &i) == -EINVAL &&
+           h5_attr_string(&in, "", "int", &s) == -EINVAL &&
            h5_attr_double(&in, "", "text", &d) == -EINVAL,
        "of another kind");
     ok(h5_shape(&in, "none", H5_F32, 1, dim) == -ENOENT && strstr(fail_text(), "all.h5") &&
@@ -267,8 +268,33 @@ static void test_outputs(void)
     setrlimit(RLIMIT_FSIZE, &small);
     rc = write_all("again.h5");
     setrlimit(RLIMIT_FSIZE, &whole);
-    ok(fail_status(rc) == EXIT_RESOURCE && strstr(fail_text(), "again.h5"), "no room: %s", fail_text());
+    ok(fail_status(rc) == EXIT_RESOURCE && strstr(fail_text(), "again.h5"), "no room: %s",
+       fail_text());
     ok(files_equal("all.h5", "again.h5"), "and the old file is whole");
+}
+
+/* HDF5 neither goes to a terminal nor comes from one. */
+static void test_terminal(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY), out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO);
+    struct stream *st;
+    struct h5out o;
+
+    files_must(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0, "a terminal");
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    files_must(slave >= 0, "a terminal");
+    fflush(stdout);
+    dup2(slave, STDOUT_FILENO);
+    dup2(slave, STDIN_FILENO);
+    int put = h5out_open(&o, "-"), get = stream_open(&st, NULL, 0);
+    dup2(out, STDOUT_FILENO);
+    dup2(in, STDIN_FILENO);
+    ok(put == -EUSAGE, "not to a terminal");
+    ok(get == -EUSAGE, "nor from one: %s", fail_text());
+    close(master);
+    close(slave);
+    close(out);
+    close(in);
 }
 
 int main(void)
@@ -278,5 +304,7 @@ int main(void)
     test_refusals();
     test_foreign();
     test_outputs();
+    test_terminal();
+    ok(files_idle(), "nothing of HDF5 is left open");
     return done();
 }

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 struct bytes {
     uint8_t data[8192];
@@ -139,7 +140,7 @@ static void test_exact_png(void)
     struct image im;
     struct bytes b = load("rgb16.png");
     ok(decode(&im, NULL, &b, false) == 0 && is(at(&im, 0, 0), 0, 128, 255, 0) &&
-           is(at(&im, 0, 1), 129, 1, 1, 0),
+           is(at(&im, 0, 1), 2, 1, 1, 0),
        "16 bits are scaled and rounded");
     image_release(&im);
     b = load("alpha.png");
@@ -201,8 +202,11 @@ static void test_bombs(void)
     memset(b.data + sof + 5, 0xf0, 4); /* 61680 x 61680 */
     ok(decode(&im, NULL, &b, true) == -EFBIG, "too many pixels: %s", fail_text());
     b = load("rgb.png");
-    memcpy(b.data + 16, "\0\x10\0\0\0\x10\0\0", 8);
-    ok(decode(&im, NULL, &b, true) < 0, "a PNG too: %s", fail_text());
+    memcpy(b.data + 16, "\0\x10\0\0\0\x10\0\0", 8); /* 2^20 x 2^20 */
+    uint32_t crc = (uint32_t)crc32(0, b.data + 12, 17);
+    for (int i = 0; i < 4; i++)
+        b.data[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    ok(decode(&im, NULL, &b, true) == -EFBIG, "in a PNG too: %s", fail_text());
     b = load("progressive.jpg");
     size_t last = 0, next = 0;
     while ((next = find(&b, 0xda, next + 1)) > 0)
@@ -332,14 +336,14 @@ static void test_sides(void)
         struct image im = flat(want[t].h, want[t].w);
         ok(image_short_side(&out, &im, want[t].px, want[t].grow) == 0 && out.h == want[t].to_h &&
                out.w == want[t].to_w,
-           "%zu x %zu to short side %zu: %zu x %zu", im.h, im.w, want[t].px, out.h, out.w);
+           "%zu x %zu to short side %zu: %zu x %zu", im.h, im.w, want[t].px, want[t].to_h,
+           want[t].to_w);
         image_release(&out);
         image_release(&im);
     }
     struct image im = flat(8, 15);
-    ok(image_square(&out, &im, 8) == 0 && out.h == 8 && out.w == 8 && out.rgb[0] == 4 &&
-           out.rgb[7 * 3] == 11,
-       "a square is the middle: columns %d to %d of 15", out.rgb[0], out.rgb[7 * 3]);
+    bool good = image_square(&out, &im, 8) == 0 && out.h == 8 && out.w == 8;
+    ok(good && out.rgb[0] == 4 && out.rgb[7 * 3] == 11, "a square is the middle: columns 4 to 11");
     image_release(&out);
     ok(image_square(&out, &im, 32) == 0 && out.h == 32 && out.w == 32, "a square may grow");
     image_release(&out);

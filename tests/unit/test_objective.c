@@ -62,12 +62,12 @@ static void values(void)
     const double want10[] = { 0.008316, 0.144622, 0.995094 };
     const double wantkl[] = { 0.11636896, 0.11053029, 0.95396036 };
     const double wantsem[] = { 0.077512, 0.018975, 0.006068 };
-    for (int b = 0; b < 3; b++) {
-        near(ob.loss[objective_term(&ob, 0, 1, 0) * 3 + b], want01[b], 1e-6, "l of o0, t1, %d", b);
-        near(ob.loss[objective_term(&ob, 1, 0, 0) * 3 + b], want10[b], 1e-6, "l of o1, t0, %d", b);
-        near(ob.kl[objective_term(&ob, 0, 1, 0) * 3 + b], wantkl[b], 2e-6, "KL of image %d", b);
+    for (size_t b = 0; b < 3; b++) {
+        near(ob.loss[objective_term(&ob, 0, 1, 0) * 3 + b], want01[b], 1e-6, "l of o0, t1, %zu", b);
+        near(ob.loss[objective_term(&ob, 1, 0, 0) * 3 + b], want10[b], 1e-6, "l of o1, t0, %zu", b);
+        near(ob.kl[objective_term(&ob, 0, 1, 0) * 3 + b], wantkl[b], 2e-6, "KL of image %zu", b);
         near(ob.loss[objective_term(&ob, 0, 1, 1) * 3 + b], wantsem[b], 1e-6,
-             "semantic positive of image %d", b);
+             "semantic positive of image %zu", b);
     }
     float p[3];
     kern_get(kn, p, ob.p_dev + objective_term(&ob, 0, 1, 0) * 9, sizeof p);

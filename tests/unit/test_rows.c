@@ -56,8 +56,9 @@ static void test_append(void)
     uint64_t id[] = { 1, 2, 3 }, offset[] = { 0, 1, 3, 6 };
     int32_t label[] = { 0, -1, 1 }, truth[] = { 0, 5, 1 };
     uint8_t key[] = "abbccc";
-    struct rows from = { .n = 3, .id = id, .label = label, .truth = NULL, .key = key,
-                         .key_offset = offset };
+    struct rows from = {
+        .n = 3, .id = id, .label = label, .truth = NULL, .key = key, .key_offset = offset
+    };
     struct rows to = { 0 };
     size_t len;
     bool same = true;
@@ -102,8 +103,7 @@ static void test_text(void)
            rows_hash(ROWS_HASH0, "a", 1) == 0xaf63dc4c8601ec8cu &&
            rows_hash(ROWS_HASH0, "foobar", 6) == 0x85944171f73967e8u,
        "FNV-1a 64");
-    ok(rows_hash(rows_hash(ROWS_HASH0, "foo", 3), "bar", 3) == 0x85944171f73967e8u,
-       "in two steps");
+    ok(rows_hash(rows_hash(ROWS_HASH0, "foo", 3), "bar", 3) == 0x85944171f73967e8u, "in two steps");
 }
 
 int main(void)

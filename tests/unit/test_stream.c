@@ -235,5 +235,6 @@ int main(void)
     free(a);
     free(b);
     free(both);
+    ok(files_idle(), "nothing of HDF5 is left open");
     return done();
 }

@@ -1,0 +1,22 @@
+/*
+ * optim.h - inner loops of the optimiser, compiled for each instruction set.
+ */
+#ifndef SEMPPL_CPU_OPTIM_H
+#define SEMPPL_CPU_OPTIM_H
+
+#include "kernels/cpu/cpu.h"
+
+struct cpu_lars_step {
+    float ratio, wd, mu, lr, part; /* part: 1 - gamma */
+};
+
+struct cpu_optim {
+    /* sum (x + f y)^2; y NULL: sum x^2 */
+    double (*square)(const float *x, const float *y, double f, size_t n);
+    /* LARS, and the average unless xi is NULL, of n floats. */
+    void (*update)(float *w, float *v, float *xi, const float *grad, size_t n,
+                   struct cpu_lars_step s);
+};
+extern const struct cpu_optim cpu_optim_generic, cpu_optim_avx2, cpu_optim_avx512;
+
+#endif

@@ -1,0 +1,331 @@
+/*
+ * check_norm.c - batch normalisation against its definition: every instruction set, odd shapes,
+ * large means, thread counts. With --bench: share of the memory's speed.
+ */
+#include "tests/kern/check.h"
+#include <errno.h>
+#include <float.h>
+#include <string.h>
+
+static const size_t shapes[][2] = {
+    { 1, 1 },    { 5, 3 },     { 300, 8 },   { 1000, 16 }, { 513, 17 },  { 2049, 64 }, { 70, 100 },
+    { 97, 512 }, { 33, 1001 }, { 64, 4096 }, { 3, 5000 },  { 40000, 8 }, { 131, 24 },
+};
+
+/* What all passes of one case make; variant: bit 0 ReLU, bit 1 residual, bit 2 added to. */
+struct result {
+    float *mean, *var, *y, *dx, *dres, *dgamma, *dbeta;
+};
+
+struct data {
+    size_t rows, c;
+    float *x, *dy, *residual, *gamma, *beta, *dres, *dgamma, *dbeta;
+};
+
+static struct data data_of(size_t rows, size_t c, float mean)
+{
+    size_t n = rows * c;
+    struct data d = { rows,
+                      c,
+                      check_normal(n),
+                      check_normal(n),
+                      check_normal(n),
+                      check_normal(c),
+                      check_normal(c),
+                      check_normal(n),
+                      check_normal(c),
+                      check_normal(c) };
+    for (size_t i = 0; i < n; i++)
+        d.x[i] += mean;
+    return d;
+}
+
+static struct result results(struct kern *kn, const struct data *d, int variant)
+{
+    size_t n = d->rows * d->c, c = d->c;
+    bool relu = variant & 1, residual = variant & 2, add = variant & 4;
+    struct result r = { check_buf(c),           check_buf(c),
+                        check_buf(n),           NULL,
+                        check_copy(d->dres, n), check_copy(d->dgamma, c),
+                        check_copy(d->dbeta, c) };
+    float *scale = check_buf(c), *shift = check_buf(c), *rstd = check_buf(c);
+    int rc = kern_bn_stats(kn, KERN_F32, r.mean, r.var, d->x, d->rows, c);
+    rc |= kern_bn_finalise(kn, scale, shift, rstd, r.mean, r.var, d->gamma, d->beta, NULL, NULL, 0,
+                           c);
+    rc |= kern_bn_forward(kn, KERN_F32, r.y, d->x, residual ? d->residual : NULL, scale, shift,
+                          d->rows, c, relu);
+    r.dx = add ? check_copy(d->dy, n) : check_buf(n); /* dx may be dy */
+    struct kern_bn_backward b = { .type = KERN_F32,
+                                  .rows = d->rows,
+                                  .c = c,
+                                  .relu = relu,
+                                  .residual_add = add,
+                                  .dx = r.dx,
+                                  .dresidual = residual ? r.dres : NULL,
+                                  .dy = add ? r.dx : d->dy,
+                                  .x = d->x,
+                                  .y = relu ? r.y : NULL,
+                                  .dgamma = r.dgamma,
+                                  .dbeta = r.dbeta,
+                                  .mean = r.mean,
+                                  .rstd = rstd,
+                                  .gamma = d->gamma };
+    rc |= kern_bn_backward(kn, &b);
+    if (rc)
+        printf("# a pass returned %d\n", rc);
+    return r;
+}
+
+/*
+ * Sums over rows carry float32 errors of runs of 64 numbers of size 1 to 4; those of the variance
+ * are squares of distances to one of the rows, up to 4 deviations away.
+ */
+static void compare(const struct data *d, const struct result *got, const struct result *want,
+                    int variant, const char *isa)
+{
+    size_t n = d->rows * d->c, c = d->c;
+    double unit = 16 * FLT_EPSILON, sums = unit * sqrt((double)d->rows);
+    double steep = 1; /* largest gamma / deviation: few rows of one channel lie close together */
+    for (size_t j = 0; j < c; j++)
+        steep = fmax(steep, fabs(d->gamma[j]) / sqrt(want->var[j] + KERN_BN_EPS));
+    check_near(got->mean, want->mean, c, unit, "%s: mean, %zu x %zu", isa, d->rows, c);
+    check_near(got->var, want->var, c, 6 * unit, "%s: variance", isa);
+    check_near(got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d", isa, variant);
+    check_near(got->dx, want->dx, n, 8 * unit * steep, "%s: backward", isa);
+    check_near(got->dres, want->dres, n, unit, "%s: residual's gradient", isa);
+    check_near(got->dbeta, want->dbeta, c, 2 * sums, "%s: dbeta", isa);
+    check_near(got->dgamma, want->dgamma, c, 4 * sums, "%s: dgamma", isa);
+}
+
+/* y > 0 decides about gradients: where rounding could decide, the ReLU is kept away from 0. */
+static void keep_off_zero(struct kern *ref, struct data *d)
+{
+    size_t n = d->rows * d->c;
+    float *y = results(ref, d, 0).y, *both = results(ref, d, 2).y;
+    for (size_t i = 0; i < n; i++) {
+        if (fabsf(both[i]) < 1e-2f)
+            d->residual[i] += 0.1f;
+        if (fabsf(y[i]) < 1e-3f && d->rows > 1)
+            d->dy[i] = 0;
+    }
+}
+
+static void check_shape(size_t rows, size_t c)
+{
+    struct data d = data_of(rows, c, 2);
+    struct kern *ref = check_open("ref", 1);
+    keep_off_zero(ref, &d);
+    for (int variant = 0; variant < 8; variant++) {
+        if (variant >= 4 && !(variant & 2))
+            continue;
+        struct result want = results(ref, &d, variant);
+        for (int i = 1; check_isa(i); i++) {
+            struct kern *kn = check_open(check_isa(i), 2);
+            struct result got = results(kn, &d, variant);
+            compare(&d, &got, &want, variant, check_isa(i));
+            check_close(kn);
+        }
+    }
+    check_close(ref);
+    check_release(", %zu x %zu", rows, c);
+}
+
+static void check_many_threads(size_t rows, size_t c)
+{
+    struct data d = data_of(rows, c, 2);
+    struct result first = { 0 };
+    bool same = true;
+    for (int t = 0; t < CHECK_THREADS; t++) {
+        struct kern *kn = check_open(check_best_isa(), check_threads[t]);
+        struct result r = results(kn, &d, 3);
+        check_close(kn);
+        if (t == 0)
+            first = r;
+        same = same && check_same_(r.mean, first.mean, c * 4) &&
+               check_same_(r.var, first.var, c * 4) && check_same_(r.y, first.y, rows * c * 4) &&
+               check_same_(r.dx, first.dx, rows * c * 4) &&
+               check_same_(r.dgamma, first.dgamma, c * 4) &&
+               check_same_(r.dbeta, first.dbeta, c * 4);
+    }
+    ok(same, "the same bits for 1, 2, 5 threads, %zu x %zu", rows, c);
+    check_release();
+}
+
+/* A large mean: float32 sums of squares would lose the variance. */
+static void check_cancellation(void)
+{
+    struct data d = data_of(5000, 48, 4000);
+    struct kern *ref = check_open("ref", 1);
+    struct result want = results(ref, &d, 0);
+    for (int i = 1; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        struct result got = results(kn, &d, 0);
+        check_near(got.var, want.var, d.c, 1e-5, "%s: variance of 1 about a mean of 4000",
+                   check_isa(i));
+        check_near(got.mean, want.mean, d.c, 4000 * FLT_EPSILON, "%s: that mean", check_isa(i));
+        check_close(kn);
+    }
+    check_close(ref);
+    check_release();
+}
+
+static void check_finalise(struct kern *kn)
+{
+    const float mean[] = { 2, -1 }, var[] = { 4, 0 }, gamma[] = { 3, 0.5f }, beta[] = { 1, 2 };
+    float scale[2], shift[2], rstd[2], rm[2] = { 0 }, rv[2] = { 0 };
+    double hidden = 0, decay = 1;
+    for (int t = 1; t <= 4; t++) { /* dm-haiku's average: hidden / (1 - 0.9^t) */
+        float now[] = { (float)t, -1 };
+        decay *= 0.9;
+        hidden = 0.9 * hidden + 0.1 * t;
+        kern_bn_finalise(kn, scale, shift, rstd, now, var, gamma, beta, rm, rv,
+                         (float)(0.1 / (1 - decay)), 2);
+        near(rm[0], hidden / (1 - decay), 1e-6, "zero-debiased average after %d", t);
+    }
+    near(rv[0], 4, 1e-6, "of a constant: the constant");
+    kern_bn_finalise(kn, scale, shift, NULL, mean, var, gamma, beta, NULL, NULL, 0, 2);
+    near(scale[0], 3 / sqrt(4.00001), 1e-6, "scale");
+    near(shift[0], 1 - 2 * 3 / sqrt(4.00001), 1e-6, "shift");
+    near(scale[1], 0.5 / sqrt(1e-5), 1e-4, "epsilon under the root");
+    near(rstd[0], 1 / sqrt(4.00001), 1e-7, "rstd");
+}
+
+/* bfloat16 goes to the definition; NaN is not hidden by the ReLU. */
+static void check_others(void)
+{
+    struct data d = data_of(50, 12, 1);
+    size_t n = d.rows * d.c;
+    struct kern *ref = check_open("ref", 1), *kn = check_open(check_best_isa(), 2);
+    void *x = check_typed(KERN_BF16, d.x, n), *y = check_bytes(n * 2), *want = check_bytes(n * 2);
+    float *mean = check_buf(d.c), *var = check_buf(d.c), *mean2 = check_buf(d.c);
+    int rc = kern_bn_stats(kn, KERN_BF16, mean, var, x, d.rows, d.c);
+    rc |= kern_bn_stats(ref, KERN_BF16, mean2, var, x, d.rows, d.c);
+    rc |= kern_bn_forward(kn, KERN_BF16, y, x, NULL, d.gamma, d.beta, d.rows, d.c, true);
+    rc |= kern_bn_forward(ref, KERN_BF16, want, x, NULL, d.gamma, d.beta, d.rows, d.c, true);
+    ok(rc == 0, "bfloat16 is served");
+    check_same(y, want, n * 2, "as defined, forward");
+    check_same(mean, mean2, d.c * 4, "as defined, statistics");
+    struct kern_bn_backward b = { KERN_BF16, d.rows, d.c,      true,    false, y,   NULL,   x,
+                                  x,         y,      d.dgamma, d.dbeta, mean,  var, d.gamma };
+    b.dx = check_bytes(n * 2);
+    ok(kern_bn_backward(kn, &b) == 0 && check_most(check_floats(KERN_BF16, b.dx, n), n) > 0,
+       "backward");
+
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *k = check_open(check_isa(i), 1);
+        float in[20] = { NAN, -1 }, out[20], one[20], zero[20] = { 0 };
+        for (int j = 0; j < 20; j++)
+            one[j] = 1;
+        kern_bn_forward(k, KERN_F32, out, in, NULL, one, zero, 1, 20, true);
+        ok(isnan(out[0]) && out[1] == 0, "%s: the ReLU keeps NaN", check_isa(i));
+        check_finalise(k);
+        check_close(k);
+    }
+    ok(kern_bn_stats(kn, KERN_F32, mean, var, d.x, 0, d.c) == -EINVAL, "no rows, no statistics");
+    check_close(ref);
+    check_close(kn);
+    check_release();
+}
+
+/* -- speed --------------------------------------------------------------------------------- */
+
+struct bench {
+    struct kern *kn;
+    struct pool *pool;
+    size_t rows, c;
+    int what;
+    float *x, *y, *dy, *dx, *res, *v;
+};
+
+enum { PIECE = 1 << 18 };
+
+static int copy_task(void *arg, size_t i, int worker UNUSED)
+{
+    struct bench *b = arg;
+    size_t at = i * PIECE / 4, n = MIN((size_t)PIECE, b->rows * b->c * 4 - i * PIECE);
+    if (b->what == 0)
+        memcpy(b->y + at, b->x + at, n);
+    else if (memcmp(b->res + at, b->dy + at, n))
+        return -EIO;
+    return 0;
+}
+
+static void bench_ceiling(void *arg)
+{
+    struct bench *b = arg;
+    pool_run(b->pool, (b->rows * b->c * 4 + PIECE - 1) / PIECE, copy_task, b);
+}
+
+static void bench_pass(void *arg)
+{
+    struct bench *b = arg;
+    float *v = b->v;
+    size_t c = b->c;
+    if (b->what == 0)
+        kern_bn_stats(b->kn, KERN_F32, v, v + c, b->x, b->rows, c);
+    else if (b->what <= 2)
+        kern_bn_forward(b->kn, KERN_F32, b->y, b->x, b->what == 2 ? b->res : NULL, v, v + c,
+                        b->rows, c, true);
+    else {
+        struct kern_bn_backward back = { KERN_F32, b->rows, c, true, false, b->dx, NULL, b->dy,
+                                         b->x,     b->y,    v, v,    v + c, v + c, v + c };
+        back.dresidual = b->what == 4 ? b->res : NULL;
+        kern_bn_backward(b->kn, &back);
+    }
+}
+
+static void bench_shape(size_t rows, size_t c)
+{
+    static const char *const names[] = { "statistics", "forward", "forward, residual", "backward",
+                                         "backward, residual" };
+    static const double passes[] = { 1, 2, 3, 7, 8 };
+    size_t n = rows * c;
+    struct bench b = { .rows = rows, .c = c };
+    b.x = check_aligned(n * 4);
+    b.y = check_aligned(n * 4);
+    b.dy = check_aligned(n * 4);
+    b.dx = check_aligned(n * 4);
+    b.res = check_aligned(n * 4);
+    b.v = check_zeros(2 * c);
+    for (size_t i = 0; i < n; i++)
+        b.x[i] = b.y[i] = b.dy[i] = b.res[i] = (float)(i % 1021) / 512 - 1;
+    b.kn = check_open(check_best_isa(), 2);
+    pool_open(&b.pool, 2);
+    double bytes = 4e-9 * (double)n, copy, read;
+    copy = 2 * bytes / check_seconds(bench_ceiling, &b);
+    b.what = 1;
+    read = 2 * bytes / check_seconds(bench_ceiling, &b);
+    printf("%zu x %zu (%.0f MB): copy %.1f GB/s, read %.1f GB/s\n", rows, c, bytes * 1e3, copy,
+           read);
+    for (b.what = 0; b.what < 5; b.what++) {
+        double t = check_seconds(bench_pass, &b), rate = passes[b.what] * bytes / t;
+        printf("  %-20s %7.2f ms %6.1f GB/s, %3.0f %% of %s\n", names[b.what], t * 1e3, rate,
+               100 * rate / (b.what ? copy : read), b.what ? "copy" : "read");
+    }
+    pool_close(b.pool);
+    check_close(b.kn);
+    check_release_();
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    if (check_bench) {
+        bench_shape(64 * 1024, 16);
+        bench_shape(128 * 1024, 64);
+        bench_shape(512 * 1024, 64);
+        bench_shape(64 * 256, 256);
+        bench_shape(256 * 16, 512);
+        bench_shape(16 * 56 * 56, 256);
+        bench_shape(1024, 4096);
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+        check_shape(shapes[i][0], shapes[i][1]);
+    check_many_threads(5000, 24);
+    check_many_threads(1030, 512);
+    check_many_threads(70, 4096);
+    check_cancellation();
+    check_others();
+    return done();
+}

@@ -1,0 +1,140 @@
+/*
+ * check_optim.c - LARS and the target's average: two steps worked out by hand, then every
+ * instruction set against the definition, odd sizes, thread counts.
+ */
+#include "tests/kern/check.h"
+#include <float.h>
+#include <string.h>
+
+/* -- w = (3, 4), v = 0, decay 1e-6, eta 1e-3, mu 0.9, lr 4.8; g = (0.6, 0.8), then (0, 2) ---- */
+
+static void check_numbers(struct kern *kn, bool excluded)
+{
+    static const double want[2][2][4] = {
+        { { 2.9856, 3.9808, 0.003, 0.004 }, { 2.972639964, 3.9396352, 0.002700007428, 0.008576 } },
+        { { 0.12, 0.16, 0.6, 0.8 }, { -2.472, -12.896, 0.54, 2.72 } },
+    };
+    static const float grads[2][2] = { { 0.6f, 0.8f }, { 0, 2 } };
+    float w[] = { 3, 4 }, v[] = { 0, 0 }, xi[] = { 1, 2 };
+    double held[] = { 1, 2 };
+    struct kern_segment seg = { 0, 2, excluded };
+    for (int step = 0; step < 2; step++) {
+        struct kern_lars l = { 4.8f, 0.9f, 1e-3f, 1e-6f, 0.75f, w, v, xi, grads[step], 2, &seg, 1 };
+        const double *wanted = want[excluded][step];
+        ok(kern_lars(kn, &l) == 0, "step %d%s", step + 1, excluded ? ", excluded" : "");
+        for (int i = 0; i < 2; i++) {
+            near(w[i], wanted[i], 1e-6 * fmax(fabs(wanted[i]), 1), "weight %d", i);
+            near(v[i], wanted[2 + i], 1e-6 * wanted[2 + i], "momentum %d", i);
+            held[i] += 0.25 * (wanted[i] - held[i]);
+            near(xi[i], held[i], 2e-6 * fabs(held[i]) + 1e-6, "average %d of the new weights", i);
+        }
+    }
+}
+
+/* No weights or no gradient: the ratio is 1. */
+static void check_zeros_in(struct kern *kn)
+{
+    float w[] = { 0, 0, 2, 0 }, v[4] = { 0 }, grad[] = { 3, 4, 0, 0 };
+    struct kern_segment seg[] = { { 0, 2, false }, { 2, 2, false } };
+    struct kern_lars l = { 0.5f, 0.9f, 1e-3f, 0, 0.99f, w, v, NULL, grad, 0, seg, 2 };
+    kern_lars(kn, &l);
+    ok(w[0] == -1.5f && w[1] == -2, "weights of 0 take the gradient as it is");
+    ok(w[2] == 2 && v[2] == 0, "a gradient of 0 changes nothing");
+}
+
+/* -- against the definition ---------------------------------------------------------------- */
+
+/* Segments with gaps between them, of one float to several chunks; the target has the first three.
+ */
+static const struct kern_segment segs[] = {
+    { 0, 1, false },         { 16, 37, true },       { 64, 100000, false },
+    { 100080, 33000, true }, { 133088, 129, false }, { 133232, 7, true },
+};
+enum { NWEIGHTS = 133240, NTARGET = 100064 };
+
+struct state {
+    float *w, *v, *xi;
+};
+
+static struct state step(struct kern *kn, const struct state *s, const float *grad)
+{
+    struct state n = { check_copy(s->w, NWEIGHTS), check_copy(s->v, NWEIGHTS),
+                       check_copy(s->xi, NTARGET) };
+    struct kern_lars l = { 0.7f, 0.9f, 0.02f, 1e-2f,   0.99f, n.w,
+                           n.v,  n.xi, grad,  NTARGET, segs,  ARRAY_LEN(segs) };
+    for (int i = 0; i < 2; i++)
+        if (kern_lars(kn, &l))
+            printf("# lars failed\n");
+    return n;
+}
+
+static void check_definition(void)
+{
+    struct state s = { check_normal(NWEIGHTS), check_normal(NWEIGHTS), check_normal(NTARGET) };
+    float *grad = check_normal(NWEIGHTS);
+    struct kern *ref = check_open("ref", 1);
+    struct state want = step(ref, &s, grad), first = { 0 };
+    for (int i = 1; check_isa(i); i++)
+        for (int t = 0; t < CHECK_THREADS; t++) {
+            struct kern *kn = check_open(check_isa(i), check_threads[t]);
+            struct state got = step(kn, &s, grad);
+            check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s: weights", check_isa(i));
+            check_near(got.v, want.v, NWEIGHTS, 16 * FLT_EPSILON, "momentum");
+            check_near(got.xi, want.xi, NTARGET, 16 * FLT_EPSILON, "average");
+            if (t == 0)
+                first = got;
+            check_same(got.w, first.w, NWEIGHTS * 4, "whatever the threads");
+            check_same(got.xi, first.xi, NTARGET * 4, "whatever the threads");
+            ok(got.w[10] == s.w[10] && got.v[133230] == s.v[133230], "gaps are left alone");
+            check_close(kn);
+        }
+    check_close(ref);
+    check_release();
+}
+
+static void check_norms(void)
+{
+    static const size_t sizes[] = { 1, 3, 1000, 32768, 100003 };
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+        size_t n = sizes[s];
+        float *x = check_normal(n);
+        double want = sqrt(check_dot(x, x, n)), first = 0;
+        for (int i = 0; check_isa(i); i++)
+            for (int t = 0; t < CHECK_THREADS; t++) {
+                struct kern *kn = check_open(check_isa(i), check_threads[t]);
+                double got = -1, none = -1, bad;
+                kern_norm(kn, &got, x, n);
+                near(got, want, 1e-12 * want, "%s: norm of %zu", check_isa(i), n);
+                first = t ? first : got;
+                ok(got == first, "whatever the threads");
+                kern_norm(kn, &none, x, 0);
+                ok(none == 0, "of nothing 0");
+                float old = x[n / 2];
+                x[n / 2] = NAN;
+                kern_norm(kn, &bad, x, n);
+                ok(isnan(bad), "NaN shows");
+                x[n / 2] = -INFINITY;
+                kern_norm(kn, &bad, x, n);
+                ok(isinf(bad), "infinity shows");
+                x[n / 2] = old;
+                check_close(kn);
+            }
+        check_release();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 2);
+        printf("# %s\n", check_isa(i));
+        check_numbers(kn, false);
+        check_numbers(kn, true);
+        check_zeros_in(kn);
+        check_close(kn);
+    }
+    check_definition();
+    check_norms();
+    return done();
+}

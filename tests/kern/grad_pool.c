@@ -1,0 +1,49 @@
+/*
+ * grad_pool.c - gradients of pooling against central differences.
+ */
+#include "tests/kern/check.h"
+
+static const struct kern_maxpool mp = { KERN_F32, 2, 7, 6, 5, 3, 2, 1, 1, 4, 3 };
+enum { NX = 2 * 7 * 6 * 5, NY = 2 * 4 * 3 * 5, NMEAN = 2 * 5, CELLS = 7 * 6 };
+
+struct net {
+    struct kern *kn;
+    float *x, *y;
+    const float *seed;
+};
+
+static double maximum(void *arg)
+{
+    struct net *t = arg;
+    return kern_maxpool_forward(t->kn, &mp, t->y, t->x) ? NAN : check_dot(t->seed, t->y, NY);
+}
+
+static double mean(void *arg)
+{
+    struct net *t = arg;
+    return kern_avgpool_forward(t->kn, KERN_F32, t->y, t->x, 2, CELLS, 5)
+               ? NAN
+               : check_dot(t->seed, t->y, NMEAN);
+}
+
+int main(int argc, char **argv)
+{
+    check_init(argc, argv);
+    for (int i = 0; check_isa(i); i++) {
+        struct net t = { check_open(check_isa(i), 2), check_buf(NX), check_buf(NY),
+                         check_normal(NY) };
+        float *dx = check_buf(NX);
+        for (int k = 0; k < NX; k++) /* all different, by more than the step changes */
+            t.x[k] = 0.1f * (float)(k * 89 % NX);
+        maximum(&t);
+        ok(kern_maxpool_backward(t.kn, &mp, dx, t.seed, t.x, t.y) == 0, "%s: maximum",
+           check_isa(i));
+        check_gradient(maximum, &t, t.x, NX, dx, 0.03, 1e-3, "its gradient");
+        ok(kern_avgpool_backward(t.kn, KERN_F32, dx, t.seed, 2, CELLS, 5) == 0, "%s: mean",
+           check_isa(i));
+        check_gradient(mean, &t, t.x, NX, dx, 1, 1e-4, "its gradient");
+        check_close(t.kn);
+        check_release();
+    }
+    return done();
+}
