@@ -259,8 +259,8 @@ static bool influences(const struct opt *o)
  * a built-in option, or a failure. */
 static int take(struct parse *p, const struct opt *o, const char *label, char *inside)
 {
-    char *value = inside;
-    if (!value && opt_takes_value(o)) {
+    char *value = inside ? inside : (char *)"";
+    if (!inside && opt_takes_value(o)) {
         value = *p->argv;
         if (!value)
             return fail(-EUSAGE, "%s wants a value", label);
@@ -313,14 +313,14 @@ static int take_letters(struct parse *p, char *text)
     return 0;
 }
 
-int opt_parse(const struct opt *opts, int argc, char **argv, char **operand, char **word,
-              int *nwords)
+int opt_parse(const struct opt *opts, char **argv, char **operand, char **word, int *nwords)
 {
     struct parse p = { .opts = opts, .argv = argv, .word = word, .nwords = *nwords };
     bool ended = false;
+    char *text;
     int n = 0, rc = 0;
-    while (p.argv < argv + argc && rc == 0) {
-        char *text = *p.argv++;
+    while (rc == 0 && (text = *p.argv)) {
+        p.argv++;
         if (!ended && strcmp(text, "--") == 0) {
             ended = true;
             p.word[p.nwords++] = text;

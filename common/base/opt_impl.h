@@ -30,13 +30,12 @@ void opt_help(FILE *f, const char *program, const struct opt_verb *verbs,
 void opt_complete(FILE *f, const char *program, const struct opt_verb *verbs);
 
 /*
- * Parses argv[0 .. argc-1], which follow the program's name and verb. Operands go to operand[], of
- * argc entries; the words that can have an influence on results go to word[] from *nwords on: all
- * but those of OPT_COMMON, letters of clusters apart, so at most as many as there are characters.
+ * Parses argv, which follows the program's name and verb and ends with NULL. Operands go to
+ * operand[], the words that can have an influence on results to word[] from *nwords on: all but
+ * those of OPT_COMMON, letters of clusters apart, so at most as many as there are characters.
  * Returns the number of operands, OPT_HIT + an enum opt_builtin, or -EUSAGE (worded).
  */
 enum { OPT_HIT = 1 << 30 };
-int opt_parse(const struct opt *opts, int argc, char **argv, char **operand, char **word,
-              int *nwords);
+int opt_parse(const struct opt *opts, char **argv, char **operand, char **word, int *nwords);
 
 #endif

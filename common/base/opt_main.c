@@ -70,8 +70,7 @@ static int run(const char *program, const struct opt_verb *verbs, const struct o
         }
         word[nwords++] = argv[first++];
     }
-    n = opt_parse(*verb ? (*verb)->opts : NULL, MAX(argc - first, 0), argv + MIN(first, argc),
-                  operand, word, &nwords);
+    n = opt_parse(*verb ? (*verb)->opts : NULL, argv + MIN(first, argc), operand, word, &nwords);
     if (n < 0)
         return n;
     switch (n - OPT_HIT) {

@@ -67,7 +67,7 @@ RNG_FN void rng_init(struct rng *r, uint64_t seed, enum rng_purpose purpose, uin
     r->ctr[1] = (uint32_t)step;
     r->ctr[2] = (uint32_t)id;
     r->ctr[3] = (uint32_t)(id >> 32);
-    r->left = 0;
+    r->left = r->out[0] = r->out[1] = r->out[2] = r->out[3] = 0;
 }
 
 RNG_FN uint32_t rng_u32(struct rng *r)

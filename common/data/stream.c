@@ -7,7 +7,7 @@
 #include "common/data/stream.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
-#include "common/data/h5driver.h"
+#include "common/data/h5open.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -150,23 +150,6 @@ failed:
     return rc;
 }
 
-/* Opens in->image, or the file on disk behind path. */
-static int open_hdf5(struct h5in *in, const char *path)
-{
-    hid_t fapl = in->image ? h5image_fapl(in->image, in->size) : H5Pcreate(H5P_FILE_ACCESS);
-
-    if (!in->image)
-        H5Pset_fapl_sec2(fapl); /* whatever HDF5_DRIVER says */
-    in->file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
-    H5Pclose(fapl);
-    H5Eclear2(H5E_DEFAULT);
-    if (in->file < 0) {
-        in->file = -1;
-        return fail(-EIO, "%s: damaged HDF5 file (or still being written)", in->name);
-    }
-    return 0;
-}
-
 static int next_operand(struct stream *st)
 {
     const char *path = st->operand[st->next];
@@ -265,11 +248,11 @@ static int next_image(struct stream *st, struct h5in *in)
             goto failed;
         }
         st->at = st->size;
-        rc = open_hdf5(in, st->std ? "/dev/stdin" : st->name);
+        rc = h5open(in, st->std ? "/dev/stdin" : st->name, head[8]);
     } else {
         rc = read_image(st, head, HEAD, length, &in->image);
         if (rc == 0)
-            rc = open_hdf5(in, in->name);
+            rc = h5open(in, in->name, head[8]);
     }
     if (rc == 0)
         return 1;

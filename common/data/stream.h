@@ -5,7 +5,8 @@
  * several (cat a.h5 b.h5 > c.h5). A file that is alone is opened in place; one in a pipe or behind
  * another is read into memory whole, its length taken from the superblock's end-of-file address.
  * Standard input that is a regular file (program < a.h5) counts as a file on disk. Locks are never
- * taken, and no filter plugins are loaded.
+ * taken, and no filter plugins are loaded. Files by other programs are first tried in a child
+ * process: see h5open.h.
  *
  * HDF5 is entered by one thread only. h5_pread() needs no HDF5 and may be called from any thread.
  */
