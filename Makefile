@@ -288,7 +288,7 @@ install: $(BINARIES) completions
 	done
 
 uninstall:
-	$(Q)cd / && rm -f $(foreach f,$(INSTALLED),'$(abspath $(AT))/$(f)')
+	$(Q)rm -f $(foreach f,$(INSTALLED),'$(AT)/$(f)')
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json

@@ -11,7 +11,7 @@
 #include "common/base/opt.h"
 #include "common/base/pool.h"
 #include "common/base/prov.h"
-#include "common/data/image.h"
+#include "common/data/intake.h"
 #include "common/data/labels.h"
 #include "common/data/ledger.h"
 #include "common/data/shard.h"
@@ -28,7 +28,7 @@
 enum on_error { SKIP, FAIL, KEEP };
 static const char *const on_error_names[] = { "skip", "fail", "keep", NULL };
 
-enum { QUALITY = 95, BATCH_FILES = 64 }; /* files a thread in a batch */
+enum { BATCH_FILES = 64 };               /* a thread in a batch */
 #define BATCH_BYTES ((uint64_t)64 << 20) /* of files in a batch */
 
 static struct {
@@ -67,6 +67,7 @@ static const struct opt opts[] = {
 struct job {
     struct source source;
     struct labels labels;
+    struct intake_rule rule;
     const struct classes *classes;
     int32_t *truth, *label; /* [source.n] as given; after the split */
     bool split;
@@ -153,85 +154,6 @@ static int note_inputs(struct job *j, int n, char **operands)
     return rc < 0 ? rc : history_self(&j->history);
 }
 
-/* -- one picture, by any thread ---- */
-
-struct picture {
-    uint8_t *bytes; /* to be stored, owned */
-    size_t n, h, w;
-    uint64_t id;
-    int orientation;
-    bool truncated;
-    const char *reason; /* NULL: sound */
-    char detail[200];   /* why not; or an oddity */
-    double reading, decoding;
-};
-
-static int unusable(struct picture *p, const char *reason)
-{
-    p->reason = reason;
-    snprintf(p->detail, sizeof p->detail, "%s", fail_text());
-    free(p->bytes);
-    p->bytes = NULL;
-    return 0;
-}
-
-/* Bytes of the file become what the shard stores. */
-static int transform(struct picture *p, const struct image *im)
-{
-    struct image out = { 0 };
-    int rc;
-    if (o.pixels > 0) {
-        if ((rc = image_square(&out, im, (size_t)o.pixels)) < 0)
-            return rc;
-        free(p->bytes);
-        p->bytes = out.rgb; /* taken over */
-        p->n = out.h * out.w * 3;
-    } else if (o.short_side > 0 && MIN(im->h, im->w) > (size_t)o.short_side) {
-        if ((rc = image_short_side(&out, im, (size_t)o.short_side, false)) < 0)
-            return rc;
-        free(p->bytes);
-        rc = image_encode_jpeg(&out, QUALITY, &p->bytes, &p->n);
-        free(out.rgb);
-    } else {
-        return 0;
-    }
-    p->h = out.h;
-    p->w = out.w;
-    return rc;
-}
-
-/* Reads and decodes a file; store: also makes the bytes to be stored. A bad file is no failure. */
-static int look_at(const struct job *j, size_t i, struct picture *p, bool store)
-{
-    struct image im;
-    struct image_info info;
-    double start = log_seconds();
-    *p = (struct picture){ 0 };
-    int rc = source_read(&j->source, i, &p->bytes, &p->n, &p->reason);
-    p->reading = log_seconds() - start;
-    if (rc != 0)
-        return rc < 0 ? rc : unusable(p, p->reason);
-    p->id = rows_hash(ROWS_HASH0, p->bytes, p->n);
-    rc = image_decode(&im, &info, p->bytes, p->n, o.on_error == KEEP);
-    p->h = info.h;
-    p->w = info.w;
-    p->orientation = info.orientation;
-    p->truncated = info.truncated;
-    snprintf(p->detail, sizeof p->detail, "%s", info.warning);
-    if (rc == 0 && (im.h > UINT16_MAX || im.w > UINT16_MAX))
-        rc = fail(-EFBIG, "%zu x %zu pixels; a side is at most %d", im.w, im.h, UINT16_MAX);
-    if (rc == 0 && store)
-        rc = transform(p, &im);
-    image_release(&im);
-    p->decoding = log_seconds() - start - p->reading;
-    if (rc == -ENOMEM)
-        return fail(rc, "%s: %s", source_key(&j->source, i), fail_text());
-    return rc == 0        ? 0
-           : rc == -EIO   ? unusable(p, "truncated")
-           : rc == -EFBIG ? unusable(p, "too large")
-                          : unusable(p, "damaged");
-}
-
 /* -- labels ---- */
 
 static int label_from_list(struct job *j)
@@ -284,8 +206,8 @@ struct probe {
 static int probe_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct probe *p = arg;
-    struct picture picture;
-    int rc = look_at(p->j, p->row[i], &picture, false);
+    struct intake picture;
+    int rc = intake_read(&picture, &p->j->source, p->row[i], &p->j->rule, false);
     free(picture.bytes);
     p->good[i] = rc == 0 && picture.reason == NULL;
     return rc;
@@ -363,21 +285,6 @@ static int settle_labels(struct job *j)
 
 /* -- what comes out ---- */
 
-static char *recipe(void)
-{
-    const char *how = "accurate DCT, fancy upsampling, EXIF orientation applied";
-    if (o.pixels > 0)
-        return mem_printf("{\"decoder\": \"%s\", \"decoding\": \"%s\", \"resize\": \"short side to "
-                          "%d, bicubic, antialiased; centre crop\"}",
-                          image_jpeg_library(), how, o.pixels);
-    if (o.short_side > 0)
-        return mem_printf("{\"decoder\": \"%s\", \"decoding\": \"%s\", \"resize\": \"short side to "
-                          "at most %d, bicubic, antialiased\", \"encoding\": \"JPEG, quality %d, "
-                          "4:4:4, where resized\"}",
-                          image_jpeg_library(), how, o.short_side, QUALITY);
-    return mem_printf("{\"decoder\": \"%s\", \"bytes\": \"as found\"}", image_jpeg_library());
-}
-
 /* The number of an earlier stored file with the same content, or source.n; remembers this one. */
 static size_t find_same(struct job *j, size_t i)
 {
@@ -401,7 +308,7 @@ static void note_duplicate(struct job *j, size_t i, size_t same)
     j->conflicts += conflict;
 }
 
-static int store(struct job *j, size_t i, const struct picture *p)
+static int store(struct job *j, size_t i, const struct intake *p)
 {
     const char *key = source_key(&j->source, i);
     j->reading += p->reading;
@@ -447,13 +354,13 @@ static int store(struct job *j, size_t i, const struct picture *p)
 struct batch {
     const struct job *j;
     size_t first;
-    struct picture *picture;
+    struct intake *picture;
 };
 
 static int batch_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct batch *b = arg;
-    return look_at(b->j, b->first + i, &b->picture[i], true);
+    return intake_read(&b->picture[i], &b->j->source, b->first + i, &b->j->rule, true);
 }
 
 /* All threads on a batch, then its pictures to the shard in order. */
@@ -540,7 +447,7 @@ static int open_outputs(struct job *j)
     j->labelled_in = mem_alloc(j->classes->n, sizeof *j->labelled_in, "classes");
     if (j->id == NULL || j->same == NULL || j->stored_in == NULL || j->labelled_in == NULL)
         return -ENOMEM;
-    char *text = recipe();
+    char *text = intake_recipe(&j->rule);
     int rc = text == NULL ? -ENOMEM
                           : shard_writer_open(&j->writer, o.output, o.shard_size, (size_t)o.pixels,
                                               j->split, j->classes, text, &j->history);
@@ -586,7 +493,10 @@ static void release(struct job *j)
 
 static int run(int n, char **operands)
 {
-    struct job j = { .start = log_seconds() };
+    struct job j = { .start = log_seconds(),
+                     .rule = { .pixels = (size_t)o.pixels,
+                               .short_side = (size_t)o.short_side,
+                               .keep = o.on_error == KEEP } };
     int rc = check_options(n, operands);
     source_init(&j.source);
     if (rc == 0)

@@ -174,7 +174,7 @@ void font_glyph(struct font_glyph *g, unsigned c)
     g->n = 0;
     while (*s) {
         char kind = *s++;
-        double p[16][2];
+        double p[16][2] = { { 0 } };
         int n = 0;
         for (; digit(s[0]) >= 0 && digit(s[1]) >= 0 && n < 16; s += 2, n++) {
             p[n][0] = digit(s[0]);

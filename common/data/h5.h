@@ -97,6 +97,7 @@ int h5_write_strings(struct h5out *o, const char *dataset, char *const *s, size_
 int h5_group(struct h5out *o, const char *name); /* fine if it is there already */
 int h5_put_int(struct h5out *o, const char *object, const char *name, int64_t v);
 int h5_put_double(struct h5out *o, const char *object, const char *name, double v);
+/* At most 65000 bytes: -EINVAL (worded) beyond. */
 int h5_put_string(struct h5out *o, const char *object, const char *name, const char *s);
 /*
  * format, version, history (a dataset of strings, if it has lines) and, last, complete = 1; then to

@@ -14,6 +14,7 @@
 
 #define ALIGN 64
 #define ALIGN_FROM 4096
+#define ATTR_MAX 65000 /* what an object header can hold of one attribute, a little less */
 
 static hid_t little(enum h5_type type)
 {
@@ -101,6 +102,17 @@ static int open_path(struct h5out *o, const char *path)
     return open_target(o);
 }
 
+/* How groups are made, the root too: without times, and with all links and attributes in the object
+ * header. In indexed storage, which HDF5 would choose for more than eight, damage crashes it. */
+static herr_t set_group(hid_t gcpl)
+{
+    herr_t a = H5Pset_obj_track_times(gcpl, false);
+    herr_t b = H5Pset_link_phase_change(gcpl, UINT16_MAX, 0);
+    herr_t c = H5Pset_attr_phase_change(gcpl, UINT16_MAX, 0);
+
+    return a < 0 || b < 0 || c < 0 ? -1 : 0;
+}
+
 int h5out_open(struct h5out *o, const char *path)
 {
     hid_t fapl = -1, fcpl = -1;
@@ -114,7 +126,7 @@ int h5out_open(struct h5out *o, const char *path)
         goto out;
     if ((fapl = h5sink_fapl(o->sink)) < 0 || (fcpl = H5Pcreate(H5P_FILE_CREATE)) < 0 ||
         H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
-        H5Pset_alignment(fapl, ALIGN_FROM, ALIGN) < 0 || H5Pset_obj_track_times(fcpl, false) < 0 ||
+        H5Pset_alignment(fapl, ALIGN_FROM, ALIGN) < 0 || set_group(fcpl) < 0 ||
         (o->file = H5Fcreate(o->name, H5F_ACC_TRUNC, fcpl, fapl)) < 0)
         rc = cannot(o, "a file");
 out:
@@ -134,7 +146,7 @@ int h5_group(struct h5out *o, const char *name)
     if (there > 0)
         return 0;
     hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE), group = -1;
-    if (there == 0 && gcpl >= 0 && H5Pset_obj_track_times(gcpl, false) >= 0)
+    if (there == 0 && gcpl >= 0 && set_group(gcpl) >= 0)
         group = H5Gcreate2(o->file, name, H5P_DEFAULT, gcpl, H5P_DEFAULT);
     if (gcpl > 0)
         H5Pclose(gcpl);
@@ -260,6 +272,8 @@ int h5_put_double(struct h5out *o, const char *object, const char *name, double 
 
 int h5_put_string(struct h5out *o, const char *object, const char *name, const char *s)
 {
+    if (strlen(s) > ATTR_MAX)
+        return fail(-EINVAL, "%s: attribute %s is longer than %d bytes", o->name, name, ATTR_MAX);
     hid_t type = string_type(strlen(s));
     int rc = put(o, object, name, type, type, s);
 

@@ -39,6 +39,7 @@ static void taps_release(struct taps *t)
     free(t->first);
     free(t->n);
     free(t->weight);
+    *t = (struct taps){ 0 };
 }
 
 static int taps_init(struct taps *t, size_t from, size_t to)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # semppl-embed: vectors of pictures, in order, from files and pipes
-# shellcheck source=tests/cli/lib.sh
+# shellcheck source=tests/cli/lib.sh disable=SC2016,SC2034
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$BUILD"/examples/draw-shapes photos 4 1 >/dev/null

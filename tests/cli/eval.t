@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # semppl-eval: nearest neighbours and the linear probe, scored
-# shellcheck source=tests/cli/lib.sh
+# shellcheck source=tests/cli/lib.sh disable=SC2016,SC2034
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$BUILD"/examples/draw-shapes photos 20 1 >/dev/null

@@ -54,8 +54,12 @@ check_out() {
 check_err() {
     local rc=0
     eval "$4" >.out 2>.err </dev/null || rc=$?
-    { [ "$rc" = "$1" ] && grep -qE -- "$3" .err; } && rc=0 || { echo "exit $rc, wanted $1 and /$3/" >>.err; rc=1; }
-    t_ok $rc "$2" .err
+    if [ "$rc" = "$1" ] && grep -qE -- "$3" .err; then
+        t_ok 0 "$2"
+    else
+        echo "exit $rc, wanted $1 and /$3/" >>.err
+        t_ok 1 "$2" .err
+    fi
 }
 skip() {
     T_N=$((T_N + 1))

@@ -200,7 +200,7 @@ static void test_large(void)
 {
     struct ckpt a = { 0 }, b;
     size_t n;
-    char name[64], *text = malloc(100001);
+    char name[64], *text = malloc(65002);
 
     for (int i = 0; i < 320; i++) {
         sprintf(name, "online/encoder/layer%d.%d.conv.weight", i % 4, i);
@@ -210,8 +210,11 @@ static void test_large(void)
         sprintf(name, "setting%d", i);
         ckpt_put_int(&a, name, i);
     }
-    memset(text, 'x', 100000);
-    text[100000] = '\0';
+    memset(text, 'x', 65001);
+    text[65001] = '\0';
+    ckpt_put_string(&a, "long", text);
+    ok(ckpt_write(&a, "large.h5") == -EINVAL, "an attribute that is too long: %s", fail_text());
+    text[65000] = '\0';
     ckpt_put_string(&a, "long", text);
     ok(ckpt_write(&a, "large.h5") == 0 && ckpt_read(&b, "large.h5") == 0 &&
            ckpt_compare(&a, &b) == 0,

@@ -77,8 +77,9 @@ static void reference(const struct state *s, int row, bool target, bool project,
     const struct image *im = &pic[row];
     size_t side = (size_t)(0.875 * (double)MIN(im->h, im->w));
     struct kern_view v = { .rgb = im->rgb, .h = im->h, .w = im->w, .order = { 0, 1, 2, 3 } };
-    v.top = (float)((im->h - side + 1) / 2);
-    v.left = (float)((im->w - side + 1) / 2);
+    size_t top = (im->h - side + 1) / 2, left = (im->w - side + 1) / 2;
+    v.top = (float)top;
+    v.left = (float)left;
     v.height = v.width = (float)side;
     kern_augment(kn, KERN_F32, pixels, &v, 1, SIDE, mean, dev);
     const float *x = pixels;
