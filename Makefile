@@ -46,8 +46,8 @@ PKGS := hdf5 libjpeg zlib openblas libpng libarchive
 override CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) -Wall -Wextra -Wvla -Wmissing-prototypes -Wstrict-prototypes \
     -ffp-contract=off -fno-math-errno -pthread -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(CFLAGS)
 # Asked for in recipes only, and once: `make deps all` may have to install pkg-config first.
-PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
-PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 LDLIBS = -lhdf5_hl $(PKG_LIBS) -lm -lpthread
 COMPILE = $(CC) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) $(LDFLAGS)
@@ -106,7 +106,7 @@ $(KERN): $(BUILD)/tests/kern/check.o
 # A changed flag rebuilds everything, a source that went away the library.
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
-	@pkg-config --exists $(PKGS) || { echo "libraries are missing ($(PKGS)): run 'make deps'" >&2; exit 1; }
+	@pkg-config --exists $(PKGS) 2>/dev/null || { echo "libraries are missing ($(PKGS)): run 'make deps'" >&2; exit 1; }
 	@echo '$(COMPILE) $(LDFLAGS) $(LDLIBS)' | cmp -s - $@ || echo '$(COMPILE) $(LDFLAGS) $(LDLIBS)' >$@
 $(BUILD)/.objects: FORCE
 	@mkdir -p $(@D)
@@ -173,9 +173,8 @@ SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt knn))
 THREADED := $(filter %/test_pool %/test_log %/test_views %/check_conv %/check_knn %/check_augment,$(UNIT) $(KERN)) \
     $(wildcard tests/cli/train.t)
 export ASAN_OPTIONS ?= allocator_may_return_null=1
-export LSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1
-export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=1
+export TSAN_OPTIONS ?= halt_on_error=1
 
 check-san:
 	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined \

@@ -26,7 +26,7 @@ struct embedder {
     struct pool *pool;
     enum embedder_layer layer;
     struct settings set;
-    struct state state; /* only its nets and settings are kept */
+    struct net nets[2]; /* encoder, projector */
     struct stage encoder, projector;
     struct embed_kind kind;
     struct history history;
@@ -82,49 +82,58 @@ static int stage_open(struct stage *st, struct kern *kn, const struct net *net, 
     return net_infer_open(&st->infer, kn, net, &st->w, rows);
 }
 
-static int open_network(struct embedder *e, const struct ckpt *c, enum embedder_net net)
+/* One network of s to the device; net is the list of its layers. */
+static int take(struct embedder *e, struct stage *st, const struct net *net, const struct state *s,
+                enum embedder_net which)
 {
-    struct state *s = &e->state;
-    bool target = net == EMBEDDER_TARGET;
-    int rc = state_from_ckpt(s, c);
-    if (rc < 0)
-        return rc;
-    e->set = s->set;
-    if ((target ? s->updates_target : s->updates) == 0)
-        log_debug("%s: the %s network was never trained; batch norm works with mean 0, variance 1",
-                  c->name, target ? "target" : "online");
-    size_t rows = tensor_room / MAX(widest(&s->large), (size_t)1);
-    e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), (size_t)MOST_ROWS);
+    bool target = which == EMBEDDER_TARGET;
     const float *param = target ? s->xi : s->theta;
     const float *running = target ? s->running_target : s->running;
-    rc = stage_open(&e->encoder, e->kn, &s->large, param + state_param_offset(s, "encoder"),
-                    running + state_running_offset(s, "encoder"), e->rows);
-    e->width = net_outputs(&s->large);
-    if (rc >= 0 && e->layer == EMBEDDER_PROJECTION) {
-        rc = stage_open(&e->projector, e->kn, &s->projector,
-                        param + state_param_offset(s, "projector"),
-                        running + state_running_offset(s, "projector"), e->rows);
-        e->width = net_outputs(&s->projector);
-    }
-    if (rc >= 0) {
-        snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");
-        ckpt_hash(c, target ? "target/" : "online/", e->kind.checkpoint);
-    }
+    e->width = net_outputs(net);
+    return stage_open(st, e->kn, net, param + state_param_offset(s, net->part),
+                      running + state_running_offset(s, net->part), e->rows);
+}
+
+static int open_network(struct embedder *e, struct state *s, const char *name,
+                        enum embedder_net which)
+{
+    if ((which == EMBEDDER_TARGET ? s->updates_target : s->updates) == 0)
+        log_debug("%s: the %s network was never trained; batch norm works with mean 0, variance 1",
+                  name, which == EMBEDDER_TARGET ? "target" : "online");
+    size_t rows = tensor_room / MAX(widest(&s->large), (size_t)1);
+    e->set = s->set;
+    e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), (size_t)MOST_ROWS);
+    e->nets[0] = s->large;
+    e->nets[1] = s->projector;
+    int rc = take(e, &e->encoder, &e->nets[0], s, which);
+    if (rc >= 0 && e->layer == EMBEDDER_PROJECTION)
+        rc = take(e, &e->projector, &e->nets[1], s, which);
+    s->large = s->projector = (struct net){ 0 }; /* they are e's now */
     return rc;
 }
 
-static int open_checkpoint(struct embedder *e, const char *path, enum embedder_net net)
+/* The checkpoint is let go before the network's memory is taken, and the rest of the state after.
+ */
+static int open_checkpoint(struct embedder *e, const char *path, enum embedder_net which)
 {
+    bool target = which == EMBEDDER_TARGET, pixels = e->layer == EMBEDDER_PIXELS;
     struct ckpt c = { 0 };
+    struct state s = { 0 };
     int rc = ckpt_read(&c, path);
     if (rc >= 0)
         rc = history_merge(&e->history, &c.history);
     if (rc >= 0)
         rc = prov_input(path, ckpt_checksum(&c));
     if (rc >= 0)
-        rc = e->layer == EMBEDDER_PIXELS ? settings_from_ckpt(&e->set, &c)
-                                         : open_network(e, &c, net);
+        rc = pixels ? settings_from_ckpt(&e->set, &c) : state_from_ckpt(&s, &c);
+    if (rc >= 0 && !pixels) {
+        snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");
+        ckpt_hash(&c, target ? "target/" : "online/", e->kind.checkpoint);
+    }
     ckpt_release(&c);
+    if (rc >= 0 && !pixels)
+        rc = open_network(e, &s, path, which);
+    state_release(&s);
     return rc;
 }
 
@@ -170,7 +179,8 @@ void embedder_close(struct embedder *e)
         return;
     stage_close(&e->projector, e->kn);
     stage_close(&e->encoder, e->kn);
-    state_release(&e->state);
+    net_release(&e->nets[0]);
+    net_release(&e->nets[1]);
     history_release(&e->history);
     kern_free(e->kn, e->input);
     free(e->pic);

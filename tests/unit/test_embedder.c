@@ -84,7 +84,7 @@ static void reference(const struct state *s, int row, bool target, bool project,
     kern_augment(kn, KERN_F32, pixels, &v, 1, SIDE, mean, dev);
     const float *x = pixels;
     for (int part = 0; part < (project ? 2 : 1); part++) {
-        struct net_infer *inf;
+        struct net_infer *inf = NULL;
         struct net_weights w = { 0 };
         w.param = (target ? s->xi : s->theta) + state_param_offset(s, net[part]->part);
         w.running =

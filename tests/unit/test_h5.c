@@ -219,6 +219,64 @@ static void test_foreign(void)
     h5in_close(&in);
 }
 
+static void read_damaged(const char *path, size_t *good)
+{
+    char text[4096] = "", *s;
+    struct h5in in;
+    int32_t v[4];
+
+    if (h5in_open(&in, path) < 0)
+        return;
+    if (h5_each_attr(&in, name_attr, text) == 0 && h5_attr_string(&in, "", "text", &s) == 0) {
+        ++*good;
+        free(s);
+    }
+    *good += h5_read(&in, "group/chunked", H5_I32, 4, v) == 0;
+    h5in_close(&in);
+}
+
+/* HDF5 of 1998, as h5py writes it: no checksums, and a library that damage kills. */
+static void test_damage(void)
+{
+    static const hsize_t two = 2;
+    hid_t file = bare("old.h5"), chunked = H5Pcreate(H5P_DATASET_CREATE), space, attr;
+    hid_t text = H5Tcopy(H5T_C_S1);
+    const char *word = "a text of variable length";
+    unsigned long seed = t_seed();
+    size_t n, good = 0, whole = 0;
+
+    H5Pset_chunk(chunked, 1, &two);
+    H5Pset_deflate(chunked, 4);
+    hid_t group = H5Gcreate2(file, "group", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    bare_set(group, "chunked", H5T_STD_I32LE, 4, chunked);
+    H5Tset_size(text, H5T_VARIABLE);
+    space = H5Screate(H5S_SCALAR);
+    attr = H5Acreate2(file, "text", text, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attr, text, &word);
+    H5Aclose(attr);
+    H5Sclose(space);
+    H5Tclose(text);
+    H5Pclose(chunked);
+    H5Gclose(group);
+    H5Fclose(file);
+
+    read_damaged("old.h5", &whole);
+    ok(whole == 2, "text of variable length in a file of another program");
+    uint8_t *a = files_read("old.h5", &n);
+    int fd = open("old.h5", O_WRONLY);
+    for (int i = 0; i < 400; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        size_t at = (size_t)(seed >> 20) % n;
+        uint8_t byte = (uint8_t)(seed >> 56);
+        files_must(pwrite(fd, &byte, 1, (off_t)at) == 1, "flip");
+        read_damaged("old.h5", &good);
+        files_must(pwrite(fd, &a[at], 1, (off_t)at) == 1, "flip");
+    }
+    ok(good > 0 && good < 800, "is survived when damaged: %zu of 800 answers", good);
+    close(fd);
+    free(a);
+}
+
 static void test_outputs(void)
 {
     struct h5out o;
@@ -303,6 +361,7 @@ int main(void)
     test_values();
     test_refusals();
     test_foreign();
+    test_damage();
     test_outputs();
     test_terminal();
     ok(files_idle(), "nothing of HDF5 is left open");

@@ -49,6 +49,8 @@ static int run(int n, char **operands)
     history_release(&h);
     if (n && strcmp(operands[0], "break") == 0)
         return fail(-EIO, "it broke");
+    if (n && strcmp(operands[0], "open") == 0)
+        return open("/dev/null", O_RDWR) <= 2 ? fail(-EIO, "a file took a standard stream") : 0;
     if (n && strcmp(operands[0], "negative") == 0)
         return -ENEGATIVE;
     return rc;
@@ -266,6 +268,8 @@ static void check_ends(void)
        "a full disk: %s", err);
     ok(call_to(plain, "", "") != 0 && strstr(err, "standard output: "), "stdout is closed: %s",
        err);
+    call_to(plain, "open", "");
+    ok(strstr(err, "standard output: ") && !strstr(err, "took"), "nothing else takes its place");
     ok(call_to(verbs, "other", "/dev/null") == 0, "stdout goes nowhere");
 }
 

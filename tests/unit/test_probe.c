@@ -149,8 +149,8 @@ static void test_fit(void)
            memcmp(q.w, p.w, C * (D + 1) * sizeof *q.w) == 0,
        "the same again, to the bit");
     probe_release(&q);
-    struct pool *three;
-    struct kern *kn3;
+    struct pool *three = NULL;
+    struct kern *kn3 = NULL;
     ok(pool_open(&three, 3) == 0 && kern_open(&kn3, KERN_CPU, three) == 0 &&
            probe_fit(&s, kn3, three, x, row, label, id, N, D, C, 1) == 0 &&
            memcmp(s.w, p.w, C * (D + 1) * sizeof *s.w) == 0,
