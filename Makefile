@@ -151,7 +151,7 @@ deps:
 FIRST := $(filter clean deps,$(MAKECMDGOALS))
 ifneq ($(FIRST),)
 $(BUILD)/.flags $(BUILD)/.objects: | $(FIRST)
-check lint: | $(FIRST)
+check lint lint-format lint-shell lint-manuals: | $(FIRST)
 endif
 ifneq ($(filter lint,$(MAKECMDGOALS)),)
 check: | lint
