@@ -48,6 +48,7 @@ static const struct opt linear_opts[] = { OPT_U64('s', "seed", &o.seed, "N",
 /* What one run holds. */
 struct job {
     bool linear;
+    bool own; /* one file is bank and test: its labelled rows, and the others */
     struct pool *pool;
     struct kern *kn;
     struct embed_all all; /* the bank's embeddings */
@@ -148,6 +149,8 @@ static int test_rows(struct job *j, const struct embed *t, size_t first, size_t 
     for (size_t i = 0; i < n && rc >= 0; i++) {
         const struct rows *r = &t->rows;
         size_t at = first + i;
+        if (j->own && (r->label[at] >= 0 || knn_bank_has(&j->bank, r->id[at])))
+            continue;
         int32_t truth = r->truth && r->truth[at] >= 0 ? r->truth[at] : r->label[at];
         if (truth >= 0 && knn_bank_has(&j->bank, r->id[at]))
             rc = note_overlap(j, r, at);
@@ -258,8 +261,13 @@ static int tell(struct job *j)
 static int evaluate(struct job *j, int n, char **operands)
 {
     int rc;
-    if (!o.bank)
-        return fail(-EUSAGE, "labelled rows are missing: give -b BANK");
+    if (!o.bank) {
+        if (n != 1 || strcmp(operands[0], "-") == 0)
+            return fail(-EUSAGE, "labelled rows are missing: give -b BANK, or one file that holds "
+                                 "labelled and other rows");
+        j->own = true;
+        o.bank = operands[0];
+    }
     if (o.log && !o.report)
         return fail(-EUSAGE, "--log is drawn into --report DIR");
     bool stdin_used = n == 0;
@@ -311,9 +319,9 @@ static int run_linear(int n, char **operands)
 }
 
 static const struct opt_verb verbs[] = {
-    { "knn", "[options] -b BANK [TEST...]", "score the vote of the nearest labelled rows", knn_opts,
+    { "knn", "[options] [-b BANK] [TEST...]", "score the vote of the nearest labelled rows", knn_opts,
       run_knn },
-    { "linear", "[options] -b BANK [TEST...]",
+    { "linear", "[options] [-b BANK] [TEST...]",
       "score a linear classifier fitted to the labelled rows", linear_opts, run_linear },
     { 0 }
 };

@@ -123,7 +123,7 @@ static void try_all(struct h5in *in, const char *path)
 static void prepare_to_die(const struct h5in *in)
 {
     static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU };
-    struct rlimit cpu = { 60 + in->size / (1 << 20), RLIM_INFINITY }, core = { 0, 0 };
+    struct rlimit cpu = { 5 + in->size / (1 << 20), RLIM_INFINITY }, core = { 0, 0 };
 
     for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
         signal(crashes[i], SIG_DFL);

@@ -65,7 +65,12 @@ check_err 0 'among others they are passed over, with a word' '1 test rows withou
 check_err 3 'a bank without labels'             'no row has a label' 'semppl-eval linear -b unknown.h5 t.h5'
 semppl-embed -q -c 0.h5 --layer projection -o p.h5 test.h5
 check_err 3 'another layer is refused'          'features.*projection' 'semppl-eval knn -b bank.h5 p.h5'
-check_err 2 'a bank is needed'                  '-b' 'semppl-eval knn t.h5'
+check_err 3 'a file without labels is no bank for itself' 'no row has a label' 'semppl-eval knn unknown.h5'
+check_err 2 'a bank is needed'                  '-b' 'semppl-eval knn <t.h5'
+check_out 'a file is a bank for its other rows' $'120\n80\n0' \
+    'semppl-eval knn -q --json bank.h5 >r; for k in rows bank overlap; do field $k <r; done'
+check_same 'as it is for semppl-knn'            'semppl-knn bank.h5 2>&1 >l.tsv | grep -oE "accuracy [0-9.]+" | tail -1 | cut -d" " -f2' \
+                                                'semppl-eval knn -q bank.h5 | sed -n "s/^top-1 *//p"'
 check_err 2 'and a verb'                        'knn' 'semppl-eval'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-eval knn -b - <bank.h5'
 
