@@ -2,9 +2,9 @@
  * h5.c - reading datasets of HDF5 files with every answer checked.
  */
 #include "common/data/h5.h"
-#include "common/data/h5_string.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/data/h5_string.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -5,8 +5,8 @@
  * The library hides errno, and a file whose last write failed cannot be closed cleanly. So writing
  * never fails towards HDF5: the sink remembers the first errno, drops what follows, and the owner
  * looks at it after the file is closed. In memory it also gives the finished image, which
- * H5Fget_file_image() of older HDF5 (before the repair of its issue 1915) gets wrong for superblock
- * 2. Reading is bounded by the image: the core driver would make up zeros behind its end.
+ * H5Fget_file_image() of HDF5 up to 1.14.6 gets wrong for superblock 2. Reading is bounded by the
+ * image: the core driver would make up zeros behind its end.
  */
 #ifndef SEMPPL_H5DRIVER_H
 #define SEMPPL_H5DRIVER_H

@@ -272,7 +272,7 @@ int stream_open(struct stream **out, char **operands, int n)
     h5_start();
     if (!st)
         return -ENOMEM;
-    st->fd = -1;
+    *st = (struct stream){ .fd = -1 };
     n = MAX(n, 1);
     if (!(st->operand = mem_alloc((size_t)n, sizeof(*st->operand), "operands")))
         goto no_memory;

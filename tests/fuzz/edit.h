@@ -141,6 +141,11 @@ static void edit_child(void)
         __sanitizer_set_death_callback(edit_die);
 }
 
+static void edit_clean(void)
+{
+    unlink(edit_path[0]);
+}
+
 /* Names for this process's two files; in memory where there is such a place. */
 static void edit_names(void)
 {
@@ -150,6 +155,7 @@ static void edit_names(void)
         snprintf(edit_path[i], sizeof(edit_path[i]), "%s/semppl-fuzz-%ld-%d", dir, (long)getpid(),
                  i);
     pthread_atfork(NULL, NULL, edit_child);
+    atexit(edit_clean);
 }
 
 static void edit_apply(uint8_t *bytes, size_t *n, const uint8_t edit[5])

@@ -68,25 +68,30 @@ static bool same_row(const struct shard *s, size_t i, size_t want)
            !memcmp(got, bytes, r.nbytes);
 }
 
-/* The rows of all operands must be 0 .. n-1, each once, in order. Returns n or what went wrong. */
+/* The rows of all operands must be 0 .. n-1, each once, in order. Returns n, a million, or what
+ * went wrong. */
 static int count_rows(char **operands, int n, size_t *files)
 {
     struct stream *st;
     struct shard s;
-    int rows = 0, rc = stream_open(&st, operands, n);
+    uint8_t row[64];
+    int rows = 0, rc = stream_open(&st, operands, n), damaged = 0;
+    bool wrong = false;
 
     *files = 0;
     if (rc < 0)
         return rc;
     while ((rc = shard_next(st, &s)) == 1) {
-        for (size_t i = 0; i < s.rows.n; i++, rows++)
-            if (!same_row(&s, i, (size_t)rows))
-                rows = -1000000;
+        for (size_t i = 0; i < s.rows.n; i++, rows++) {
+            int read = shard_row_read(&s, i, row);
+            damaged = MIN(damaged, read);
+            wrong = wrong || (read == 0 && !same_row(&s, i, (size_t)rows));
+        }
         ++*files;
         shard_close(&s);
     }
     stream_close(st);
-    return rc < 0 ? rc : rows;
+    return rc < 0 ? rc : damaged < 0 ? damaged : wrong ? 1000000 : rows;
 }
 
 static void test_single(void)
