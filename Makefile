@@ -48,7 +48,7 @@ override CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) -Wall -Wextra -Wvla -Wmissing-p
 # Asked for in recipes only, and once: `make deps all` may have to install pkg-config first.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
-LDLIBS = -lhdf5_hl $(PKG_LIBS) -lm -lpthread
+LDLIBS = $(PKG_LIBS) -lm -lpthread
 COMPILE = $(CC) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 
@@ -124,7 +124,7 @@ DEPS := gcc libc6-dev make pkg-config libhdf5-dev libjpeg-dev zlib1g-dev libopen
 
 deps:
 	@if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then \
-	    echo "This is no Debian or Ubuntu. Install a C compiler, pkg-config, HDF5 (with hdf5_hl), libjpeg-turbo," >&2; \
+	    echo "This is no Debian or Ubuntu. Install a C compiler, pkg-config, HDF5, libjpeg-turbo," >&2; \
 	    echo "zlib, OpenBLAS, libpng and libarchive with their headers; for tests and lint also prove (Perl)," >&2; \
 	    echo "h5dump, h5py, mandoc, shellcheck, clang-format and clang-tidy." >&2; \
 	    echo "make deps: no package manager that it knows" >&2; \

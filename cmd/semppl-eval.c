@@ -319,8 +319,8 @@ static int run_linear(int n, char **operands)
 }
 
 static const struct opt_verb verbs[] = {
-    { "knn", "[options] [-b BANK] [TEST...]", "score the vote of the nearest labelled rows", knn_opts,
-      run_knn },
+    { "knn", "[options] [-b BANK] [TEST...]", "score the vote of the nearest labelled rows",
+      knn_opts, run_knn },
     { "linear", "[options] [-b BANK] [TEST...]",
       "score a linear classifier fitted to the labelled rows", linear_opts, run_linear },
     { 0 }

@@ -5,8 +5,8 @@
  *     draw-shapes FOLDER COUNT SEED
  *
  * writes COUNT pictures of 32 x 32 a class as FOLDER/CLASS/NNNNN.jpg. Colour and texture say
- * nothing about the class, shapes are turned, scaled, shifted and half-hidden by clutter: hard for
- * raw pixels, easy for an eye.
+ * nothing about the class, shapes are turned a little, scaled, shifted and half-hidden by clutter:
+ * hard for raw pixels, easy for an eye.
  */
 #include <errno.h>
 #include <math.h>
@@ -18,7 +18,7 @@
 #include "common/base/rng.h"
 #include "common/data/image.h"
 
-enum { SIDE = 32, SAMPLES = 3, CLUTTER = 4 };
+enum { SIDE = 32, SAMPLES = 3, CLUTTER = 3 };
 
 struct colour {
     float rgb[3];
@@ -124,23 +124,23 @@ static struct texture draw_texture(struct rng *r, struct colour base)
     };
     t.period = rng_range(r, 3, 9);
     for (int ch = 0; ch < 3; ch++)
-        t.b.rgb[ch] += rng_range(r, -0.22f, 0.22f);
+        t.b.rgb[ch] += rng_range(r, -0.15f, 0.15f);
     return t;
 }
 
 static struct scene draw_scene(struct rng *r)
 {
     struct scene s = { 0 };
-    float turn = rng_range(r, 0, 6.2831853f);
+    float turn = rng_range(r, -0.5f, 0.5f);
     struct colour ground = draw_colour(r), shape;
     do
         shape = draw_colour(r);
-    while (distance(shape, ground) < 0.45f);
+    while (distance(shape, ground) < 0.6f);
     s.cosine = cosf(turn);
     s.sine = sinf(turn);
-    s.scale = rng_range(r, 9, 14);
-    s.x = SIDE / 2.0f + rng_range(r, -4, 4);
-    s.y = SIDE / 2.0f + rng_range(r, -4, 4);
+    s.scale = rng_range(r, 10, 14);
+    s.x = SIDE / 2.0f + rng_range(r, -3, 3);
+    s.y = SIDE / 2.0f + rng_range(r, -3, 3);
     s.ground = draw_texture(r, ground);
     s.shape = draw_texture(r, shape);
     s.nblobs = (int)rng_below(r, CLUTTER + 1);
@@ -156,7 +156,7 @@ static struct scene draw_scene(struct rng *r)
         b->bar = rng_below(r, 2);
         b->colour = draw_colour(r);
     }
-    s.noise = rng_range(r, 0.01f, 0.06f);
+    s.noise = rng_range(r, 0.01f, 0.04f);
     return s;
 }
 

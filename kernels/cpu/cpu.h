@@ -26,6 +26,8 @@ void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
 #define ISA(name) ISA_PASTE(name, ISA_SUFFIX)
 /* Of such a name's three variants, the one for a handle. */
 #define ISA_BEST(kn, name)                                                                         \
-    ((kn)->isa & ISA_AVX512 ? &name##_avx512 : (kn)->isa & ISA_AVX2 ? &name##_avx2 : &name##_generic)
+    ((kn)->isa & ISA_AVX512 ? &name##_avx512                                                       \
+     : (kn)->isa & ISA_AVX2 ? &name##_avx2                                                         \
+                            : &name##_generic)
 
 #endif

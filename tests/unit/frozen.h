@@ -6,6 +6,7 @@
 #define SEMPPL_FROZEN_H
 
 #include "common/model/objective.h"
+#include <math.h>
 #include <stdlib.h>
 
 struct frozen {
