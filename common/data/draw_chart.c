@@ -48,16 +48,14 @@ static void tick_text(char *buf, size_t n, double v, double step)
     snprintf(buf, n, "%.6g", v);
 }
 
-/* Mean of the numbers within half of i (less at the ends, so that they stay in place); NaN at NaN.
- */
+/* Mean of the numbers within half of i, on one side only at the ends; NaN at NaN. */
 static double smooth(const double *y, size_t n, size_t i, size_t half)
 {
     double sum = 0;
     size_t count = 0;
-    half = MIN(half, MIN(i, n - 1 - i));
     if (!isfinite(y[i]))
         return NAN;
-    for (size_t j = i - half; j <= i + half; j++)
+    for (size_t j = i - MIN(half, i); j <= MIN(i + half, n - 1); j++)
         if (isfinite(y[j])) {
             sum += y[j];
             count++;
