@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/opt_impl.h"
 #include "common/base/prov.h"
+#include "common/base/tail.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@ static void take_standard_streams(void)
  */
 static int finish_stdout(void)
 {
+    int rc = tail_send();
+    if (rc < 0)
+        return rc;
     errno = 0;
     if (fflush(stdout) != 0)
         return fail_errno("standard output");

@@ -3,6 +3,7 @@
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/tail.h"
 #include "common/data/h5.h"
 #include <fcntl.h>
 #include <libgen.h>
@@ -284,8 +285,9 @@ int h5_put_string(struct h5out *o, const char *object, const char *name, const c
 /* The finished image to standard output, or into the pipe or device at path. */
 static int send_image(struct h5out *o)
 {
-    int fd = o->path ? open(o->path, O_WRONLY | O_CLOEXEC) : STDOUT_FILENO, rc = 0;
-
+    if (!o->path)
+        return tail_write(o->sink->image, (size_t)o->sink->size);
+    int fd = open(o->path, O_WRONLY | O_CLOEXEC), rc = 0;
     if (fd < 0)
         return fail_errno("%s", o->name);
     for (uint64_t put = 0; put < o->sink->size && rc == 0;) {
@@ -297,7 +299,7 @@ static int send_image(struct h5out *o)
             rc = k == 0 ? fail(-ENOSPC, "%s: nothing more can be written", o->name)
                         : fail_errno("%s", o->name);
     }
-    if (o->path && close(fd) < 0 && rc == 0)
+    if (close(fd) < 0 && rc == 0)
         rc = fail_errno("%s", o->name);
     return rc;
 }

@@ -83,7 +83,7 @@ check_err 0 'the schedule ends'      'schedule ends at step 6' 'semppl-train-ste
 check_err 0 'and is over'            'schedule ends at step 6' 'semppl-train-step -n 9 -c e.h5 -o e2.h5 train.h5 && same e.h5 e2.h5'
 cut() {
     semppl-train-step -q -n 100000 -c 0.h5 -o k.h5 --set steps=100000 --log klog train.h5 &
-    while [ ! -s klog ]; do sleep 0.05; done
+    while [ ! -s klog ] && kill -0 $!; do sleep 0.05; done
     kill -TERM $!
     wait $!
 }

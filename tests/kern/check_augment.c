@@ -95,6 +95,10 @@ static void check_values(const char *isa)
     near(out[4 * 3], base - base * 0.070312, 2e-6, "the cell before those");
     near(out[3 * 3], base - base * 0.023438, 2e-6, "and one more");
     near(out[0], base, 2e-6, "weights at the border sum to 1");
+    view(kn, out, &v, 4); /* half the resolution: fraction 0.5 */
+    near(out[1 * 3], base + base * 0.5625, 2e-6, "Keys at fraction 0.5, a middle cell");
+    near(out[2 * 3], base - base * 0.0625, 2e-6, "an outer cell");
+    near(out[3 * 3], base, 2e-6, "and nothing beyond: no antialiasing");
 
     /* Blur: a white pixel in the middle of 32 x 32, sigma 1 */
     static uint8_t dot[32 * 32 * 3];

@@ -42,6 +42,16 @@ int main(void)
     ok(of(1000).total == 312784, "1000 epochs are 312784 steps");
 
     struct settings set;
+    settings_preset(&set, 0); /* the linear evaluation of SemPPL's code: batch 1024, no warm-up */
+    set.base_lr = 0.3;
+    set.batch = 1024;
+    set.epochs = 100;
+    set.warmup = 0;
+    schedule_init(&s, &set, IMAGENET);
+    ok(s.total == 125113, "100 epochs of batch 1024 are 125113 steps");
+    near(schedule_lr(&s, 0), 1.2, 1e-12, "lr(0) without a warm-up");
+    near(schedule_lr(&s, 62556), 0.600008, 5e-7, "lr(62556)");
+
     settings_preset(&set, 0);
     set.steps = 5;
     schedule_init(&s, &set, IMAGENET);
