@@ -126,7 +126,10 @@ static int run(int n, char **operands)
     int rc;
     if (!o.ckpt && o.layer != EMBEDDER_PIXELS)
         return fail(-EUSAGE, "--layer %s needs a network: give -c CHECKPOINT", layers[o.layer]);
-    if (o.ckpt && strcmp(o.ckpt, "-") == 0 && n == 0)
+    bool from_stdin = n == 0;
+    for (int i = 0; i < n; i++)
+        from_stdin = from_stdin || strcmp(operands[i], "-") == 0;
+    if (o.ckpt && strcmp(o.ckpt, "-") == 0 && from_stdin)
         return fail(-EUSAGE, "standard input cannot be both the checkpoint and the pictures");
     if ((rc = pool_open(&pool, opt_common.threads)) < 0)
         return rc;

@@ -245,8 +245,8 @@ static int check_options(int n, char **operands)
 static int label_all(struct job *j, int n, char **operands)
 {
     char *bank[] = { (char *)(uintptr_t)o.bank };
-    int rc = o.bank ? open_bank(j, bank, 1) : open_bank(j, operands, n);
-    if (rc < 0 || (rc = assign_open(&j->w, o.out, o.hdf5, (size_t)o.show)) < 0 ||
+    int rc = assign_open(&j->w, o.out, o.hdf5, (size_t)o.show); /* before the work: it may fail */
+    if (rc < 0 || (rc = o.bank ? open_bank(j, bank, 1) : open_bank(j, operands, n)) < 0 ||
         (rc = prov_input(j->all.e.name, j->all.e.checksum)) < 0 ||
         (rc = history_merge(&j->history, &j->all.e.history)) < 0)
         return rc;

@@ -11,6 +11,7 @@
 #include "common/base/opt.h"
 #include "common/base/pool.h"
 #include "common/base/prov.h"
+#include "common/data/image.h"
 #include "common/data/intake.h"
 #include "common/data/labels.h"
 #include "common/data/ledger.h"
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -84,6 +86,22 @@ struct job {
 
 /* -- what goes in ---- */
 
+/* "-o *.jpg" would replace the first picture. */
+static int check_target(void)
+{
+    uint8_t head[8] = { 0 };
+    struct stat st;
+    if (stat(o.output, &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    FILE *f = fopen(o.output, "re");
+    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    return image_sniff(head, n) == IMAGE_NONE
+               ? 0
+               : fail(-EUSAGE, "%s is a picture, which -o would replace by a shard", o.output);
+}
+
 static int check_options(int n, char **operands)
 {
     int streams = o.files_from != NULL && strcmp(o.files_from, "-") == 0;
@@ -107,7 +125,9 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--shard-size needs a numbered name, such as -o name-%%05d.h5");
     if (o.ledger != NULL && strcmp(o.ledger, "-") == 0)
         return fail(-EUSAGE, "--ledger needs the name of a file");
-    return 0;
+    if (o.ledger != NULL && strcmp(o.ledger, o.output) == 0)
+        return fail(-EUSAGE, "%s cannot be both the shard and the ledger", o.ledger);
+    return check_target();
 }
 
 static int list_inputs(struct job *j, int n, char **operands)
@@ -464,6 +484,8 @@ static int close_outputs(struct job *j)
         (void)ledger_commit(&j->ledger); /* the reasons are wanted now more than ever */
         return fail(-EIO, "none of %zu files is a picture that can be stored", j->source.n);
     }
+    if ((rc = ledger_sync(&j->ledger)) < 0) /* no shard without its account */
+        return rc;
     j->writer = NULL;
     if ((rc = shard_writer_close(w, &nfiles)) < 0 || (rc = ledger_commit(&j->ledger)) < 0)
         return rc;

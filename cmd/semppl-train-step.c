@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/opt.h"
+#include "common/data/h5.h"
 #include "common/model/step.h"
 #include <math.h>
 #include <signal.h>
@@ -50,18 +51,11 @@ static int check_usage(int n, char **operands)
     if (from_stdin > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
-    if (strcmp(o.out, "-") != 0) {
-        const char *slash = strrchr(o.out, '/');
-        char *dir = mem_printf("%.*s", slash ? (int)(slash - o.out) + 1 : 1, slash ? o.out : ".");
-        int rc = !dir                    ? -ENOMEM
-                 : access(dir, W_OK) < 0 ? fail_errno("%s: cannot write in %s", o.out, dir)
-                                         : 0;
-        free(dir);
-        return rc;
-    }
-    if (isatty(STDOUT_FILENO))
-        return fail(-EUSAGE, "a checkpoint is not for a terminal: give -o FILE");
-    return 0;
+    struct h5out probe; /* a terminal, a folder, no such folder */
+    int rc = h5out_open(&probe, o.out);
+    if (rc == 0)
+        h5out_abort(&probe);
+    return rc;
 }
 
 static int read_state(struct state *s)

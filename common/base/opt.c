@@ -268,6 +268,8 @@ static int take(struct parse *p, const struct opt *o, const char *label, char *i
         if (influences(o))
             p->word[p->nwords++] = value;
     }
+    if (*value == '\0' && (o->kind == OPT_KIND_STR || o->kind == OPT_KIND_LIST))
+        return fail(-EUSAGE, "%s wants a %s that is not empty", label, o->arg);
     int rc = set(label, o, value);
     if (rc == 0 && o >= opt_builtin && o < opt_builtin + OPT_BUILTINS)
         return OPT_HIT + (int)(o - opt_builtin);

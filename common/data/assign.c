@@ -41,6 +41,7 @@ struct assign_writer {
 int assign_open(struct assign_writer **out, const char *path, bool hdf5, size_t neighbours)
 {
     struct assign_writer *w = mem_alloc(1, sizeof *w, "the output");
+    struct h5out probe;
     int rc = w ? 0 : -ENOMEM;
     *out = NULL;
     if (rc < 0)
@@ -51,8 +52,8 @@ int assign_open(struct assign_writer **out, const char *path, bool hdf5, size_t 
         spool_init(&w->column[c], MEMORY, NULL);
     if (path && strcmp(path, "-") != 0 && !(w->path = mem_strdup(path)))
         rc = -ENOMEM;
-    else if (!w->path && hdf5 && isatty(STDOUT_FILENO))
-        rc = fail(-EUSAGE, "HDF5 does not go to a terminal; use -o FILE or a pipe");
+    else if (hdf5 && (rc = h5out_open(&probe, w->path)) >= 0)
+        h5out_abort(&probe); /* there is a way to write it */
     else if (w->path && !hdf5)
         rc = outfile_open(&w->text, w->path);
     if (rc < 0) {

@@ -87,8 +87,9 @@ struct h5out {
     struct h5sink *sink; /* what has been written */
 };
 
-/* path "-" or NULL: one HDF5 image to standard output at commit; -EUSAGE (worded) if that is a
- * terminal. A path that is a pipe or device is written likewise, a symbolic link is followed. */
+/* path "-" or NULL: one HDF5 image to standard output at commit, see tail.h; -EUSAGE (worded) if
+ * that is a terminal. A path that is a pipe or device is written likewise, a symbolic link is
+ * followed. */
 int h5out_open(struct h5out *o, const char *path);
 /* Groups on the way to a dataset are made. */
 int h5_write(struct h5out *o, const char *dataset, enum h5_type type, int ndim, const size_t *dim,

@@ -62,6 +62,11 @@ void ledger_add(struct ledger *l, enum ledger_status status, const char *key, co
     }
 }
 
+int ledger_sync(struct ledger *l)
+{
+    return l->out.file != NULL ? outfile_sync(&l->out) : 0;
+}
+
 int ledger_commit(struct ledger *l)
 {
     return l->out.file != NULL ? outfile_commit(&l->out) : 0;

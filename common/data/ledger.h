@@ -21,6 +21,7 @@ struct ledger {
 int ledger_open(struct ledger *l, const char *path); /* path NULL: no file */
 void ledger_add(struct ledger *l, enum ledger_status status, const char *key, const char *reason,
                 const char *detail);
+int ledger_sync(struct ledger *l);   /* to disk, before the shard gets its name */
 int ledger_commit(struct ledger *l); /* the file appears */
 void ledger_abort(struct ledger *l); /* or never does; fine on a zeroed or committed one */
 

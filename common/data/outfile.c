@@ -11,23 +11,57 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The folder that path lies in; "" was looked for before. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL   ? mem_strdup(".")
+           : slash == path ? mem_strdup("/")
+                           : mem_printf("%.*s", (int)(slash - path), path);
+}
+
+/* A file without a name, which nobody need remove after a kill; with one where that is not known.
+ */
+static int open_beside(struct outfile *o)
+{
+    char *folder = folder_of(o->path);
+    int fd = -1;
+    if (folder == NULL)
+        return -ENOMEM;
+    if (access("/proc/self/fd", X_OK) == 0) /* the way to a name later */
+        fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+    free(folder);
+    o->nameless = fd >= 0;
+    if (fd < 0)
+        fd = open(o->tmp, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    o->named = fd >= 0 && !o->nameless;
+    return fd;
+}
+
 int outfile_open(struct outfile *o, const char *path)
 {
     struct stat st;
     *o = (struct outfile){ 0 };
-    bool in_place = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-    o->path = mem_strdup(path);
-    if (!in_place)
-        o->tmp = mem_printf("%s.tmp.%ld", path, (long)getpid());
+    if (*path == '\0')
+        return fail(-EINVAL, "the name of a file is empty");
+    bool there = stat(path, &st) == 0, in_place = there && !S_ISREG(st.st_mode);
+    if (there && S_ISDIR(st.st_mode))
+        return fail(-EISDIR, "%s: is a folder", path);
+    o->path = there ? realpath(path, NULL) : NULL; /* a link stays, and what it names is replaced */
+    if (o->path == NULL)
+        o->path = mem_strdup(path);
+    if (o->path != NULL && !in_place)
+        o->tmp = mem_printf("%s.tmp.%ld", o->path, (long)getpid());
     if (o->path == NULL || (!in_place && o->tmp == NULL)) {
         outfile_abort(o);
         return -ENOMEM;
     }
-    o->file = fopen(in_place ? path : o->tmp, "we");
+    int fd = in_place ? open(path, O_WRONLY | O_TRUNC | O_CLOEXEC) : open_beside(o);
+    o->file = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (o->file == NULL) {
         int rc = fail_errno("%s: cannot be written", path);
-        free(o->tmp); /* nothing to remove */
-        o->tmp = NULL;
+        if (fd >= 0)
+            close(fd);
         outfile_abort(o);
         return rc;
     }
@@ -37,10 +71,7 @@ int outfile_open(struct outfile *o, const char *path)
 /* A rename is only safe on disk once its directory is. Not every file system can sync one. */
 static void sync_directory(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir = slash == NULL   ? mem_strdup(".")
-                : slash == path ? mem_strdup("/")
-                                : mem_printf("%.*s", (int)(slash - path), path);
+    char *dir = folder_of(path);
     int fd = dir == NULL ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         (void)fsync(fd);
@@ -49,23 +80,41 @@ static void sync_directory(const char *path)
     free(dir);
 }
 
-int outfile_commit(struct outfile *o)
+int outfile_sync(struct outfile *o)
 {
-    int rc = 0;
     errno = 0;
     if (fflush(o->file) != 0 || ferror(o->file))
-        rc = fail_errno("%s: cannot be written", o->path);
-    else if (o->tmp != NULL && fsync(fileno(o->file)) != 0)
-        rc = fail_errno("%s: cannot be brought to disk", o->path);
+        return fail_errno("%s: cannot be written", o->path);
+    if (o->tmp != NULL && fsync(fileno(o->file)) != 0)
+        return fail_errno("%s: cannot be brought to disk", o->path);
+    return 0;
+}
+
+/* A file without a name gets one, beside its own. */
+static int name_beside(struct outfile *o)
+{
+    char from[64];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fileno(o->file));
+    unlink(o->tmp); /* left by a process of the same number, killed between two lines here */
+    if (linkat(AT_FDCWD, from, AT_FDCWD, o->tmp, AT_SYMLINK_FOLLOW) != 0)
+        return fail_errno("%s: cannot be given its name", o->path);
+    o->named = true;
+    return 0;
+}
+
+int outfile_commit(struct outfile *o)
+{
+    int rc = outfile_sync(o);
+    if (rc == 0 && o->nameless)
+        rc = name_beside(o);
     if (fclose(o->file) != 0 && rc == 0)
         rc = fail_errno("%s: cannot be written", o->path);
     o->file = NULL;
-    if (rc == 0 && o->tmp != NULL) {
+    if (rc == 0 && o->named) {
         if (rename(o->tmp, o->path) != 0) {
             rc = fail_errno("%s: cannot be given its name", o->path);
         } else {
-            free(o->tmp);
-            o->tmp = NULL;
+            o->named = false;
             sync_directory(o->path);
         }
     }
@@ -77,7 +126,7 @@ void outfile_abort(struct outfile *o)
 {
     if (o->file != NULL)
         fclose(o->file);
-    if (o->tmp != NULL)
+    if (o->named && o->tmp != NULL)
         unlink(o->tmp);
     free(o->tmp);
     free(o->path);

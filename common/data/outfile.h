@@ -1,5 +1,6 @@
 /*
- * outfile.h - a file that appears whole or not at all: written beside its name, synced, renamed.
+ * outfile.h - a file that appears whole or not at all: written without a name, synced, renamed.
+ * A kill leaves nothing behind; where a file system has no files without names, NAME.tmp.PID.
  */
 #ifndef SEMPPL_OUTFILE_H
 #define SEMPPL_OUTFILE_H
@@ -9,10 +10,13 @@
 
 struct outfile {
     FILE *file; /* for the caller's fprintf() and fwrite(); errors are looked at by the commit */
-    char *path, *tmp;
+    char *path, *tmp; /* tmp: the name beside path, NULL if path is no file and written in place */
+    bool nameless;    /* no name yet */
+    bool named;       /* tmp is there */
 };
 
 int outfile_open(struct outfile *o, const char *path);
+int outfile_sync(struct outfile *o);   /* all to disk: then the commit can hardly fail */
 int outfile_commit(struct outfile *o); /* closes in every case */
 void outfile_abort(struct outfile *o); /* removes it; fine on a zeroed or committed one */
 

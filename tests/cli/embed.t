@@ -51,6 +51,24 @@ fi
 check_err 2 'features need a checkpoint'        'features.*-c' 'semppl-embed train.h5'
 check_err 2 'an unknown layer'                  'middle' 'semppl-embed -c 0.h5 --layer middle train.h5'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-embed -c - <0.h5'
+check_err 2 'also if it is named'               'standard input' 'semppl-embed -c - - <0.h5'
+check_err 3 'who reads learns of a failure'     'knn:.*cut off' 'semppl-embed -q -c 0.h5 test.h5 gone.h5 | semppl-knn -q -b e.h5'
+check_err 3 'between two files too'             'knn:.*cut off' \
+    '(cat test.h5; head -c 20000 train.h5) | semppl-embed -q -c 0.h5 | semppl-knn -q -b e.h5'
+# killed after the first of two files: the last byte of what came is still to come
+killed() {
+    mkfifo in
+    semppl-embed -q -c 0.h5 <in >half.h5 &
+    local pid=$!
+    exec 9>in
+    cat test.h5 >&9
+    for _ in $(seq 200); do [ -s half.h5 ] || sleep 0.05; done
+    kill -9 $pid
+    exec 9>&-
+    wait $pid
+    semppl-knn -q -b e.h5 half.h5
+}
+check_err 3 'and of a kill'                     'knn:.*cut off' 'killed'
 check_err 3 'no checkpoint'                     'gone\.h5' 'semppl-embed -c gone.h5 train.h5'
 check_err 3 'a checkpoint is no shard'          '0\.h5' 'semppl-embed -c 0.h5 0.h5 >p.h5'
 check_err 3 'a shard is no checkpoint'          'train\.h5' 'semppl-embed -c train.h5 train.h5 >p.h5'

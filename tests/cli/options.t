@@ -53,6 +53,7 @@ complete_words() {
     bash -c '. <("$1" --completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); "_$1"; echo "${COMPREPLY[*]}"' - "$@"
 }
 check_out 'bash completes a verb' 'new' 'complete_words semppl-ckpt n'
+check_err 2 'the name of a file is not empty' '^semppl-embed: -o wants a FILE' 'semppl-embed --layer pixels -o "" x.h5'
 check_out 'bash completes a choice' 'imagenet small' 'complete_words semppl-ckpt new --stem ""'
 check_out 'bash completes a choice behind =' 'small' 'complete_words semppl-ckpt new --stem = s'
 check_out 'bash completes an option' '--threads' 'complete_words semppl-embed --thr'

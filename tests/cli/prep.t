@@ -257,6 +257,12 @@ check_err 2 'a seed for nothing'               'no effect' 'semppl-prep --seed 1
 check_err 2 'two sizes'                        'exclude' 'semppl-prep --pixels 8 --short-side 8 -o b.h5 photos'
 check_err 2 'a size of one shard'              'numbered name' 'semppl-prep --shard-size 1Mi -o b.h5 photos'
 check_err 2 'an unknown policy'                'on-error' 'semppl-prep --on-error ignore -o b.h5 photos'
+check_err 2 'one file for two'                 'both the shard and the ledger' 'semppl-prep --ledger b.h5 -o b.h5 photos'
+check_err 3 'a folder is no ledger'            'is a folder' 'semppl-prep --ledger photos -o b.h5 photos'
+check_err 5 'a ledger on a full disk'          '/dev/full' 'semppl-prep --ledger /dev/full -o full.h5 photos'
+check_exit 1 'and no shard without it'         '[ -e full.h5 ]'
+cp "$(find photos -type f | head -1)" first.jpg
+check_err 2 'no picture is replaced'           'first\.jpg is a picture' 'semppl-prep -o first.jpg photos'
 check_err 3 'no folder for the output'         'nofolder' 'semppl-prep -o nofolder/b.h5 photos'
 check_out 'nothing is left behind'             '' 'find . -name "*.tmp.*"'
 finish

@@ -7,6 +7,7 @@
 #define SEMPPL_FILES_H
 
 #include "common/base/base.h"
+#include "common/base/tail.h"
 #include <fcntl.h>
 #include <hdf5.h>
 #include <signal.h>
@@ -156,6 +157,7 @@ static inline int files_stdout(const char *path)
 static inline void files_stdout_back(int saved)
 {
     fflush(stdout);
+    files_must(tail_send() == 0, "the tail");
     files_must(dup2(saved, STDOUT_FILENO) >= 0, "dup2");
     close(saved);
 }

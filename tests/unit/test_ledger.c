@@ -6,7 +6,10 @@
 #include "common/data/ledger.h"
 #include "tests/t.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *content(const char *path)
@@ -48,6 +51,19 @@ int main(void)
     ledger_abort(&l);
     ok(strstr(content(path), "cat/a") != NULL, "aborted, it leaves the old one");
     unlink(path);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (ledger_open(&l, path) == 0)
+            ledger_add(&l, LEDGER_SKIPPED, "z", "empty", "");
+        kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    ok(child > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) && rmdir(dir) == 0 &&
+           mkdir(dir, 0700) == 0,
+       "killed, it leaves nothing");
+    ok(ledger_open(&l, dir) == -EISDIR && ledger_open(&l, "") == -EINVAL, "no folder, no name: %s",
+       fail_text());
     ok(ledger_open(&l, "/nowhere/l.tsv") == -ENOENT, "no such folder: %s", fail_text());
 
     log_level = LOG_QUIET;

@@ -66,6 +66,7 @@ static void check_runs(int threads)
     ok(good, "%d threads: every task runs once, a worker in one at a time", threads);
 
     good = true;
+    int early = 0; /* not always: a thread may be held up between its failure and the word of it */
     for (int round = 0; round < 50; round++) {
         atomic_int ran[1000] = { 0 }, inside[MOST] = { 0 };
         struct work w = { ran, inside, threads, false, 500, 501 + (size_t)round % 5, 0, false };
@@ -74,9 +75,10 @@ static void check_runs(int threads)
         good = good && rc == -EIO && strcmp(fail_text(), "task 500") == 0;
         for (size_t i = 0; i <= 500; i++)
             good = good && ran[i] == 1;
-        good = good && w.started < 1000;
+        early += w.started < 1000;
     }
-    ok(good, "%d threads: the lowest failure, with its sentence, and an early end", threads);
+    ok(good, "%d threads: the lowest failure, with its sentence", threads);
+    ok(early > 0, "%d threads: a failure ends the run early, %d times of 50", threads, early);
     pool_close(pool);
 }
 
