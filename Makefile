@@ -60,6 +60,9 @@ ISA_FLAGS_generic :=
 ISA_FLAGS_avx2 := -mavx2 -mfma
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 ISAS := generic avx2 avx512
+# kernels/cpu/*_amx.c are for the tile unit only
+AMX_SRC := $(wildcard kernels/cpu/*_amx.c)
+AMX_FLAGS := $(ISA_FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_SRC),$(LIB_SRC))) \
     $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_SRC)))
 LIB := $(BUILD)/libsemppl.a
@@ -88,6 +91,7 @@ $$(BUILD)/%.$(1).o: %.c $$(BUILD)/.flags
 	$$(Q)$$(COMPILE) -O3 -ffp-contract=fast $$(ISA_FLAGS_$(1)) -DISA_SUFFIX=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+$(patsubst %.c,$(BUILD)/%.o,$(AMX_SRC)): COMPILE += -O3 -ffp-contract=fast $(AMX_FLAGS)
 
 $(LIB): $(LIB_OBJ) $(BUILD)/.objects
 	@rm -f $@
@@ -242,7 +246,7 @@ $(BUILD)/%.tidy: %.c .clang-tidy $(H_FILES) $(BUILD)/.flags
 	$(call say,TIDY,$<)
 	@mkdir -p $(@D)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(PKG_CFLAGS) $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) \
-	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
+	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) $(if $(filter %_amx.c,$<),$(AMX_FLAGS)) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
 	@touch $@
 
 compile_commands.json: $(BUILD)/.flags FORCE

@@ -9,13 +9,14 @@ enum {
     ISA_GENERIC = 1 << 0, /* cpu/ in portable C */
     ISA_AVX2 = 1 << 1,    /* and FMA */
     ISA_AVX512 = 1 << 2,  /* F, BW, DQ, VL */
+    ISA_AMX = 1 << 3,     /* and tiles of bfloat16 */
 };
 
 /*
- * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2 or avx512 in the environment.
+ * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2, avx512 or amx in the environment.
  * An unknown word is ignored. Never reports what the CPU or the operating system lacks.
  */
 unsigned isa_detect(void);
-const char *isa_name(unsigned isa); /* of the best bit: "avx512" ... */
+const char *isa_name(unsigned isa); /* of the best bit: "amx" ... */
 
 #endif

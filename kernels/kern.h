@@ -75,9 +75,9 @@ struct kern_conv {
 
 /*
  * What happens to a convolution's output on its way to memory. A null pointer (the zero struct)
- * means y is stored as is. Either mean and var: per channel over n, oh, ow, biased, of the stored y
- * (batch norm in training); or scale and shift, with residual and relu: y = relu(y * scale[k] +
- * shift[k] + residual) (batch norm folded).
+ * means y is stored as is. Either mean and var: per channel over n, oh, ow, biased, of y before it
+ * is rounded to its type (batch norm in training); or scale and shift, with residual and relu: y =
+ * relu(y * scale[k] + shift[k] + residual) (batch norm folded).
  */
 struct kern_epilogue {
     float *mean, *var;          /* [k] out */

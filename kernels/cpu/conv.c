@@ -1,28 +1,32 @@
 /*
- * conv.c - fast convolutions: packs weights, plans a pass (conv.h), and spreads its tasks over the
- * pool.
+ * conv.c - fast convolutions of float32: packs weights, lays out the band of a pass (conv.h), and
+ * spreads its tasks over the pool.
  *
  * How work is cut depends on shapes only, and what tasks sum is added in their order, so results
- * are the same bits for any number of threads. bfloat16 and windows beyond conv.h's limits are left
- * to ref/, packed weights included.
+ * are the same bits for any number of threads. bfloat16 goes to the tile unit (conv_amx.h), if
+ * there is one; without, and with windows beyond conv.h's limits, to ref/, packed weights included.
  */
-#include "kernels/cpu/conv.h"
+#include "kernels/cpu/conv_amx.h"
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
 enum {
-    BAND_FLOATS = 160 << 10,  /* of a band at most, if a row allows: it stays in the second cache */
-    BAND_PIXELS = 4096,       /* of all its images */
-    TASK_MACS = 6 << 20,      /* a task lasts at least some 60 us, */
-    TASKS = 32,               /* and there are this many, if the former allows */
-    HEAVY_FLOATS = 256 << 10, /* weights that do not stay in the second cache are shared by */
-    HEAVY_PIXELS = 128,       /* so many pixels at least */
+    TASKS = 32,
+    TASK_MACS = 6 << 20,      /* some 60 us */
+    HEAVY_FLOATS = 256 << 10, /* weights that do not stay in the second cache */
     SUM_FLOATS = 8 << 10, /* in backward-weights, dy and a block of a band: in the first cache */
     SHARD_TASKS = 64,
     SHARD_PIXELS = 1024,      /* if weights are heavy, and their sums too */
     PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
 };
+
+static const struct conv_limits limits = { .band = 160 << 10,
+                                           .pixels = 4096,
+                                           .tasks = TASKS,
+                                           .macs = TASK_MACS,
+                                           .weights = HEAVY_FLOATS,
+                                           .shared = 128 };
 
 static bool is_fast(const struct kern_conv *cv)
 {
@@ -74,6 +78,8 @@ static size_t packed_floats(const struct kern_conv *cv, bool backward)
 
 static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
 {
+    if (conv_amx_serves(kn, cv))
+        return conv_amx_packed(cv);
     if (!is_fast(cv))
         return ref_conv_packed(kn, cv);
     return (packed_floats(cv, false) + packed_floats(cv, true)) * sizeof(float);
@@ -124,6 +130,8 @@ static int pack_task(void *arg, size_t i, int worker UNUSED)
 
 static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
 {
+    if (conv_amx_serves(kn, cv))
+        return conv_amx_pack(kn, cv, packed, w);
     if (!is_fast(cv))
         return ref_conv_pack(kn, cv, packed, w);
     struct pack a = { .cv = cv, .w = w };
@@ -136,151 +144,40 @@ static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, 
 
 /* -- the plan of a pass -------------------------------------------------------------------- */
 
-/* The band's columns, once its left edge, the grid's columns and a window's span are known. */
-static void plan_band(struct conv_plan *p, size_t cols, size_t span_cols)
+/* How this backend's band lies in memory: see conv.h. */
+static void plan_memory(struct conv_plan *p, struct kern *kn, const struct kern_conv *cv,
+                        bool backward)
 {
-    p->columns = (cols - 1) * p->step + span_cols;
+    plan_channels(p, kn, cv, backward);
     p->part = (p->columns + p->step - 1) / p->step;
     p->row_floats = p->plain ? p->columns * p->ic : p->step * p->part * CONV_BLOCK;
-    for (size_t i = 0; i < p->step; i++) {
-        p->used_rows |= i < p->span_rows ? 1u << i : 0;
-        p->used_cols |= i < span_cols ? 1u << i : 0;
-    }
-}
-
-/* A tap at (row, col) of the window, both counted from the band's first cell. */
-static void add_tap(const struct conv_plan *p, struct conv_phase *ph, size_t row, size_t col,
-                    size_t weight)
-{
-    struct conv_tap *tap = &ph->tap[ph->ntaps++];
-    tap->in = row * p->row_floats + (col % p->step * p->part + col / p->step) * CONV_BLOCK;
-    tap->weight = weight;
+    p->row_numbers = p->row_floats * p->nblocks;
+    for (size_t i = 0; i < p->nphases; i++)
+        for (size_t t = 0; t < p->phase[i].ntaps; t++) {
+            struct conv_tap *tap = &p->phase[i].tap[t];
+            tap->in = tap->row * p->row_floats +
+                      (tap->col % p->step * p->part + tap->col / p->step) * CONV_BLOCK;
+        }
 }
 
 static void plan_forward(struct conv_plan *p, struct kern *kn, const struct kern_conv *cv)
 {
-    *p = (struct conv_plan){ .n = cv->n, .ih = cv->h, .iw = cv->w, .oh = cv->oh, .ow = cv->ow };
-    plan_channels(p, kn, cv, false);
-    p->step = cv->stride;
-    p->out_step = 1;
-    p->rows = cv->oh;
-    p->top = -(ptrdiff_t)cv->pad_top;
-    p->left = -(ptrdiff_t)cv->pad_left;
-    p->span_rows = cv->kh;
-    plan_band(p, cv->ow, cv->kw);
-    p->nphases = 1;
-    struct conv_phase *ph = &p->phase[0];
-    ph->rows = cv->oh;
-    ph->cols = cv->ow;
-    for (size_t r = 0; r < cv->kh; r++)
-        for (size_t s = 0; s < (p->plain ? 1 : cv->kw); s++)
-            add_tap(p, ph, r, s, p->plain ? r : r * cv->kw + s);
-}
-
-/*
- * Input cell i gets from output cell p through tap r if p * stride + r - pad = i: for each
- * remainder of i + pad modulo the stride only some taps meet a cell, (i + pad - r) / stride.
- */
-static void plan_phase(struct conv_plan *p, const struct kern_conv *cv, size_t row0, size_t col0)
-{
-    if (row0 >= cv->h || col0 >= cv->w)
-        return;
-    struct conv_phase *ph = &p->phase[p->nphases++];
-    size_t st = cv->stride;
-    ph->rows = (cv->h - row0 + st - 1) / st;
-    ph->cols = (cv->w - col0 + st - 1) / st;
-    ph->row0 = row0;
-    ph->col0 = col0;
-    /* st * kh keeps the numerators positive; the band begins at -top */
-    for (size_t r = 0; r < cv->kh; r++)
-        for (size_t s = 0; s < cv->kw; s++) {
-            size_t i = row0 + cv->pad_top + st * cv->kh - r;
-            size_t j = col0 + cv->pad_left + st * cv->kw - s;
-            if (i % st == 0 && j % st == 0)
-                add_tap(p, ph, (size_t)((ptrdiff_t)(i / st - cv->kh) - p->top),
-                        (size_t)((ptrdiff_t)(j / st - cv->kw) - p->left), r * cv->kw + s);
-        }
-}
-
-/* Floor of a / b for a >= -b * far. */
-static ptrdiff_t floor_div(ptrdiff_t a, size_t b, size_t far)
-{
-    return (ptrdiff_t)((size_t)(a + (ptrdiff_t)(b * far)) / b) - (ptrdiff_t)far;
+    conv_plan_forward(p, cv, cv->c <= CONV_PLAIN);
+    plan_memory(p, kn, cv, false);
 }
 
 static void plan_backward(struct conv_plan *p, struct kern *kn, const struct kern_conv *cv)
 {
-    *p = (struct conv_plan){ .n = cv->n, .ih = cv->oh, .iw = cv->ow, .oh = cv->h, .ow = cv->w };
-    plan_channels(p, kn, cv, true);
-    size_t st = cv->stride;
-    p->step = 1;
-    p->out_step = st;
-    p->rows = (cv->h + st - 1) / st;
-    p->top = floor_div((ptrdiff_t)cv->pad_top - (ptrdiff_t)cv->kh + 1, st, cv->kh);
-    p->left = floor_div((ptrdiff_t)cv->pad_left - (ptrdiff_t)cv->kw + 1, st, cv->kw);
-    p->span_rows = (size_t)((ptrdiff_t)((st - 1 + cv->pad_top) / st) - p->top + 1);
-    plan_band(p, (cv->w + st - 1) / st,
-              (size_t)((ptrdiff_t)((st - 1 + cv->pad_left) / st) - p->left + 1));
-    for (size_t a = 0; a < st; a++)
-        for (size_t b = 0; b < st; b++)
-            plan_phase(p, cv, a, b);
+    conv_plan_backward(p, cv);
+    plan_memory(p, kn, cv, true);
 }
 
-/* Multiply-accumulates of one image. */
-static double image_macs(const struct kern_conv *cv)
+/* Floats of a full task's band. */
+static void plan_room(struct conv_plan *p)
 {
-    return (double)cv->oh * (double)cv->ow * (double)cv->k * (double)cv->c * (double)cv->kh *
-           (double)cv->kw;
-}
-
-static size_t band_rows(const struct conv_plan *p, size_t rows)
-{
-    return (rows - 1) * p->step + p->span_rows;
-}
-
-static void cut(struct conv_plan *p, size_t images, size_t rows)
-{
-    p->task_images = images;
-    p->task_rows = rows;
-    p->row_tasks = (p->rows + rows - 1) / rows;
-    p->ntasks = (p->n + images - 1) / images * p->row_tasks;
     /* a last block's rows beyond its channels are read (and not used) by backward-weights */
-    p->band_floats =
-        round_up(images * band_rows(p, rows) * p->row_floats * p->nblocks + 2 * CONV_BLOCK, 16);
-}
-
-/* Tasks of forward and backward-data: some images, or rows of one. */
-static void cut_tasks(struct conv_plan *p, double macs)
-{
-    size_t most = BAND_FLOATS / (p->row_floats * p->nblocks); /* rows of a band */
-    size_t image = band_rows(p, p->rows);
-    if (image <= most) {
-        size_t least = (size_t)ceil(TASK_MACS / macs), want = p->n / TASKS;
-        size_t images = MIN(MAX(want, least), MAX(BAND_PIXELS / (p->oh * p->ow), (size_t)1));
-        if (p->oc * conv_input_channels(p) * p->ntaps_packed > HEAVY_FLOATS)
-            images = MAX(images, HEAVY_PIXELS / (p->oh * p->ow));
-        images = MIN(MAX(images, (size_t)1), MIN(most / image, p->n));
-        if (p->n >= TASKS || images > 1) {
-            cut(p, images, p->rows);
-            return;
-        }
-    }
-    size_t rows = most >= band_rows(p, 1) ? (most - p->span_rows) / p->step + 1 : 1;
-    if (p->n < TASKS) {
-        size_t want = (p->rows * p->n + TASKS - 1) / TASKS;
-        size_t least = (size_t)ceil(TASK_MACS / macs * (double)p->rows);
-        rows = MIN(rows, MAX(want, least));
-    }
-    cut(p, 1, MIN(MAX(rows, (size_t)1), p->rows));
-}
-
-struct conv_share conv_share_of(const struct conv_plan *p, size_t task)
-{
-    struct conv_share s = { .image = task / p->row_tasks * p->task_images,
-                            .row = task % p->row_tasks * p->task_rows };
-    s.images = MIN(p->task_images, p->n - s.image);
-    s.rows = MIN(p->task_rows, p->rows - s.row);
-    return s;
+    p->band_floats = round_up(
+        p->task_images * conv_band_rows(p, p->task_rows) * p->row_numbers + 2 * CONV_BLOCK, 16);
 }
 
 static size_t phase_pixels(const struct conv_plan *p, const struct conv_phase *ph)
@@ -300,7 +197,7 @@ static size_t places_bytes(const struct conv_plan *p)
  */
 static void list_places(struct conv_plan *p, void *memory)
 {
-    size_t *to = memory, image = band_rows(p, p->task_rows) * p->row_floats;
+    size_t *to = memory, image = conv_band_rows(p, p->task_rows) * p->row_floats;
     size_t across = p->plain ? p->step * p->ic : CONV_BLOCK;
     for (size_t i = 0; i < p->nphases; i++) {
         struct conv_phase *ph = &p->phase[i];
@@ -324,38 +221,28 @@ static void list_places(struct conv_plan *p, void *memory)
 static int run(struct conv_plan *p, struct conv_forward *f, double macs,
                const struct kern_epilogue *ep)
 {
-    cut_tasks(p, macs);
+    conv_cut_tasks(p, &limits, macs, p->oc * conv_input_channels(p) * p->ntaps_packed);
+    plan_room(p);
     size_t padded = p->ngroups * p->group, sums = ep && ep->mean ? p->ntasks * 2 * padded : 0;
     uint8_t *shared = kern_shared(p->kn, places_bytes(p) + sums * sizeof(double));
     if (!shared || kern_scratch(p->kn, p->band_floats * sizeof(float)))
         return -ENOMEM;
     list_places(p, shared);
     f->plan = p;
-    f->group_parts = MIN(p->ngroups, (TASKS + p->ntasks - 1) / p->ntasks);
-    while (f->group_parts > 1 &&
-           macs * (double)p->n < (double)TASK_MACS * (double)p->ntasks * (double)f->group_parts)
-        f->group_parts--;
+    f->group_parts = conv_group_parts(p, &limits, macs, p->ngroups);
     if (sums)
         f->sums = memset(shared + places_bytes(p), 0, sums * sizeof(double));
     int rc = pool_run(p->kn->pool, p->ntasks * f->group_parts, kernels_of(p->kn)->forward, f);
-    if (rc || !sums)
-        return rc;
-    double cells = (double)p->n * (double)p->oh * (double)p->ow;
-    for (size_t k = 0; k < p->oc; k++) {
-        double sum = 0, squares = 0;
-        for (size_t t = 0; t < p->ntasks; t++) {
-            sum += f->sums[t * 2 * padded + k];
-            squares += f->sums[(t * 2 + 1) * padded + k];
-        }
-        ep->mean[k] = (float)(sum / cells);
-        ep->var[k] = (float)fmax(squares / cells - sum / cells * (sum / cells), 0);
-    }
-    return 0;
+    if (rc == 0 && sums)
+        conv_sum_up(p, ep, f->sums, padded);
+    return rc;
 }
 
 static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                         const void *packed, const struct kern_epilogue *ep)
 {
+    if (conv_amx_serves(kn, cv))
+        return conv_amx_forward(kn, cv, y, x, packed, ep);
     if (!is_fast(cv))
         return ref_conv_forward(kn, cv, y, x, packed, ep);
     struct conv_plan p;
@@ -367,12 +254,14 @@ static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, co
                               .residual = ep->residual,
                               .relu = ep->relu };
     plan_forward(&p, kn, cv);
-    return run(&p, &f, image_macs(cv), ep);
+    return run(&p, &f, conv_image_macs(cv), ep);
 }
 
 static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
                               const void *packed, bool add)
 {
+    if (conv_amx_serves(kn, cv))
+        return conv_amx_backward_data(kn, cv, dx, dy, packed, add);
     if (!is_fast(cv))
         return ref_conv_backward_data(kn, cv, dx, dy, packed, add);
     struct conv_plan p;
@@ -381,12 +270,14 @@ static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void 
                               .packed = (const float *)packed + packed_floats(cv, false),
                               .residual = add ? dx : NULL };
     plan_backward(&p, kn, cv);
-    return run(&p, &f, image_macs(cv), NULL);
+    return run(&p, &f, conv_image_macs(cv), NULL);
 }
 
 static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                  const void *x, const void *dy)
 {
+    if (conv_amx_serves(kn, cv))
+        return conv_amx_backward_weights(kn, cv, dw, x, dy);
     if (!is_fast(cv))
         return ref_conv_backward_weights(kn, cv, dw, x, dy);
     const struct conv_kernels *kernels = kernels_of(kn);
@@ -395,13 +286,14 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     size_t plane = cv->oh * cv->ow;
     size_t most = SUM_FLOATS / (MIN(p.group, round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
     if (plane <= most)
-        cut(&p, MIN(most / plane, p.n), p.rows);
+        conv_cut(&p, MIN(most / plane, p.n), p.rows);
     else
-        cut(&p, 1, MAX(most / cv->ow, (size_t)1));
+        conv_cut(&p, 1, MAX(most / cv->ow, (size_t)1));
+    plan_room(&p);
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
     d.row_stride = p.plain ? round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK;
     d.partial_floats = p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
-    size_t by_work = (size_t)(image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
+    size_t by_work = (size_t)(conv_image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
     size_t by_memory = PARTIAL_FLOATS / (d.partial_floats * p.ngroups);
     d.nshards = MIN((SHARD_TASKS + p.ngroups - 1) / p.ngroups, p.ntasks);
     if (d.partial_floats * p.ngroups > HEAVY_FLOATS)

@@ -29,8 +29,9 @@ enum {
 };
 
 struct conv_tap {
-    size_t in;     /* floats from a pixel's place in the band to the tap's */
-    size_t weight; /* number of the tap in the packed weights */
+    size_t row, col; /* of the window, counted from the band's first cell */
+    size_t in;       /* floats from a pixel's place in the band to the tap's */
+    size_t weight;   /* number of the tap in the packed weights */
 };
 
 /* One grid of outputs: cell (u, v) is row0 + u * step, col0 + v * step. */
@@ -53,11 +54,12 @@ struct conv_plan {
 
     /* the band */
     ptrdiff_t top, left;           /* the first cell, relative to the image; of row u = 0 */
-    size_t span_rows;              /* rows that one row of outputs needs */
+    size_t span_rows, span_cols;   /* rows that one row of outputs needs; columns, one column */
     size_t columns;                /* cells of a row */
     unsigned used_rows, used_cols; /* remainders modulo step that some tap reads, as bits */
     size_t part;                   /* places of a row for each remainder */
     size_t row_floats;             /* of one block */
+    size_t row_numbers;            /* that a row of the band takes in all */
     size_t nblocks, last;          /* last: channels of the last block */
     size_t band_floats;            /* for a full task, with slack that SUMS may read behind */
 
@@ -107,13 +109,42 @@ int ISA(conv_weights_task)(void *weights, size_t i, int worker);
 int ISA(conv_reduce_task)(void *weights, size_t i, int worker);
 #endif
 
+/* Grids, band and taps of a pass; plain: see above. The backend packs a band as it likes. */
+void conv_plan_forward(struct conv_plan *p, const struct kern_conv *cv, bool plain);
+void conv_plan_backward(struct conv_plan *p, const struct kern_conv *cv);
+
+/* How large tasks should be. */
+struct conv_limits {
+    size_t band;    /* numbers of a band at most, if a row allows: it stays in the second cache */
+    size_t pixels;  /* of all its images */
+    size_t tasks;   /* at least so many, */
+    double macs;    /* if each still has so many multiply-accumulates */
+    size_t weights; /* numbers of weights beyond which they do not stay in the second cache, */
+    size_t shared;  /* and so many pixels at least should share them */
+};
+void conv_cut(struct conv_plan *p, size_t images, size_t rows); /* tasks of so many */
+/* weights: how many numbers; after row_numbers is known. */
+void conv_cut_tasks(struct conv_plan *p, const struct conv_limits *l, double macs, size_t weights);
+double conv_image_macs(const struct kern_conv *cv);
+/* Into how many ranges of output channels each task is cut besides. */
+size_t conv_group_parts(const struct conv_plan *p, const struct conv_limits *l, double macs,
+                        size_t ngroups);
 struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
+/* Mean and variance from the tasks' sums, [ntasks][2][padded]. */
+void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
+                 size_t padded);
 
 /* Channels of group g, and where its weights begin in the packed ones. */
 static inline size_t conv_group_width(const struct conv_plan *p, size_t g)
 {
     size_t blocks = (p->oc + CONV_BLOCK - 1) / CONV_BLOCK;
     return MIN(p->group, (blocks - g * (p->group / CONV_BLOCK)) * CONV_BLOCK);
+}
+
+/* Rows of the band for so many rows of outputs. */
+static inline size_t conv_band_rows(const struct conv_plan *p, size_t rows)
+{
+    return (rows - 1) * p->step + p->span_rows;
 }
 
 static inline size_t conv_input_channels(const struct conv_plan *p) /* of all blocks, each tap */

@@ -68,17 +68,11 @@ static inline void pack_plain_row(const struct conv_plan *p, float *to, const fl
     memset(to + (before + have) * p->ic, 0, (p->columns - before - have) * p->ic * sizeof(float));
 }
 
-/* Rows of the band for one image of a share. */
-static inline size_t share_rows(const struct conv_plan *p, const struct conv_share *s)
-{
-    return (s->rows - 1) * p->step + p->span_rows;
-}
-
 /* Returns the floats of a block. */
 static inline size_t conv_pack_band(const struct conv_plan *p, float *band, const float *x,
                                     const struct conv_share *s)
 {
-    size_t rows = share_rows(p, s), block_floats = s->images * rows * p->row_floats;
+    size_t rows = conv_band_rows(p, s->rows), block_floats = s->images * rows * p->row_floats;
     for (size_t g = 0; g < s->images; g++)
         for (size_t i = 0; i < rows; i++, band += p->row_floats) {
             if (!(p->used_rows >> i % p->step & 1))

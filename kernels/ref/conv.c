@@ -3,6 +3,8 @@
  * number that comes out.
  */
 #include "kernels/ref/ref.h"
+#include <errno.h>
+#include <math.h>
 #include <string.h>
 
 size_t ref_conv_packed(struct kern *kn UNUSED, const struct kern_conv *cv)
@@ -45,27 +47,25 @@ static double forward_at(const struct kern_conv *cv, const void *x, const float 
     return sum;
 }
 
-/* Mean and biased variance of each channel of what is stored in y. */
-static void channel_stats(const struct kern_conv *cv, const void *y, const struct kern_epilogue *ep)
+/* Mean and biased variance of each channel, from the sums [k][2] of y and its square. */
+static void channel_stats(const struct kern_conv *cv, const double (*sums)[2],
+                          const struct kern_epilogue *ep)
 {
-    size_t rows = cv->n * cv->oh * cv->ow;
+    double rows = (double)(cv->n * cv->oh * cv->ow);
     for (size_t k = 0; k < cv->k; k++) {
-        double sum = 0, squares = 0;
-        for (size_t i = 0; i < rows; i++)
-            sum += kern_load(cv->type, y, i * cv->k + k);
-        double mean = sum / (double)rows;
-        for (size_t i = 0; i < rows; i++) {
-            double off = kern_load(cv->type, y, i * cv->k + k) - mean;
-            squares += off * off;
-        }
+        double mean = sums[k][0] / rows;
         ep->mean[k] = (float)mean;
-        ep->var[k] = (float)(squares / (double)rows);
+        ep->var[k] = (float)fmax(sums[k][1] / rows - mean * mean, 0);
     }
 }
 
-int ref_conv_forward(struct kern *kn UNUSED, const struct kern_conv *cv, void *y, const void *x,
+int ref_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                      const void *packed, const struct kern_epilogue *ep)
 {
+    double(*sums)[2] = kern_shared(kn, cv->k * sizeof *sums);
+    if (!sums)
+        return -ENOMEM;
+    memset(sums, 0, cv->k * sizeof *sums);
     size_t at = 0;
     for (size_t n = 0; n < cv->n; n++)
         for (size_t p = 0; p < cv->oh; p++)
@@ -78,10 +78,12 @@ int ref_conv_forward(struct kern *kn UNUSED, const struct kern_conv *cv, void *y
                         v += kern_load(cv->type, ep->residual, at);
                     if (ep->relu && v < 0)
                         v = 0;
+                    sums[k][0] += v;
+                    sums[k][1] += v * v;
                     kern_store(cv->type, y, at, (float)v);
                 }
     if (ep->mean)
-        channel_stats(cv, y, ep);
+        channel_stats(cv, (const double(*)[2])sums, ep);
     return 0;
 }
 

@@ -27,7 +27,7 @@ __attribute__((noreturn)) static void die(const char *what)
 
 void check_init(int argc, char **argv)
 {
-    static const char *const all[] = { "ref", "generic", "avx2", "avx512" };
+    static const char *const all[] = { "ref", "generic", "avx2", "avx512", "amx" };
     int n = 0;
     for (int i = 1; i < argc; i++)
         check_bench |= strcmp(argv[i], "--bench") == 0;
@@ -362,8 +362,8 @@ static void peak_run(void *arg)
 
 double check_peak(int threads)
 {
-    struct peak p = { .which = strcmp(check_best_isa(), "avx512") == 0 };
-    if (strncmp(check_best_isa(), "avx", 3) != 0)
+    struct peak p = { .which = strcmp(check_best_isa(), "avx2") != 0 };
+    if (strcmp(check_best_isa(), "generic") == 0)
         return 0;
     if (pool_open(&p.pool, threads) < 0)
         die("cannot open a pool");

@@ -20,7 +20,8 @@
 void check_init(int argc, char **argv);
 extern bool check_bench; /* --bench was given: time, instead of testing */
 
-/* The i-th of "ref", "generic", "avx2", "avx512" that this machine has; NULL behind the last. */
+/* The i-th of "ref", "generic", "avx2", "avx512", "amx" that this machine has; NULL behind the
+ * last. */
 const char *check_isa(int i);
 const char *check_best_isa(void);
 

@@ -35,6 +35,16 @@ static const struct shape shapes[] = {
     { 1, 12, 12, 2, 3, 9, 9, 1, 4, 4, 4 },
     { 2, 11, 5, 16, 16, 3, 1, 1, 1, 0, 0 },
     { 2, 56, 30, 16, 16, 1, 3, 2, 0, 1, 1 },
+    /* what the tile unit distinguishes */
+    { 2, 16, 16, 64, 96, 3, 3, 1, 1, 1, 1 }, /* tiles of a row */
+    { 2, 14, 28, 32, 32, 3, 3, 1, 1, 1, 1 }, /* of rows one behind the other */
+    { 5, 7, 7, 64, 48, 3, 3, 1, 1, 1, 1 },   /* of images one behind the other */
+    { 3, 16, 16, 64, 64, 3, 3, 2, 0, 0, 1 }, /* rows sorted by their remainder */
+    { 2, 9, 11, 96, 32, 3, 3, 2, 1, 1, 1 },
+    { 3, 5, 7, 160, 64, 1, 1, 1, 0, 0, 0 }, /* the tensor itself, and its last pixels */
+    { 3, 5, 7, 64, 160, 1, 1, 1, 0, 0, 0 },
+    { 9, 4, 4, 512, 512, 1, 1, 1, 0, 0, 0 }, /* sums that take several tasks */
+    { 1, 64, 64, 32, 32, 3, 3, 1, 1, 1, 1 },
 };
 
 static struct kern_conv conv_of(const struct shape *s)
@@ -49,8 +59,8 @@ static struct kern_conv conv_of(const struct shape *s)
 static const char *name_of(const struct kern_conv *cv)
 {
     static char name[128];
-    snprintf(name, sizeof(name), "%zux%zu s%zu %zu->%zu @ %zux%zu, n %zu", cv->kh, cv->kw,
-             cv->stride, cv->c, cv->k, cv->h, cv->w, cv->n);
+    snprintf(name, sizeof(name), "%zux%zu s%zu %zu->%zu @ %zux%zu, n %zu%s", cv->kh, cv->kw,
+             cv->stride, cv->c, cv->k, cv->h, cv->w, cv->n, cv->type == KERN_BF16 ? ", bf16" : "");
     return name;
 }
 
@@ -65,23 +75,31 @@ struct result {
     float *y, *affine, *mean, *var, *dx, *dx_added, *dw;
 };
 
-static struct data data_of(const struct shape *s)
+/* Numbers that type can hold. */
+static float *rounded(enum kern_type type, float *x, size_t n)
+{
+    return type == KERN_F32 ? x : check_floats(type, check_typed(type, x, n), n);
+}
+
+static struct data data_of(const struct shape *s, enum kern_type type)
 {
     struct data d = { .cv = conv_of(s) };
     struct kern_conv *cv = &d.cv;
+    cv->type = type;
     d.nx = cv->n * cv->h * cv->w * cv->c;
     d.ny = cv->n * cv->oh * cv->ow * cv->k;
     d.nw = cv->k * cv->c * cv->kh * cv->kw;
     d.x = check_normal(d.nx);
     for (size_t i = 0; i < d.nx; i++)
         d.x[i] += 2; /* a mean, so that the variance of y is not just its squares */
-    d.dy = check_normal(d.ny);
-    d.w = check_normal(d.nw);
-    d.dx0 = check_normal(d.nx);
+    d.x = rounded(type, d.x, d.nx);
+    d.dy = rounded(type, check_normal(d.ny), d.ny);
+    d.w = rounded(type, check_normal(d.nw), d.nw);
+    d.dx0 = rounded(type, check_normal(d.nx), d.nx);
     d.dw0 = check_normal(d.nw);
     d.scale = check_normal(cv->k);
     d.shift = check_normal(cv->k);
-    d.residual = check_normal(d.ny);
+    d.residual = rounded(type, check_normal(d.ny), d.ny);
     return d;
 }
 
@@ -89,22 +107,32 @@ static struct data data_of(const struct shape *s)
 static struct result results(struct kern *kn, const struct data *d)
 {
     const struct kern_conv *cv = &d->cv;
+    enum kern_type type = cv->type;
+    size_t each = kern_sizeof(type);
     void *packed = check_bytes(kern_conv_packed(kn, cv));
-    struct result r = { check_buf(d->ny),         check_buf(d->ny), check_buf(cv->k),
-                        check_buf(cv->k),         check_buf(d->nx), check_copy(d->dx0, d->nx),
-                        check_copy(d->dw0, d->nw) };
+    void *x = check_typed(type, d->x, d->nx), *dy = check_typed(type, d->dy, d->ny);
+    void *y = check_bytes(d->ny * each), *out = check_bytes(d->ny * each);
+    void *dx = check_bytes(d->nx * each), *added = check_typed(type, d->dx0, d->nx);
+    struct result r = { .mean = check_buf(cv->k),
+                        .var = check_buf(cv->k),
+                        .dw = check_copy(d->dw0, d->nw) };
     struct kern_epilogue sums = { .mean = r.mean, .var = r.var };
-    struct kern_epilogue affine = {
-        .scale = d->scale, .shift = d->shift, .residual = d->residual, .relu = true
-    };
+    struct kern_epilogue affine = { .scale = d->scale,
+                                    .shift = d->shift,
+                                    .residual = check_typed(type, d->residual, d->ny),
+                                    .relu = true };
     int rc = kern_conv_pack(kn, cv, packed, d->w);
-    rc |= kern_conv_forward(kn, cv, r.y, d->x, packed, &sums);
-    rc |= kern_conv_forward(kn, cv, r.affine, d->x, packed, &affine);
-    rc |= kern_conv_backward_data(kn, cv, r.dx, d->dy, packed, false);
-    rc |= kern_conv_backward_data(kn, cv, r.dx_added, d->dy, packed, true);
-    rc |= kern_conv_backward_weights(kn, cv, r.dw, d->x, d->dy);
+    rc |= kern_conv_forward(kn, cv, y, x, packed, &sums);
+    rc |= kern_conv_forward(kn, cv, out, x, packed, &affine);
+    rc |= kern_conv_backward_data(kn, cv, dx, dy, packed, false);
+    rc |= kern_conv_backward_data(kn, cv, added, dy, packed, true);
+    rc |= kern_conv_backward_weights(kn, cv, r.dw, x, dy);
     if (rc)
         printf("# a pass returned %d\n", rc);
+    r.y = check_floats(type, y, d->ny);
+    r.affine = check_floats(type, out, d->ny);
+    r.dx = check_floats(type, dx, d->nx);
+    r.dx_added = check_floats(type, added, d->nx);
     return r;
 }
 
@@ -115,41 +143,58 @@ static double tolerance(size_t n)
     return 24 * FLT_EPSILON * (1 + sqrt((double)n)) * sqrt(1 + log2((double)n + 1));
 }
 
+/* tol, and half a unit of the last place that bfloat16 keeps. */
+static bool close_to(enum kern_type type, const float *got, const float *want, size_t n, double tol)
+{
+    if (type == KERN_F32)
+        return check_near_(got, want, n, tol);
+    float *off = check_buf(n), *zero = check_zeros(n);
+    for (size_t i = 0; i < n; i++)
+        off[i] = (float)((got[i] - want[i]) / (tol + fabs(want[i]) / 256));
+    return check_near_(off, zero, n, 1);
+}
+
+/* want: of float32, from numbers that both types hold. */
 static void compare(const struct data *d, const struct result *got, const struct result *want,
                     const char *isa)
 {
     const struct kern_conv *cv = &d->cv;
+    enum kern_type type = cv->type;
     const char *name = name_of(cv);
     double fwd = tolerance(cv->c * cv->kh * cv->kw), bwd = tolerance(cv->k * cv->kh * cv->kw);
-    check_near(got->y, want->y, d->ny, fwd, "%s: forward, %s", isa, name);
-    check_near(got->affine, want->affine, d->ny, 4 * fwd, "%s: scale, shift, residual, ReLU", isa);
+    ok(close_to(type, got->y, want->y, d->ny, fwd), "%s: forward, %s", isa, name);
+    ok(close_to(type, got->affine, want->affine, d->ny, 4 * fwd),
+       "%s: scale, shift, residual, ReLU", isa);
     check_near(got->mean, want->mean, cv->k, fwd, "%s: mean", isa);
     check_near(got->var, want->var, cv->k, fwd * (1 + check_most(want->y, d->ny)), "%s: variance",
                isa);
-    check_near(got->dx, want->dx, d->nx, bwd, "%s: backward-data", isa);
-    check_near(got->dx_added, want->dx_added, d->nx, bwd, "%s: backward-data, added", isa);
+    ok(close_to(type, got->dx, want->dx, d->nx, bwd), "%s: backward-data", isa);
+    ok(close_to(type, got->dx_added, want->dx_added, d->nx, bwd), "%s: backward-data, added", isa);
     check_near(got->dw, want->dw, d->nw, tolerance(cv->n * cv->oh * cv->ow),
                "%s: backward-weights, added", isa);
 }
 
 static void check_shape(const struct shape *s)
 {
-    struct data d = data_of(s);
-    struct kern *ref = check_open("ref", 1);
-    struct result want = results(ref, &d);
-    check_close(ref);
-    for (int i = 1; check_isa(i); i++) {
-        struct kern *kn = check_open(check_isa(i), 1);
-        struct result got = results(kn, &d);
-        compare(&d, &got, &want, check_isa(i));
-        check_close(kn);
+    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+        struct data d = data_of(s, type), exact = d;
+        exact.cv.type = KERN_F32;
+        struct kern *ref = check_open("ref", 1);
+        struct result want = results(ref, &exact);
+        check_close(ref);
+        for (int i = 1; check_isa(i); i++) {
+            struct kern *kn = check_open(check_isa(i), 1);
+            struct result got = results(kn, &d);
+            compare(&d, &got, &want, check_isa(i));
+            check_close(kn);
+        }
+        check_release(", %s", name_of(&d.cv));
     }
-    check_release(", %s", name_of(&d.cv));
 }
 
-static void check_many_threads(const struct shape *s)
+static void check_many_threads(const struct shape *s, enum kern_type type)
 {
-    struct data d = data_of(s);
+    struct data d = data_of(s, type);
     struct result first = { 0 };
     bool same = true;
     for (int t = 0; t < CHECK_THREADS; t++) {
@@ -173,7 +218,7 @@ static void check_many_threads(const struct shape *s)
 static void check_cancellation(void)
 {
     struct shape s = { 8, 16, 16, 16, 16, 1, 1, 1, 0, 0, 0 };
-    struct data d = data_of(&s);
+    struct data d = data_of(&s, KERN_F32);
     for (size_t i = 0; i < d.nw; i++)
         d.w[i] = i % 17 == 0; /* the identity */
     for (size_t i = 0; i < d.nx; i++)
@@ -195,7 +240,7 @@ static void check_cancellation(void)
 static void check_others(void)
 {
     struct shape s = { 2, 6, 6, 8, 8, 3, 3, 1, 1, 1, 1 };
-    struct data d = data_of(&s);
+    struct data d = data_of(&s, KERN_F32);
     struct kern *kn = check_open(check_best_isa(), 1);
     struct kern_conv cv = d.cv;
     cv.type = KERN_BF16;
@@ -352,11 +397,16 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         check_shape(&shapes[i]);
-    check_many_threads(&shapes[1]);
-    check_many_threads(&shapes[3]);
-    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 });
-    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 });
-    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 });
+    check_many_threads(&shapes[1], KERN_F32);
+    check_many_threads(&shapes[1], KERN_BF16);
+    check_many_threads(&shapes[3], KERN_F32);
+    check_many_threads(&shapes[3], KERN_BF16);
+    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 }, KERN_F32);
+    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 }, KERN_BF16);
+    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 }, KERN_F32);
+    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 }, KERN_BF16);
+    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, KERN_F32);
+    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, KERN_BF16);
     check_cancellation();
     check_others();
     return done();

@@ -1,0 +1,512 @@
+/*
+ * conv_sums_amx.c - backward-weights on the tile unit: dw [k][c][tap] is a sum over pixels.
+ *
+ * One operand needs its numbers in rows of pixels (the first, a), the other in pairs of pixels (the
+ * second, b). Both are made from the tensors of a share of the pixels, small enough to stay in
+ * the caches: pairs are two rows of channels interleaved, rows are the pairs' transpose.
+ *
+ * The first operand is x, since a tap then is an offset into its rows, and is kept as:
+ * - wide: one raster, the image's rows with their padding (stride 1, wide planes);
+ * - split: a raster for each column of the window, rows sorted by their remainder modulo the
+ *   stride (small planes, strides);
+ * - each: a raster for each tap, images one behind the other (planes that do not fill steps).
+ * With windows of one cell it is whichever of x and dy has fewer channels: transposing costs more.
+ * A picture's 3 channels make windows' rows into channels: kw * c of them, taps are rows.
+ *
+ * Interleaving and transposing work within 128-bit lanes, so channels come out in another order:
+ * tile 0 of 32 holds channels 0-3, 8-11, 16-19, 24-27, tile 1 the others.
+ */
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/conv_amx.h"
+#include <errno.h>
+#include <string.h>
+
+enum {
+    SHARE_PIXELS = 256, /* of a share, about: a block's operands stay in the first cache */
+    SMALL_PLANE = 64,   /* pixels up to which a raster for each tap is affordable */
+    TASKS = 16,
+    SUMS_BYTES = 768 << 10,   /* of a task's sums: they stay in the second cache */
+    PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
+};
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static size_t blocks_of(size_t channels)
+{
+    return (channels + AMX_SIDE - 1) / AMX_SIDE;
+}
+
+/* -- operands ------------------------------------------------------------------------------ */
+
+/* Pixels i and i + 1 of 32 channels, interleaved; a null pointer is zeros. */
+static inline void interleave(__m512i to[2], const uint16_t *const px[2], size_t channel,
+                              __mmask32 valid)
+{
+    __m512i zero = _mm512_setzero_si512();
+    __m512i a = px[0] ? _mm512_maskz_loadu_epi16(valid, px[0] + channel) : zero;
+    __m512i b = px[1] ? _mm512_maskz_loadu_epi16(valid, px[1] + channel) : zero;
+    to[0] = _mm512_unpacklo_epi16(a, b);
+    to[1] = _mm512_unpackhi_epi16(a, b);
+}
+
+/* The channel at place i of a pair of tiles. */
+static inline size_t channel_at(size_t i)
+{
+    size_t in_tile = i % AMX_TILE;
+    return in_tile / 4 * 8 + in_tile % 4 + i / AMX_TILE * 4;
+}
+
+static inline __mmask32 channels_left(size_t channels, size_t from)
+{
+    size_t n = MIN(channels - from, (size_t)AMX_SIDE);
+    return (__mmask32)(((uint64_t)1 << n) - 1);
+}
+
+/* 16 rows of 16 32-bit numbers, transposed in place. */
+static inline void transpose(__m512i r[16])
+{
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
+            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; j++) {
+            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0x88);
+            t[i + 4 + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0xdd);
+        }
+    for (int j = 0; j < 8; j++) {
+        r[j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0x88);
+        r[8 + j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0xdd);
+    }
+}
+
+/* 32 pixels of all channels as rows of pixels: to [blocks of 32][32 rows][length], at `at`. */
+static void make_rows(uint16_t *to, size_t length, const uint16_t *const *px, size_t channels)
+{
+    for (size_t c = 0; c < channels; c += AMX_SIDE, to += AMX_SIDE * length) {
+        __mmask32 valid = channels_left(channels, c);
+        __m512i half[2][16];
+        for (int i = 0; i < 16; i++) {
+            __m512i pair[2];
+            interleave(pair, px + 2 * i, c, valid);
+            half[0][i] = pair[0];
+            half[1][i] = pair[1];
+        }
+        for (size_t h = 0; h < 2; h++) {
+            transpose(half[h]);
+            for (size_t i = 0; i < 16; i++)
+                _mm512_storeu_si512(to + (h * 16 + i) * length, half[h][i]);
+        }
+    }
+}
+
+/* 32 pixels of all channels as a step's pairs: to [blocks of 32][steps][2 tiles]. */
+static void make_pairs(uint16_t *to, size_t steps, const uint16_t *const *px, size_t channels)
+{
+    for (size_t c = 0; c < channels; c += AMX_SIDE, to += steps * 2 * AMX_B) {
+        __mmask32 valid = channels_left(channels, c);
+        for (int i = 0; i < 16; i++) {
+            __m512i pair[2];
+            interleave(pair, px + 2 * i, c, valid);
+            _mm512_storeu_si512(to + i * AMX_DEPTH, pair[0]);
+            _mm512_storeu_si512(to + AMX_B + i * AMX_DEPTH, pair[1]);
+        }
+    }
+}
+
+/* -- the layout ---------------------------------------------------------------------------- */
+
+enum layout { WIDE, SPLIT, EACH };
+
+struct raster {      /* of x */
+    size_t row, col; /* each: of the tap; split: col of the taps */
+    size_t at;       /* in the operand, in numbers */
+};
+
+/* A pixel of an operand, relative to a share: image, row, and place from the first cell of all. */
+struct pixel {
+    uint32_t image;
+    int32_t row; /* NOWHERE: zeros */
+    ptrdiff_t place;
+};
+enum { NOWHERE = INT32_MIN };
+
+struct sums {
+    struct kern *kn;
+    struct conv_plan plan;
+    enum layout layout;
+    bool swapped;  /* dy is the first operand */
+    size_t ca, cb; /* channels of the operands */
+    size_t taps, nrasters;
+    struct raster raster[CONV_MAX_TAPS];
+    uint8_t raster_of[CONV_MAX_TAPS];
+    size_t wide;          /* pixels of a row of a raster */
+    size_t image, rest;   /* pixels from image to image, from remainder to remainder */
+    size_t length, steps; /* pixels of a raster, and steps of a share */
+    size_t rows_numbers, pairs_numbers, band_numbers;
+    struct amx_step *step;  /* [steps] */
+    struct pixel *rows_px;  /* [nrasters][length] of the first operand */
+    struct pixel *pairs_px; /* [steps][32] of the second */
+    size_t block_parts, shards,
+        each;              /* tasks: ranges of a's blocks, of shares; blocks of a range */
+    float *partial;        /* [shards][blocks of a][taps][blocks of b][32][32] */
+    size_t partial_floats; /* of a shard */
+    const uint16_t *x, *dy;
+    float *dw;
+};
+
+static void add_raster(struct sums *s, size_t tap)
+{
+    const struct conv_tap *t = &s->plan.phase[0].tap[tap];
+    bool same_row = s->layout != EACH;
+    for (size_t i = 0; i < s->nrasters; i++)
+        if ((same_row || s->raster[i].row == t->row) &&
+            (s->layout == WIDE || s->raster[i].col == t->col)) {
+            s->raster_of[tap] = (uint8_t)i;
+            return;
+        }
+    s->raster_of[tap] = (uint8_t)s->nrasters;
+    s->raster[s->nrasters++] =
+        (struct raster){ same_row ? 0 : t->row, s->layout == WIDE ? 0 : t->col, 0 };
+}
+
+static void choose_layout(struct sums *s, const struct kern_conv *cv)
+{
+    struct conv_plan *p = &s->plan;
+    size_t plane = cv->oh * cv->ow;
+    bool fills = plane % AMX_DEPTH == 0;
+    s->layout = cv->kh * cv->kw == 1 || p->plain  ? EACH
+                : cv->stride == 1 && cv->ow >= 14 ? WIDE
+                : !fills && plane <= SMALL_PLANE  ? EACH
+                                                  : SPLIT;
+    s->swapped = cv->kh * cv->kw == 1 && cv->k < cv->c;
+    s->taps = p->phase[0].ntaps;
+    s->ca = s->swapped ? cv->k : p->plain ? cv->kw * cv->c : cv->c;
+    s->cb = s->swapped ? cv->c : cv->k;
+    for (size_t t = 0; t < s->taps; t++)
+        add_raster(s, t);
+    s->wide = s->layout == WIDE ? p->columns : cv->ow;
+}
+
+/* After the tasks of the plan are cut. */
+static void lay_out(struct sums *s)
+{
+    struct conv_plan *p = &s->plan;
+    size_t band = conv_band_rows(p, p->task_rows), cols = p->phase[0].cols, one;
+    s->image = s->layout == EACH   ? p->task_rows * cols
+               : s->layout == WIDE ? band * s->wide
+                                   : (band + p->step - 1) / p->step * cols;
+    s->rest = s->layout == SPLIT ? p->task_images * s->image : 0;
+    one = (p->task_rows - 1) * s->wide + cols;
+    s->steps = s->layout == EACH ? (p->task_images * one + AMX_DEPTH - 1) / AMX_DEPTH
+                                 : p->task_images * ((one + AMX_DEPTH - 1) / AMX_DEPTH);
+    if (s->layout == WIDE && cols % AMX_DEPTH == 0)
+        s->steps = p->task_images * p->task_rows * (cols / AMX_DEPTH);
+    /* the step of the last pixels reads on behind them, where dy is zero and x must not be NaN */
+    s->length = round_up((s->layout == SPLIT ? p->step * s->rest : p->task_images * s->image) +
+                             AMX_DEPTH - 1,
+                         AMX_DEPTH);
+    s->rows_numbers = 0;
+    for (size_t i = 0; i < s->nrasters; i++) {
+        s->raster[i].at = s->rows_numbers;
+        s->rows_numbers += blocks_of(s->ca) * AMX_SIDE * s->length;
+    }
+    s->pairs_numbers = blocks_of(s->cb) * s->steps * 2 * AMX_B;
+    s->band_numbers =
+        p->plain ? round_up(p->task_images * band * p->columns * p->ic + AMX_SIDE, 32) : 0;
+}
+
+/* -- lists of pixels ----------------------------------------------------------------------- */
+
+/* x at row i and column j of the band's cells of image g. */
+static struct pixel cell(const struct sums *s, size_t g, size_t i, size_t j)
+{
+    const struct conv_plan *p = &s->plan;
+    size_t band = conv_band_rows(p, p->task_rows), col = j + (size_t)p->left;
+    if (p->plain) /* of the band's copy, which has its zeros */
+        return (struct pixel){ (uint32_t)g, 0,
+                               (ptrdiff_t)(((g * band + i) * p->columns + j) * p->ic) };
+    if (i >= band || col >= p->iw)
+        return (struct pixel){ .row = NOWHERE };
+    ptrdiff_t row = (ptrdiff_t)i + p->top;
+    return (struct pixel){ (uint32_t)g, (int32_t)row,
+                           (((ptrdiff_t)(g * p->ih) + row) * (ptrdiff_t)p->iw + (ptrdiff_t)col) *
+                               (ptrdiff_t)p->ic };
+}
+
+/* Pixel i of a raster of x. */
+static struct pixel raster_pixel(const struct sums *s, const struct raster *r, size_t i)
+{
+    const struct conv_plan *p = &s->plan;
+    size_t rest = s->layout == SPLIT ? i / s->rest : 0, in_rest = i - rest * s->rest;
+    size_t g = in_rest / s->image, row = in_rest % s->image / s->wide;
+    size_t col = in_rest % s->image % s->wide;
+    if (g >= p->task_images || rest >= p->step)
+        return (struct pixel){ .row = NOWHERE };
+    if (s->layout == WIDE)
+        return cell(s, g, row, col);
+    return cell(s, g, row * p->step + (s->layout == EACH ? r->row : rest), col * p->step + r->col);
+}
+
+/* Pixel i of image g of dy, in rows as wide as the raster's. */
+static struct pixel dy_pixel(const struct sums *s, size_t g, size_t i)
+{
+    const struct conv_plan *p = &s->plan;
+    size_t row = i / s->wide, col = i % s->wide;
+    if (g >= p->task_images || row >= p->task_rows || col >= p->ow)
+        return (struct pixel){ .row = NOWHERE };
+    return (struct pixel){ (uint32_t)g, (int32_t)row,
+                           (ptrdiff_t)(((g * p->oh + row) * p->ow + col) * p->oc) };
+}
+
+/* The place in a raster of the first pixel of a step, and the pixels of dy. */
+static size_t step_pixels(const struct sums *s, size_t step, struct pixel px[AMX_DEPTH])
+{
+    const struct conv_plan *p = &s->plan;
+    size_t cols = p->phase[0].cols, per_row = cols / AMX_DEPTH;
+    bool rows = s->layout == WIDE && cols % AMX_DEPTH == 0, each = s->layout == EACH;
+    size_t per_image = rows ? p->task_rows * per_row : s->steps / p->task_images;
+    size_t g = each ? 0 : step / per_image;
+    size_t first = each   ? step * AMX_DEPTH
+                   : rows ? step % per_image / per_row * s->wide + step % per_row * AMX_DEPTH
+                          : step % per_image * AMX_DEPTH;
+    for (size_t i = 0; i < AMX_DEPTH; i++)
+        px[i] = each ? dy_pixel(s, (first + i) / s->image, (first + i) % s->image)
+                     : dy_pixel(s, g, first + i);
+    return g * s->image + first;
+}
+
+static size_t list_bytes(const struct sums *s)
+{
+    return round_up(s->steps * sizeof *s->step, 64) +
+           round_up((s->nrasters * s->length + s->steps * AMX_DEPTH) * sizeof *s->rows_px, 64);
+}
+
+static void list_pixels(struct sums *s, uint8_t *memory)
+{
+    s->step = (struct amx_step *)(void *)memory;
+    s->rows_px = (struct pixel *)(void *)(memory + round_up(s->steps * sizeof *s->step, 64));
+    s->pairs_px = s->rows_px + s->nrasters * s->length;
+    for (size_t j = 0; j < s->steps; j++) {
+        struct pixel *px = s->pairs_px + j * AMX_DEPTH;
+        size_t at = step_pixels(s, j, px);
+        s->step[j] = (struct amx_step){ (uint32_t)at, (uint32_t)j };
+        for (size_t l = 0; s->swapped && l < AMX_DEPTH; l++)
+            px[l] = raster_pixel(s, &s->raster[0], at + l);
+    }
+    for (size_t r = 0; r < s->nrasters; r++)
+        for (size_t i = 0; i < s->length; i++)
+            s->rows_px[r * s->length + i] =
+                s->swapped ? dy_pixel(s, i / s->image, i % s->image) /* windows of one cell: each */
+                           : raster_pixel(s, &s->raster[r], i);
+}
+
+/* -- a share's operands -------------------------------------------------------------------- */
+
+/* Rows of few channels with zeros around, so that a row of the window is a piece of them. */
+static void copy_band(const struct sums *s, const struct conv_share *sh, uint16_t *band)
+{
+    const struct conv_plan *p = &s->plan;
+    size_t rows = conv_band_rows(p, p->task_rows);
+    memset(band, 0, s->band_numbers * sizeof *band);
+    for (size_t g = 0; g < sh->images; g++)
+        for (size_t i = 0; i < rows; i++) {
+            size_t row = sh->row * p->step + i + (size_t)p->top;
+            size_t before = p->left < 0 ? (size_t)-p->left : 0;
+            size_t n = MIN(p->columns - MIN(before, p->columns), p->iw);
+            if (row < p->ih)
+                memcpy(band + ((g * rows + i) * p->columns + before) * p->ic,
+                       s->x + ((sh->image + g) * p->ih + row) * p->iw * p->ic,
+                       n * p->ic * sizeof *band);
+        }
+}
+
+/* Where the pixels of a share lie: first cell, image and row. */
+struct origin {
+    const uint16_t *first;
+    uint32_t images;
+    int32_t top, bottom; /* rows from top to below bottom are there */
+};
+
+static struct origin x_origin(const struct sums *s, const struct conv_share *sh,
+                              const uint16_t *band)
+{
+    const struct conv_plan *p = &s->plan;
+    size_t row = sh->row * p->step;
+    if (p->plain)
+        return (struct origin){ band, (uint32_t)sh->images, 0, 1 };
+    return (struct origin){ s->x + (sh->image * p->ih + row) * p->iw * p->ic, (uint32_t)sh->images,
+                            -(int32_t)row, (int32_t)p->ih - (int32_t)row };
+}
+
+static struct origin dy_origin(const struct sums *s, const struct conv_share *sh)
+{
+    const struct conv_plan *p = &s->plan;
+    return (struct origin){ s->dy + (sh->image * p->oh + sh->row) * p->ow * p->oc,
+                            (uint32_t)sh->images, 0, (int32_t)sh->rows };
+}
+
+static inline void find(const struct origin *o, const struct pixel *px, size_t skip,
+                        const uint16_t *to[AMX_DEPTH])
+{
+    for (size_t l = 0; l < AMX_DEPTH; l++)
+        to[l] = px[l].image < o->images && px[l].row >= o->top && px[l].row < o->bottom
+                    ? o->first + px[l].place + skip
+                    : NULL;
+}
+
+/* a has the blocks of channels from `first` on. */
+static void make_operands(const struct sums *s, const struct conv_share *sh, size_t first,
+                          size_t blocks, uint16_t *rows, uint16_t *pairs, uint16_t *band)
+{
+    const uint16_t *px[AMX_DEPTH];
+    size_t skip = first * AMX_SIDE, channels = MIN(s->ca - skip, blocks * AMX_SIDE);
+    if (s->plan.plain)
+        copy_band(s, sh, band);
+    struct origin x = x_origin(s, sh, band), dy = dy_origin(s, sh);
+    for (size_t r = 0; r < s->nrasters; r++)
+        for (size_t i = 0; i < s->length; i += AMX_DEPTH) {
+            find(s->swapped ? &dy : &x, s->rows_px + r * s->length + i, skip, px);
+            make_rows(rows + s->raster[r].at + i, s->length, px, channels);
+        }
+    for (size_t j = 0; j < s->steps; j++) {
+        find(s->swapped ? &x : &dy, s->pairs_px + j * AMX_DEPTH, 0, px);
+        make_pairs(pairs + j * 2 * AMX_B, s->steps, px, s->cb);
+    }
+}
+
+/* -- tasks --------------------------------------------------------------------------------- */
+
+static size_t tap_place(const struct sums *s, size_t tap)
+{
+    const struct conv_plan *p = &s->plan;
+    const struct conv_tap *t = &p->phase[0].tap[tap];
+    if (s->layout == WIDE)
+        return t->row * s->wide + t->col;
+    return s->layout == SPLIT ? t->row % p->step * s->rest + t->row / p->step * s->wide : 0;
+}
+
+/* Some of a's blocks, over the shares of a shard. */
+static int sums_task(void *arg, size_t i, int worker)
+{
+    const struct sums *s = arg;
+    const struct conv_plan *p = &s->plan;
+    size_t shard = i / s->block_parts, first = i % s->block_parts * s->each;
+    size_t blocks_b = blocks_of(s->cb), blocks = MIN(s->each, blocks_of(s->ca) - first);
+    uint16_t *rows = kern_scratch_of(s->kn, worker), *pairs = rows + s->rows_numbers;
+    uint16_t *band = pairs + s->pairs_numbers;
+    float *sums = s->partial + shard * s->partial_floats + first * s->taps * blocks_b * AMX_C;
+    memset(sums, 0, blocks * s->taps * blocks_b * AMX_C * sizeof *sums);
+    amx_begin();
+    for (size_t t = p->ntasks * shard / s->shards; t < p->ntasks * (shard + 1) / s->shards; t++) {
+        struct conv_share sh = conv_share_of(p, t);
+        make_operands(s, &sh, first, blocks, rows, pairs, band);
+        for (size_t a = 0; a < blocks; a++)
+            for (size_t r = 0; r < s->nrasters; r++)
+                for (size_t b = 0; b < blocks_b; b++)
+                    for (size_t tap = 0; tap < s->taps; tap++) {
+                        if (s->raster_of[tap] != r)
+                            continue;
+                        const uint16_t *from =
+                            rows + s->raster[r].at + a * AMX_SIDE * s->length + tap_place(s, tap);
+                        size_t left = s->ca - (first + a) * AMX_SIDE;
+                        amx_block(left > 4 ? AMX_SIDE : AMX_TILE,
+                                  s->cb - b * AMX_SIDE > 4 ? AMX_SIDE : AMX_TILE,
+                                  sums + ((a * s->taps + tap) * blocks_b + b) * AMX_C, from,
+                                  from + AMX_TILE * s->length, s->length * sizeof *from,
+                                  pairs + b * s->steps * 2 * AMX_B, 2 * AMX_B, s->step, s->steps,
+                                  true);
+                    }
+    }
+    _tile_release();
+    return 0;
+}
+
+/* Where the sum of channel ia of a and ib of b at a tap goes in dw. */
+static float *dw_place(const struct sums *s, size_t ia, size_t ib, size_t tap)
+{
+    const struct conv_plan *p = &s->plan;
+    if (s->swapped)
+        return s->dw + ia * s->cb + ib;
+    if (p->plain) /* a: column of the window, channel */
+        return s->dw + ((ib * p->ic + ia % p->ic) * s->taps + tap) * (s->ca / p->ic) + ia / p->ic;
+    return s->dw + (ib * s->ca + ia) * s->taps + tap;
+}
+
+/* Adds the shards, in their order, to dw: for one block of a and of b. */
+static int reduce_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct sums *s = arg;
+    size_t blocks_b = blocks_of(s->cb), a = i / blocks_b, b = i % blocks_b;
+    for (size_t ra = 0; ra < AMX_SIDE; ra++) {
+        size_t ia = a * AMX_SIDE + channel_at(ra);
+        for (size_t tap = 0; tap < s->taps && ia < s->ca; tap++) {
+            const float *from =
+                s->partial + ((a * s->taps + tap) * blocks_b + b) * AMX_C + ra * AMX_SIDE;
+            float sum[AMX_SIDE] = { 0 };
+            for (size_t sh = 0; sh < s->shards; sh++, from += s->partial_floats)
+                for (size_t l = 0; l < AMX_SIDE; l++)
+                    sum[l] += from[l];
+            for (size_t l = 0; l < AMX_SIDE; l++) {
+                size_t ib = b * AMX_SIDE + channel_at(l);
+                if (ib < s->cb)
+                    *dw_place(s, ia, ib, tap) += sum[l];
+            }
+        }
+    }
+    return 0;
+}
+
+/* -- the pass ------------------------------------------------------------------------------ */
+
+static void cut_shares(struct sums *s, const struct kern_conv *cv)
+{
+    struct conv_plan *p = &s->plan;
+    size_t plane = cv->oh * cv->ow;
+    if (plane <= SHARE_PIXELS)
+        conv_cut(p, MIN(SHARE_PIXELS / plane, p->n), p->rows);
+    else
+        conv_cut(p, 1, MAX((SHARE_PIXELS + cv->ow - 1) / cv->ow, (size_t)1));
+}
+
+/* How many tasks: ranges of a's blocks whose sums stay in the second cache, and shards. */
+static void cut_tasks(struct sums *s, double macs)
+{
+    size_t blocks = blocks_of(s->ca), block = s->taps * blocks_of(s->cb) * AMX_C;
+    s->each = MIN(MAX(SUMS_BYTES / (block * sizeof(float)), (size_t)1), blocks);
+    s->block_parts = (blocks + s->each - 1) / s->each;
+    s->partial_floats = blocks * block;
+    size_t by_work = (size_t)(macs * (double)s->plan.n / (16 << 20)) / s->block_parts;
+    s->shards = MIN((TASKS + s->block_parts - 1) / s->block_parts, s->plan.ntasks);
+    s->shards = MIN(s->shards, MIN(by_work, PARTIAL_FLOATS / s->partial_floats));
+    s->shards = MAX(s->shards, (size_t)1);
+}
+
+int conv_amx_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const void *x,
+                              const void *dy)
+{
+    struct sums s = { .kn = kn, .x = x, .dy = dy, .dw = dw };
+    conv_plan_forward(&s.plan, cv, cv->c <= CONV_PLAIN);
+    choose_layout(&s, cv);
+    cut_shares(&s, cv);
+    lay_out(&s);
+    cut_tasks(&s, conv_image_macs(cv));
+    size_t lists = list_bytes(&s);
+    uint8_t *shared = kern_shared(kn, lists + s.shards * s.partial_floats * sizeof(float));
+    if (!shared ||
+        kern_scratch(kn, (s.rows_numbers + s.pairs_numbers + s.band_numbers) * sizeof(uint16_t)))
+        return -ENOMEM;
+    list_pixels(&s, shared);
+    s.partial = (float *)(void *)(shared + lists);
+    int rc = pool_run(kn->pool, s.shards * s.block_parts, sums_task, &s);
+    return rc ? rc : pool_run(kn->pool, blocks_of(s.ca) * blocks_of(s.cb), reduce_task, &s);
+}
