@@ -24,6 +24,7 @@ struct png_in {
     size_t channels;
     bool reading; /* the header was good: from now on a fault loses pixels, not the picture */
     bool ended;   /* more bytes were wanted than there are */
+    bool whole;   /* all rows had theirs: what is missing now is the end mark */
     bool big;
     char error[120], first[120];
 };
@@ -92,6 +93,10 @@ static int decode(struct png_in *in)
 {
     int rc;
     if (setjmp(png_jmpbuf(in->png))) {
+        if (in->ended && in->whole) {
+            on_warning(in->png, "no end mark behind the pixels");
+            return 0;
+        }
         if (in->ended)
             return fail(-EIO, "data ends early, after %zu bytes", in->n);
         return fail(in->reading ? -EIO : -EINVAL, "%s, near byte %zu", in->error, in->at);
@@ -110,8 +115,11 @@ static int decode(struct png_in *in)
     for (int pass = 0; pass < passes; pass++)
         for (size_t y = 0; y < in->im->h; y++)
             png_read_row(in->png, in->im->rgb + y * in->im->w * in->channels, NULL);
+    if (in->ended)
+        return fail(-EIO, "data ends early, after %zu bytes", in->n);
+    in->whole = true;
     png_read_end(in->png, in->info);
-    return in->ended ? fail(-EIO, "data ends early, after %zu bytes", in->n) : 0;
+    return 0;
 }
 
 /* RGBA over white, in place: pixel i moves from 4i to 3i. */

@@ -176,6 +176,18 @@ static void test_damage(void)
     ok(decode(&im, &info, &b, false) == 0 && strstr(info.warning, "extraneous") != NULL,
        "an oddity is noted: %s", info.warning);
     image_release(&im);
+    b = load("rgb.png");
+    for (size_t cut = 4; cut <= 12; cut += 8) { /* in its last chunk, and all of it */
+        struct bytes short_of = b;
+        short_of.n -= cut;
+        ok(decode(&im, &info, &short_of, false) == 0 && !info.truncated &&
+               strstr(info.warning, "end mark") != NULL,
+           "so is a PNG's missing end: %s", info.warning);
+        image_release(&im);
+    }
+    b.data[b.n - 13] ^= 1;
+    ok(decode(&im, &info, &b, false) == -EIO, "but pixels that fail their check are refused: %s",
+       fail_text());
     b = load("rgb.jpg");
     ok(decode(&im, &info, &b, false) == 0 && info.warning[0] == '\0', "a sound one has no note");
     image_release(&im);
