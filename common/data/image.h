@@ -48,9 +48,9 @@ void image_release(struct image *im);
  * Image.resize(BICUBIC) to within 1 level: horizontal pass, rounded to 8 bits, then vertical.
  */
 int image_resize(struct image *out, const struct image *in, size_t h, size_t w);
-/* Short side to px (only ever shrinking unless grow), keeping the aspect (rounded, at least 1). */
-int image_short_side(struct image *out, const struct image *in, size_t px, bool grow);
-/* Short side to px, then the centre px x px. */
+/* Short side to px, only ever shrinking, keeping the aspect (rounded). */
+int image_short_side(struct image *out, const struct image *in, size_t px);
+/* Short side to px, shrinking or growing, then the centre px x px; only that is made. */
 int image_square(struct image *out, const struct image *in, size_t px);
 
 /* *out is malloc'd, the caller's. JPEG: 4:4:4, quality 1..100. */

@@ -26,12 +26,12 @@ static double cubic(double x)
     return 0;
 }
 
-/* For each of to outputs: the first of its inputs, how many there are, and their weights. */
+/* For each output: the first of its inputs, how many there are, and their weights. */
 struct taps {
     size_t most;     /* room for each output */
-    size_t *first;   /* [to] */
-    size_t *n;       /* [to] */
-    int32_t *weight; /* [to][most] */
+    size_t *first;   /* [outputs] */
+    size_t *n;       /* [outputs] */
+    int32_t *weight; /* [outputs][most] */
 };
 
 static void taps_release(struct taps *t)
@@ -42,23 +42,24 @@ static void taps_release(struct taps *t)
     *t = (struct taps){ 0 };
 }
 
-static int taps_init(struct taps *t, size_t from, size_t to)
+/* Of to outputs, those from at on, n of them. */
+static int taps_init(struct taps *t, size_t from, size_t to, size_t at, size_t n)
 {
     double scale = (double)from / (double)to, stretch = MAX(scale, 1.0), support = 2 * stretch;
     *t = (struct taps){ .most = (size_t)ceil(support) * 2 + 1 };
     double *w = mem_alloc(t->most, sizeof *w, "resize weights");
-    t->first = mem_alloc(to, sizeof *t->first, "resize weights");
-    t->n = mem_alloc(to, sizeof *t->n, "resize weights");
+    t->first = mem_alloc(n, sizeof *t->first, "resize weights");
+    t->n = mem_alloc(n, sizeof *t->n, "resize weights");
     size_t all;
-    int rc = mem_product(&all, to, t->most);
+    int rc = mem_product(&all, n, t->most);
     t->weight = rc == 0 ? mem_alloc(all, sizeof *t->weight, "resize weights") : NULL;
     if (w == NULL || t->first == NULL || t->n == NULL || t->weight == NULL) {
         free(w);
         taps_release(t);
         return -ENOMEM;
     }
-    for (size_t i = 0; i < to; i++) {
-        double centre = ((double)i + 0.5) * scale, sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double centre = ((double)(at + i) + 0.5) * scale, sum = 0;
         double lo = centre - support + 0.5, hi = centre + support + 0.5;
         size_t first = lo < 0 ? 0 : (size_t)lo, end = MIN((size_t)hi, from);
         for (size_t j = first; j < end; j++)
@@ -80,12 +81,13 @@ static uint8_t clip(int32_t sum)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-static void across(struct image *out, const struct image *in, const struct taps *t)
+/* The rows of in from top on, as many as out has. */
+static void across(struct image *out, const struct image *in, size_t top, const struct taps *t)
 {
-    for (size_t y = 0; y < in->h; y++) {
+    for (size_t y = 0; y < out->h; y++) {
         uint8_t *to = out->rgb + y * out->w * 3;
         for (size_t x = 0; x < out->w; x++, to += 3) {
-            const uint8_t *from = in->rgb + (y * in->w + t->first[x]) * 3;
+            const uint8_t *from = in->rgb + ((top + y) * in->w + t->first[x]) * 3;
             const int32_t *w = t->weight + x * t->most;
             int32_t r = 1 << (WEIGHT_BITS - 1), g = r, b = r;
             for (size_t j = 0; j < t->n[x]; j++, from += 3) {
@@ -100,15 +102,17 @@ static void across(struct image *out, const struct image *in, const struct taps 
     }
 }
 
-/* sum is a row of scratch: whole rows are added, so that memory is read along the grain. */
-static void down(struct image *out, const struct image *in, const struct taps *t, int32_t *sum)
+/* in begins with row top of what the taps count. sum is a row of scratch: whole rows are added, so
+ * that memory is read along the grain. */
+static void down(struct image *out, const struct image *in, size_t top, const struct taps *t,
+                 int32_t *sum)
 {
     size_t row = in->w * 3;
     for (size_t y = 0; y < out->h; y++) {
         for (size_t i = 0; i < row; i++)
             sum[i] = 1 << (WEIGHT_BITS - 1);
         for (size_t j = 0; j < t->n[y]; j++) {
-            const uint8_t *from = in->rgb + (t->first[y] + j) * row;
+            const uint8_t *from = in->rgb + (t->first[y] - top + j) * row;
             int32_t w = t->weight[y * t->most + j];
             for (size_t i = 0; i < row; i++)
                 sum[i] += w * from[i];
@@ -118,24 +122,28 @@ static void down(struct image *out, const struct image *in, const struct taps *t
     }
 }
 
-int image_resize(struct image *out, const struct image *in, size_t h, size_t w)
+/* Of the picture resized to h x w, out_h x out_w pixels from (top, left) on; nothing else is made.
+ */
+static int resize_part(struct image *out, const struct image *in, size_t h, size_t w, size_t top,
+                       size_t left, size_t out_h, size_t out_w)
 {
     struct taps tx = { 0 }, ty = { 0 };
     struct image middle = { 0 };
     int32_t *sum = NULL;
     *out = (struct image){ 0 };
-    int rc = image_alloc(&middle, in->h, w, 3);
+    int rc = image_alloc(out, out_h, out_w, 3);
     if (rc == 0)
-        rc = image_alloc(out, h, w, 3);
+        rc = taps_init(&tx, in->w, w, left, out_w);
     if (rc == 0)
-        rc = taps_init(&tx, in->w, w);
+        rc = taps_init(&ty, in->h, h, top, out_h);
+    size_t first = rc == 0 ? ty.first[0] : 0;
     if (rc == 0)
-        rc = taps_init(&ty, in->h, h);
-    if (rc == 0 && (sum = mem_alloc(w * 3, sizeof *sum, "a row")) == NULL)
+        rc = image_alloc(&middle, ty.first[out_h - 1] + ty.n[out_h - 1] - first, out_w, 3);
+    if (rc == 0 && (sum = mem_alloc(out_w * 3, sizeof *sum, "a row")) == NULL)
         rc = -ENOMEM;
     if (rc == 0) {
-        across(&middle, in, &tx);
-        down(out, &middle, &ty, sum);
+        across(&middle, in, first, &tx);
+        down(out, &middle, first, &ty, sum);
     } else {
         image_release(out);
     }
@@ -146,36 +154,31 @@ int image_resize(struct image *out, const struct image *in, size_t h, size_t w)
     return rc;
 }
 
-static int copy(struct image *out, const struct image *in)
+int image_resize(struct image *out, const struct image *in, size_t h, size_t w)
 {
-    *out = (struct image){ 0 };
-    int rc = image_alloc(out, in->h, in->w, 3);
-    if (rc == 0)
-        memcpy(out->rgb, in->rgb, in->h * in->w * 3);
-    return rc;
+    return resize_part(out, in, h, w, 0, 0, h, w);
 }
 
-int image_short_side(struct image *out, const struct image *in, size_t px, bool grow)
+/* The size of a picture brought to a short side of px. */
+static void scaled(size_t *h, size_t *w, const struct image *in, size_t px)
 {
     size_t least = MIN(in->h, in->w), most = MAX(in->h, in->w);
-    if (least == px || (least < px && !grow))
-        return copy(out, in);
-    size_t longer = MAX((2 * most * px + least) / (2 * least), (size_t)1);
-    return in->h <= in->w ? image_resize(out, in, px, longer) : image_resize(out, in, longer, px);
+    size_t longer = (2 * most * px + least) / (2 * least);
+    *h = in->h <= in->w ? px : longer;
+    *w = in->h <= in->w ? longer : px;
+}
+
+int image_short_side(struct image *out, const struct image *in, size_t px)
+{
+    size_t h = in->h, w = in->w;
+    if (MIN(h, w) > px)
+        scaled(&h, &w, in, px);
+    return image_resize(out, in, h, w);
 }
 
 int image_square(struct image *out, const struct image *in, size_t px)
 {
-    struct image all = { 0 };
-    *out = (struct image){ 0 };
-    int rc = image_short_side(&all, in, px, true);
-    if (rc == 0)
-        rc = image_alloc(out, px, px, 3);
-    if (rc == 0) {
-        size_t top = (all.h - px + 1) / 2, left = (all.w - px + 1) / 2;
-        for (size_t y = 0; y < px; y++)
-            memcpy(out->rgb + y * px * 3, all.rgb + ((top + y) * all.w + left) * 3, px * 3);
-    }
-    image_release(&all);
-    return rc;
+    size_t h, w;
+    scaled(&h, &w, in, px);
+    return resize_part(out, in, h, w, (h - px + 1) / 2, (w - px + 1) / 2, px, px);
 }

@@ -33,7 +33,7 @@ static int transform(struct intake *in, const struct image *im, const struct int
         in->bytes = out.rgb; /* taken over */
         in->n = out.h * out.w * 3;
     } else if (rule->short_side > 0 && MIN(im->h, im->w) > rule->short_side) {
-        if ((rc = image_short_side(&out, im, rule->short_side, false)) < 0)
+        if ((rc = image_short_side(&out, im, rule->short_side)) < 0)
             return rc;
         free(in->bytes);
         rc = image_encode_jpeg(&out, QUALITY, &in->bytes, &in->n);

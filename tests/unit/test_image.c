@@ -338,17 +338,15 @@ static void test_sides(void)
 {
     static const struct {
         size_t h, w, px;
-        bool grow;
         size_t to_h, to_w;
     } want[] = {
-        { 60, 40, 20, false, 30, 20 }, { 40, 61, 20, false, 20, 31 }, /* 30.5 goes up */
-        { 10, 20, 20, false, 10, 20 }, { 10, 21, 20, true, 20, 42 },
-        { 20, 10, 10, true, 20, 10 },  { 3, 1000, 1, false, 1, 333 },
+        { 60, 40, 20, 30, 20 }, { 40, 61, 20, 20, 31 }, /* 30.5 goes up */
+        { 10, 20, 20, 10, 20 }, { 20, 10, 10, 20, 10 }, { 3, 1000, 1, 1, 333 },
     };
     struct image out;
     for (size_t t = 0; t < ARRAY_LEN(want); t++) {
         struct image im = flat(want[t].h, want[t].w);
-        ok(image_short_side(&out, &im, want[t].px, want[t].grow) == 0 && out.h == want[t].to_h &&
+        ok(image_short_side(&out, &im, want[t].px) == 0 && out.h == want[t].to_h &&
                out.w == want[t].to_w,
            "%zu x %zu to short side %zu: %zu x %zu", im.h, im.w, want[t].px, want[t].to_h,
            want[t].to_w);
@@ -363,9 +361,34 @@ static void test_sides(void)
     image_release(&out);
     image_release(&im);
     im = flat(1, 60000);
-    ok(image_square(&out, &im, 4096) == -EFBIG && out.rgb == NULL, "but not without end: %s",
-       fail_text());
+    ok(image_square(&out, &im, 4096) == 0 && out.h == 4096 && out.w == 4096,
+       "of a strip only the square is made: the rest would have 10^12 pixels");
+    image_release(&out);
     image_release(&im);
+}
+
+/* What image_square() makes is the middle of the whole, bit for bit. */
+static void test_squares(void)
+{
+    static const size_t want[][3] = {
+        { 60, 41, 20 }, { 41, 60, 20 }, { 7, 90, 16 }, { 90, 7, 16 }, { 33, 12, 12 }, { 5, 5, 9 },
+    };
+    for (size_t t = 0; t < ARRAY_LEN(want); t++) {
+        size_t h = want[t][0], w = want[t][1], px = want[t][2], least = MIN(h, w);
+        size_t all_h = (2 * h * px + least) / (2 * least);
+        size_t all_w = (2 * w * px + least) / (2 * least);
+        struct image im = flat(h, w), all, out;
+        for (size_t i = 0; i < h * w * 3; i++)
+            im.rgb[i] = (uint8_t)(i * i % 251);
+        bool good = image_resize(&all, &im, all_h, all_w) == 0 && image_square(&out, &im, px) == 0;
+        for (size_t y = 0; good && y < px; y++)
+            good = memcmp(at(&out, y, 0), at(&all, y + (all_h - px + 1) / 2, (all_w - px + 1) / 2),
+                          px * 3) == 0;
+        ok(good, "%zu x %zu to a square of %zu", w, h, px);
+        image_release(&im);
+        image_release(&all);
+        image_release(&out);
+    }
 }
 
 static void test_out(void)
@@ -417,6 +440,7 @@ int main(void)
     test_fuzz();
     test_resize();
     test_sides();
+    test_squares();
     test_out();
     return done();
 }
