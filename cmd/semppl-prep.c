@@ -31,7 +31,7 @@ enum on_error { SKIP, FAIL, KEEP };
 static const char *const on_error_names[] = { "skip", "fail", "keep", NULL };
 
 enum { BATCH_FILES = 64 };               /* a thread in a batch */
-#define BATCH_BYTES ((uint64_t)64 << 20) /* of files in a batch */
+#define BATCH_BYTES ((uint64_t)64 << 20) /* of files in a batch, or of a thread's pixels */
 
 static struct {
     const char *output, *labels, *ledger, *files_from;
@@ -386,7 +386,9 @@ static int batch_task(void *arg, size_t i, int worker UNUSED)
 /* All threads on a batch, then its pictures to the shard in order. */
 static int store_all(struct job *j)
 {
-    size_t most = (size_t)BATCH_FILES * (size_t)pool_threads(j->pool), n;
+    uint64_t pixels = MAX(3 * (uint64_t)o.pixels * (uint64_t)o.pixels, 1);
+    uint64_t share = MAX(MIN(BATCH_BYTES / pixels, BATCH_FILES), 1); /* of a thread */
+    size_t most = (size_t)share * (size_t)pool_threads(j->pool), n;
     struct batch b = { .j = j, .picture = mem_alloc(most, sizeof *b.picture, "a batch") };
     struct progress progress;
     int rc = b.picture == NULL ? -ENOMEM : 0;

@@ -250,6 +250,18 @@ check_out 'a stream is files back to back'     '3' \
 check_out 'the seed and the input are in the history' '1' \
     'h5dump -d history m4.h5 | grep -c "labels-per-class.*many.*checksum.*seed"'
 
+# -- memory ----
+# A limit on address space, which sanitizers cannot live with. 130 squares of 3 MiB are more than a batch may hold.
+export OPENBLAS_NUM_THREADS=1
+limited() { (ulimit -v 600000 && semppl-prep -q -j2 "$@"); }
+if limited --version >/dev/null 2>&1; then
+    mkdir small
+    for i in {1..130}; do cp "$data/rgb.jpg" "small/$i.jpg"; done
+    check 'small files of large pixels'        'limited --pixels 1024 small >/dev/null'
+else
+    skip 'small files of large pixels'         'the programs do not start with so little memory'
+fi
+
 # -- usage ----
 check_err 2 'two streams'                      'once' 'semppl-prep --files-from - - -o b.h5'
 check_err 2 'two ways to split'                'exclude' 'semppl-prep --labels-per-class 1 --label-fraction 0.1 -o b.h5 photos'
