@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { TILE = 64 }; /* pixels a side */
+
 static pthread_mutex_t big = PTHREAD_MUTEX_INITIALIZER;
 
 bool image_big_begin(size_t h, size_t w)
@@ -61,7 +63,8 @@ enum image_format image_sniff(const uint8_t *bytes, size_t n)
 
 /*
  * Turns a picture as its EXIF orientation asks. Pixel (y, x) of the result is the stored pixel
- * base + y * down + x * right; one row of the table for each of the eight values.
+ * base + y * down + x * right; one row of the table for each of the eight values. Tile by tile,
+ * since a row of one is a column of the other, which would touch a cache line for every pixel.
  */
 static int orient(struct image *im, int orientation)
 {
@@ -81,12 +84,14 @@ static int orient(struct image *im, int orientation)
     int rc = image_alloc(&to, swap ? im->w : im->h, swap ? im->h : im->w, 3);
     if (rc < 0)
         return rc;
-    uint8_t *out = to.rgb;
-    for (size_t y = 0; y < to.h; y++) {
-        ptrdiff_t at = turn[orientation].base + (ptrdiff_t)y * turn[orientation].down;
-        for (size_t x = 0; x < to.w; x++, at += turn[orientation].right, out += 3)
-            memcpy(out, im->rgb + 3 * at, 3);
-    }
+    ptrdiff_t base = turn[orientation].base, down = turn[orientation].down;
+    ptrdiff_t right = turn[orientation].right;
+    for (size_t y0 = 0; y0 < to.h; y0 += TILE)
+        for (size_t x0 = 0; x0 < to.w; x0 += TILE)
+            for (size_t y = y0; y < MIN(y0 + TILE, to.h); y++)
+                for (size_t x = x0; x < MIN(x0 + TILE, to.w); x++)
+                    memcpy(to.rgb + 3 * (y * to.w + x),
+                           im->rgb + 3 * (base + (ptrdiff_t)y * down + (ptrdiff_t)x * right), 3);
     image_release(im);
     *im = to;
     return 0;

@@ -236,10 +236,37 @@ static void test_bombs(void)
     free(bomb);
 }
 
-/* Each orientation against its words: a transposition for 5 to 8, then mirrors. */
-static void test_orientations(void)
+static struct image flat(size_t h, size_t w)
+{
+    struct image im = { .h = h, .w = w, .rgb = malloc(h * w * 3) };
+    for (size_t i = 0; i < h * w * 3; i++)
+        im.rgb[i] = (uint8_t)(i / 3 % w); /* the column */
+    return im;
+}
+
+/* The picture of many tiles, with turned6.jpg's EXIF. */
+static struct bytes large_turned(void)
 {
     struct bytes b = load("turned6.jpg");
+    struct image im = flat(150, 131);
+    size_t exif = find(&b, 0xe1, 0), n = 2 + (size_t)(b.data[exif + 2] << 8 | b.data[exif + 3]);
+    size_t len;
+    uint8_t *bytes;
+    for (size_t i = 0; i < im.h * im.w; i++)
+        im.rgb[3 * i] = (uint8_t)(i / im.w);
+    if (image_encode_jpeg(&im, 80, &bytes, &len) == 0 && 2 + n + len <= sizeof b.data) {
+        memmove(b.data + 2, b.data + exif, n);
+        memcpy(b.data + 2 + n, bytes + 2, len - 2);
+        b.n = n + len;
+        free(bytes);
+    }
+    image_release(&im);
+    return b;
+}
+
+/* Each orientation against its words: a transposition for 5 to 8, then mirrors. */
+static void test_orientations(struct bytes b)
+{
     struct image up, im;
     struct image_info info;
     size_t value =
@@ -324,14 +351,6 @@ static void test_resize(void)
         image_release(&out);
     }
     image_release(&im);
-}
-
-static struct image flat(size_t h, size_t w)
-{
-    struct image im = { .h = h, .w = w, .rgb = malloc(h * w * 3) };
-    for (size_t i = 0; i < h * w * 3; i++)
-        im.rgb[i] = (uint8_t)(i / 3 % w); /* the column */
-    return im;
 }
 
 static void test_sides(void)
@@ -436,7 +455,8 @@ int main(void)
     test_exact_png();
     test_damage();
     test_bombs();
-    test_orientations();
+    test_orientations(load("turned6.jpg"));
+    test_orientations(large_turned());
     test_fuzz();
     test_resize();
     test_sides();
