@@ -24,10 +24,11 @@ bool image_big_begin(size_t h, size_t w)
     return take;
 }
 
-void image_big_end(bool taken)
+void image_big_end(struct image_info *info)
 {
-    if (taken)
+    if (info->big)
         pthread_mutex_unlock(&big);
+    info->big = false;
 }
 
 int image_alloc(struct image *im, size_t h, size_t w, size_t channels)
@@ -112,6 +113,8 @@ int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes
         rc = orient(im, info->orientation);
     if (rc < 0)
         image_release(im);
+    if (rc < 0 || info == &own)
+        image_big_end(info);
     info->h = im->h;
     info->w = im->w;
     return rc;

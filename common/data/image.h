@@ -5,7 +5,7 @@
  * (the same pixels as djpeg). Grey, CMYK and YCCK (Adobe-inverted too) become RGB; PNG palettes,
  * grey and 16 bits (scaled, not clamped) too; alpha is laid over white. EXIF orientation is
  * applied. Pictures above 2^26 pixels are decoded one at a time, whatever the threads, so that a
- * folder of bombs does not take threads times their memory.
+ * folder of bombs does not take threads times their memory; image_big_end() lets the next one in.
  */
 #ifndef SEMPPL_IMAGE_H
 #define SEMPPL_IMAGE_H
@@ -24,6 +24,7 @@ struct image_info {
     size_t h, w;       /* as shown, after orientation */
     int orientation;   /* EXIF 1..8; 1 if there is none */
     bool truncated;    /* data ended early: the rest of the pixels are the library's guess */
+    bool big;          /* others above 2^26 pixels wait for image_big_end() */
     char warning[160]; /* the first harmless oddity, or "" */
 };
 
@@ -36,12 +37,14 @@ const char *image_jpeg_library(void);
 
 enum image_format image_sniff(const uint8_t *bytes, size_t n);
 /* Decodes all of it. Data that is truncated, or damaged so that pixels are lost, is -EIO unless
- * keep, where it is best effort and flagged. info may be NULL. -EINVAL: not a picture, or none that
- * can be decoded at all; -EFBIG: too many pixels or scans; worded WITHOUT the file's name (the
- * caller knows it). Any thread. */
+ * keep, where it is best effort and flagged. info may be NULL, else image_big_end() must follow a
+ * success, in the same thread, when the pixels are no longer needed. -EINVAL: not a picture, or
+ * none that can be decoded at all; -EFBIG: too many pixels or scans; worded WITHOUT the file's name
+ * (the caller knows it). Any thread. */
 int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
                  bool keep);
 void image_release(struct image *im);
+void image_big_end(struct image_info *info); /* nothing for a picture that is not big */
 
 /*
  * Antialiased bicubic resize (a = -0.5, support scaled when shrinking), the arithmetic of Pillow's

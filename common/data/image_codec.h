@@ -24,9 +24,8 @@ int image_alloc(struct image *im, size_t h, size_t w, size_t channels);
 int image_exif_orientation(const uint8_t *tiff, size_t n);
 
 /* Pictures above IMAGE_BIG pixels are decoded one at a time, so that memory is bounded by threads x
- * IMAGE_BIG and one bomb, not by threads x bombs. Returns whether it took the lock. */
+ * IMAGE_BIG and one bomb, not by threads x bombs. Returns whether it took the lock: info->big. */
 #define IMAGE_BIG ((size_t)1 << 26)
 bool image_big_begin(size_t h, size_t w);
-void image_big_end(bool taken);
 
 #endif

@@ -222,8 +222,8 @@ int image_decode_jpeg(struct image *im, struct image_info *info, const uint8_t *
     in.jpeg.client_data = &in;
     int rc = decode(&in);
     jpeg_destroy_decompress(&in.jpeg);
-    image_big_end(in.big);
     free(in.row);
+    info->big = in.big;
     info->orientation = in.orientation;
     info->truncated = in.damaged;
     snprintf(info->warning, sizeof info->warning, "%.*s", (int)sizeof info->warning - 1, in.first);

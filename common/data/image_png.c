@@ -155,7 +155,7 @@ int image_decode_png(struct image *im, struct image_info *info, const uint8_t *b
             lay_over_white(im);
     }
     png_destroy_read_struct(&in.png, &in.info, NULL);
-    image_big_end(in.big);
+    info->big = in.big;
     return rc;
 }
 

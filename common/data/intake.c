@@ -61,6 +61,7 @@ static int decode(struct intake *in, const struct intake_rule *rule, bool store)
     if (rc == 0 && store)
         rc = transform(in, &im, rule);
     image_release(&im);
+    image_big_end(&info);
     return rc;
 }
 

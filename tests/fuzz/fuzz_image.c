@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
             image_release(&small);
         }
         image_release(&im);
+        image_big_end(&info);
     }
     return 0;
 }

@@ -8,7 +8,10 @@
 #include "tests/t.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -206,6 +209,62 @@ static size_t find(const struct bytes *b, uint8_t marker, size_t from)
     return 0;
 }
 
+/* A PNG that claims this size, and has the rows of another. */
+static struct bytes png_of(uint32_t w, uint32_t h)
+{
+    struct bytes b = load("rgb.png");
+    for (int i = 0; i < 4; i++) {
+        b.data[16 + i] = (uint8_t)(w >> (24 - 8 * i));
+        b.data[20 + i] = (uint8_t)(h >> (24 - 8 * i));
+    }
+    uint32_t crc = (uint32_t)crc32(0, b.data + 12, 17);
+    for (int i = 0; i < 4; i++)
+        b.data[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    return b;
+}
+
+struct big {
+    struct bytes b;
+    atomic_int decoded;
+};
+
+static void *decode_big(void *arg)
+{
+    struct big *big = arg;
+    struct image im;
+    struct image_info info;
+    if (decode(&im, &info, &big->b, true) == 0 && info.big)
+        atomic_fetch_add(&big->decoded, 1);
+    image_release(&im);
+    image_big_end(&info);
+    return NULL;
+}
+
+/* A second picture above 2^26 pixels waits until the first is done with. */
+static void test_big(void)
+{
+    struct big big = { .b = png_of(8192, 8193) };
+    struct image im;
+    struct image_info info;
+    pthread_t thread;
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    bool good = decode(&im, &info, &big.b, true) == 0 && info.big;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    long us = (long)(end.tv_sec - start.tv_sec) * 1000000 + (end.tv_nsec - start.tv_nsec) / 1000;
+    pthread_create(&thread, NULL, decode_big, &big);
+    usleep((useconds_t)(3 * us));
+    ok(good && atomic_load(&big.decoded) == 0, "a big picture keeps others waiting");
+    image_release(&im);
+    image_big_end(&info);
+    pthread_join(thread, NULL);
+    ok(atomic_load(&big.decoded) == 1, "until it is done with");
+    good = decode(&im, NULL, &big.b, true) == 0;
+    image_release(&im);
+    ok(good && decode(&im, NULL, &big.b, true) == 0, "without info nobody waits");
+    image_release(&im);
+}
+
 static void test_bombs(void)
 {
     struct image im;
@@ -213,12 +272,7 @@ static void test_bombs(void)
     size_t sof = find(&b, 0xc0, 0);
     memset(b.data + sof + 5, 0xf0, 4); /* 61680 x 61680 */
     ok(decode(&im, NULL, &b, true) == -EFBIG, "too many pixels: %s", fail_text());
-    b = load("rgb.png");
-    for (size_t i = 16; i < 24; i++)
-        b.data[i] = i % 4 == 1 ? 0x10 : 0; /* 2^20 x 2^20 */
-    uint32_t crc = (uint32_t)crc32(0, b.data + 12, 17);
-    for (int i = 0; i < 4; i++)
-        b.data[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
+    b = png_of(1 << 20, 1 << 20);
     ok(decode(&im, NULL, &b, true) == -EFBIG, "in a PNG too: %s", fail_text());
     b = load("progressive.jpg");
     size_t last = 0, next = 0;
@@ -455,6 +509,7 @@ int main(void)
     test_exact_png();
     test_damage();
     test_bombs();
+    test_big();
     test_orientations(load("turned6.jpg"));
     test_orientations(large_turned());
     test_fuzz();
