@@ -86,20 +86,31 @@ struct job {
 
 /* -- what goes in ---- */
 
-/* "-o *.jpg" would replace the first picture. */
-static int check_target(void)
+static bool same_file(const char *a, const char *b)
 {
+    struct stat x, y;
+    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
+                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/* What is about to be replaced: "-o *.jpg" would be the first picture. */
+static int check_target(const char *path)
+{
+    const char *read[] = { o.labels, o.files_from };
     uint8_t head[8] = { 0 };
     struct stat st;
-    if (stat(o.output, &st) != 0 || !S_ISREG(st.st_mode))
+    if (path == NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
-    FILE *f = fopen(o.output, "re");
+    for (size_t i = 0; i < ARRAY_LEN(read); i++)
+        if (read[i] != NULL && same_file(path, read[i]))
+            return fail(-EUSAGE, "%s is an input, and would be replaced", path);
+    FILE *f = fopen(path, "re");
     size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
     if (f != NULL)
         fclose(f);
     return image_sniff(head, n) == IMAGE_NONE
                ? 0
-               : fail(-EUSAGE, "%s is a picture, which -o would replace by a shard", o.output);
+               : fail(-EUSAGE, "%s is a picture, and would be replaced", path);
 }
 
 static int check_options(int n, char **operands)
@@ -125,9 +136,10 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--shard-size needs a numbered name, such as -o name-%%05d.h5");
     if (o.ledger != NULL && strcmp(o.ledger, "-") == 0)
         return fail(-EUSAGE, "--ledger needs the name of a file");
-    if (o.ledger != NULL && strcmp(o.ledger, o.output) == 0)
+    if (o.ledger != NULL && same_file(o.ledger, o.output))
         return fail(-EUSAGE, "%s cannot be both the shard and the ledger", o.ledger);
-    return check_target();
+    int rc = check_target(o.output);
+    return rc == 0 ? check_target(o.ledger) : rc;
 }
 
 static int list_inputs(struct job *j, int n, char **operands)

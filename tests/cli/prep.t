@@ -275,6 +275,13 @@ check_err 5 'a ledger on a full disk'          '/dev/full' 'semppl-prep --ledger
 check_exit 1 'and no shard without it'         '[ -e full.h5 ]'
 cp "$(find photos -type f | head -1)" first.jpg
 check_err 2 'no picture is replaced'           'first\.jpg is a picture' 'semppl-prep -o first.jpg photos'
+check_err 2 'nor by a ledger'                  'first\.jpg is a picture' \
+    'semppl-prep --ledger first.jpg -o b.h5 photos'
+check_err 2 'no label list either'             'l\.tsv is an input' \
+    'semppl-prep --labels l.tsv --ledger ./l.tsv -o b.h5 odd'
+check_err 2 'nor a list of files'              'list is an input' 'semppl-prep --files-from list -o ./list'
+check_err 2 'two names of one file'            'both the shard and the ledger' \
+    'semppl-prep --ledger ./a.h5 -o a.h5 photos'
 check_err 3 'no folder for the output'         'nofolder' 'semppl-prep -o nofolder/b.h5 photos'
 check_out 'nothing is left behind'             '' 'find . -name "*.tmp.*"'
 finish
