@@ -76,7 +76,8 @@ static int open_bank(struct job *j, char **operands, int n)
         (rc = knn_vote_open(&j->vote, (enum knn_rule)o.vote, o.temperature, j->bank.nclasses)) <
             0 ||
         (rc = tally_open(&j->tally, j->bank.nclasses)) < 0 ||
-        (o.sheet && (rc = sheet_open(&j->sheet, j->bank.nclasses)) < 0))
+        (o.sheet && (rc = sheet_open(&j->sheet, j->bank.nclasses, (char **)(uintptr_t)o.images.item,
+                                     (int)o.images.n)) < 0))
         return rc;
     log_info("%zu labelled rows vote: %zu classes, %llu to %llu rows of each", j->bank.n,
              j->bank.nclasses, (unsigned long long)j->bank.fewest,
@@ -228,11 +229,14 @@ static int label_rest(struct job *j)
 
 static int check_options(int n, char **operands)
 {
-    bool stdin_used = n == 0;
+    int stdin_used = n == 0;
     for (int i = 0; i < n; i++)
-        stdin_used = stdin_used || strcmp(operands[i], "-") == 0;
-    if (o.bank && strcmp(o.bank, "-") == 0 && stdin_used)
-        return fail(-EUSAGE, "standard input cannot be both the bank and the queries");
+        stdin_used += strcmp(operands[i], "-") == 0;
+    for (size_t i = 0; i < o.images.n; i++)
+        stdin_used += strcmp(o.images.item[i], "-") == 0;
+    stdin_used += o.bank && strcmp(o.bank, "-") == 0;
+    if (stdin_used > 1)
+        return fail(-EUSAGE, "standard input can only be one of bank, queries and images");
     if (o.show > o.k)
         return fail(-EUSAGE, "--show-neighbours %d: only -k %d are looked for", o.show, o.k);
     if (o.sheet && o.images.n == 0)
@@ -254,8 +258,7 @@ static int label_all(struct job *j, int n, char **operands)
     rc = o.bank ? label_stream(j, operands, n) : label_rest(j);
     progress_end(&j->progress);
     if (rc >= 0 && o.sheet)
-        rc = sheet_write(&j->sheet, o.sheet, &j->bank, &j->classes,
-                         (char **)(uintptr_t)o.images.item, (int)o.images.n);
+        rc = sheet_write(&j->sheet, o.sheet, &j->bank, &j->classes);
     if (rc >= 0 && !to_stdout())
         rc = history_self(&j->history);
     if (rc < 0)

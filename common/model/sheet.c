@@ -5,18 +5,45 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/data/draw.h"
-#include "common/data/shard.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 enum { COLS = 1 + SHEET_NEAR };
 
-int sheet_open(struct sheet *s, size_t nclasses)
+/* Content hashes of all pictures at hand, for finding. */
+struct sheet_place {
+    uint64_t id;
+    size_t row;
+};
+
+static int by_id(const void *a, const void *b)
+{
+    const struct sheet_place *x = a, *y = b;
+    return x->id != y->id ? (x->id < y->id ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
+}
+
+static struct sheet_place *index_pictures(const struct shard_set *set)
+{
+    struct sheet_place *p = mem_alloc(set->nrows, sizeof *p, "the pictures' ids");
+    size_t at = 0;
+    for (size_t i = 0; p && i < set->nshards; i++)
+        for (size_t r = 0; r < set->shard[i].rows.n; r++, at++)
+            p[at] = (struct sheet_place){ set->shard[i].rows.id[r], at };
+    if (p)
+        qsort(p, at, sizeof *p, by_id);
+    return p;
+}
+
+int sheet_open(struct sheet *s, size_t nclasses, char **images, int nimages)
 {
     *s = (struct sheet){ .nclasses = nclasses };
+    int rc = shard_set_open(&s->pictures, images, nimages);
+    if (rc < 0)
+        return rc;
+    s->place = index_pictures(&s->pictures);
     s->of = mem_alloc(nclasses, sizeof *s->of, "the contact sheet");
-    return s->of ? 0 : -ENOMEM;
+    return s->place && s->of ? 0 : -ENOMEM;
 }
 
 void sheet_close(struct sheet *s)
@@ -24,6 +51,8 @@ void sheet_close(struct sheet *s)
     for (size_t c = 0; s->of && c < s->nclasses; c++)
         free(s->of[c].item);
     free(s->of);
+    free(s->place);
+    shard_set_close(&s->pictures);
     *s = (struct sheet){ 0 };
 }
 
@@ -92,46 +121,22 @@ static int choose(const struct sheet *s, struct sheet_item *row[SHEET_ROWS], siz
     return 0;
 }
 
-/* Content hashes of all pictures at hand, for finding. */
-struct place {
-    uint64_t id;
-    size_t row;
-};
-
-static int by_id(const void *a, const void *b)
-{
-    const struct place *x = a, *y = b;
-    return x->id != y->id ? (x->id < y->id ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
-}
-
-static struct place *index_pictures(const struct shard_set *set)
-{
-    struct place *p = mem_alloc(set->nrows, sizeof *p, "the pictures' ids");
-    size_t at = 0;
-    for (size_t i = 0; p && i < set->nshards; i++)
-        for (size_t r = 0; r < set->shard[i].rows.n; r++, at++)
-            p[at] = (struct place){ set->shard[i].rows.id[r], at };
-    if (p)
-        qsort(p, at, sizeof *p, by_id);
-    return p;
-}
-
 /* 1 and the picture, 0 if it is not at hand. */
-static int find_picture(struct shard_set *set, const struct place *index, uint64_t id,
-                        struct image *im)
+static int find_picture(struct sheet *s, uint64_t id, struct image *im)
 {
-    size_t lo = 0, hi = set->nrows, row;
+    const struct sheet_place *place = s->place;
+    size_t lo = 0, hi = s->pictures.nrows, row;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (index[mid].id < id)
+        if (place[mid].id < id)
             lo = mid + 1;
         else
             hi = mid;
     }
-    if (lo == set->nrows || index[lo].id != id)
+    if (lo == s->pictures.nrows || place[lo].id != id)
         return 0;
-    struct shard *s = shard_set_find(set, index[lo].row, &row);
-    int rc = shard_row_image(s, row, im);
+    struct shard *shard = shard_set_find(&s->pictures, place[lo].row, &row);
+    int rc = shard_row_image(shard, row, im);
     return rc < 0 ? rc : 1;
 }
 
@@ -141,9 +146,8 @@ struct page {
     struct sheet_cell cell[SHEET_ROWS * COLS];
 };
 
-static int fill_row(struct page *p, size_t r, const struct sheet_item *it,
-                    const struct knn_bank *bank, const struct classes *classes,
-                    struct shard_set *set, const struct place *index, size_t *missing)
+static int fill_row(struct sheet *s, struct page *p, size_t r, const struct sheet_item *it,
+                    const struct knn_bank *bank, const struct classes *classes, size_t *missing)
 {
     for (size_t c = 0; c < COLS; c++) {
         struct sheet_cell *cell = &p->cell[r * COLS + c];
@@ -152,7 +156,7 @@ static int fill_row(struct page *p, size_t r, const struct sheet_item *it,
         if (near < 0)
             break;
         uint64_t id = c ? bank->e->rows.id[bank->row[near]] : it->id;
-        int rc = find_picture(set, index, id, im);
+        int rc = find_picture(s, id, im);
         if (rc < 0)
             return rc;
         *missing += rc == 0;
@@ -177,22 +181,16 @@ static int fill_row(struct page *p, size_t r, const struct sheet_item *it,
 }
 
 int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
-                const struct classes *classes, char **images, int nimages)
+                const struct classes *classes)
 {
     struct sheet_item *row[SHEET_ROWS];
-    struct shard_set set = { 0 };
-    struct place *index = NULL;
     struct image out = { 0 };
     struct page *p = mem_alloc(1, sizeof *p, "the contact sheet");
     size_t n = 0, missing = 0;
     char title[128];
     int rc = p ? choose(s, row, &n) : -ENOMEM;
-    if (rc >= 0)
-        rc = shard_set_open(&set, images, nimages);
-    if (rc >= 0 && !(index = index_pictures(&set)))
-        rc = -ENOMEM;
     for (size_t r = 0; r < n && rc >= 0; r++)
-        rc = fill_row(p, r, row[r], bank, classes, &set, index, &missing);
+        rc = fill_row(s, p, r, row[r], bank, classes, &missing);
     if (rc < 0)
         goto out;
     if (missing)
@@ -208,8 +206,6 @@ out:
         free(p->cell[i].line[1]);
     }
     free(p);
-    free(index);
     image_release(&out);
-    shard_set_close(&set);
     return rc;
 }

@@ -8,6 +8,7 @@
 #ifndef SEMPPL_SHEET_H
 #define SEMPPL_SHEET_H
 
+#include "common/data/shard.h"
 #include "common/model/knn_vote.h"
 
 enum { SHEET_ROWS = 12, SHEET_NEAR = 8 };
@@ -28,13 +29,15 @@ struct sheet {
     } * of; /* [nclasses] */
     size_t nclasses;
     size_t offered;
+    struct shard_set pictures;
+    struct sheet_place *place; /* [pictures.nrows] by content hash */
 };
 
-int sheet_open(struct sheet *s, size_t nclasses);
-int sheet_offer(struct sheet *s, const struct sheet_item *item); /* item->order is filled here */
 /* images: operands of image shards that hold the pictures (those missing are left grey). */
+int sheet_open(struct sheet *s, size_t nclasses, char **images, int nimages);
+int sheet_offer(struct sheet *s, const struct sheet_item *item); /* item->order is filled here */
 int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
-                const struct classes *classes, char **images, int nimages);
+                const struct classes *classes);
 void sheet_close(struct sheet *s);
 /* -EUSAGE (worded) unless path ends as image_write() wants; for use before the work. */
 int sheet_check_path(const char *path);

@@ -161,5 +161,8 @@ check_err 2 'k wants a number'                  'many' 'semppl-knn -k many e.h5'
 check_err 2 'and at least 1'                    '0' 'semppl-knn -k 0 e.h5'
 check_err 2 'no more neighbours than k'         '--show-neighbours 3' 'semppl-knn -k 2 --show-neighbours 3 e.h5'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-knn -b - <bank.h5'
+check_err 2 'not pictures and queries'          'standard input' 'semppl-knn -b bank.h5 --sheet s.png --images - <query.h5'
+check_err 3 'missing pictures are noticed'      'gone\.h5' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5'
+check_out 'before the work'                     '' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5 2>/dev/null || true'
 
 finish
