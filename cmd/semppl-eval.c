@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BLOCK = 1024 };
 
@@ -262,7 +263,9 @@ static int evaluate(struct job *j, int n, char **operands)
 {
     int rc;
     if (!o.bank) {
-        if (n != 1 || strcmp(operands[0], "-") == 0)
+        struct stat sb;
+        if (n != 1 || strcmp(operands[0], "-") == 0 ||
+            (stat(operands[0], &sb) == 0 && S_ISFIFO(sb.st_mode))) /* it is read twice */
             return fail(-EUSAGE, "labelled rows are missing: give -b BANK, or one file that holds "
                                  "labelled and other rows");
         j->own = true;

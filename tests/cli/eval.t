@@ -71,6 +71,8 @@ check_out 'a file is a bank for its other rows' $'120\n80\n0' \
     'semppl-eval knn -q --json bank.h5 >r; for k in rows bank overlap; do field $k <r; done'
 check_same 'as it is for semppl-knn'            'semppl-knn bank.h5 2>&1 >l.tsv | grep -oE "accuracy [0-9.]+" | tail -1 | cut -d" " -f2' \
                                                 'semppl-eval knn -q bank.h5 | sed -n "s/^top-1 *//p"'
+mkfifo pipe
+check_err 2 'a pipe cannot be read twice'       '-b' 'timeout 10 semppl-eval knn pipe'
 check_err 2 'and a verb'                        'knn' 'semppl-eval'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-eval knn -b - <bank.h5'
 
