@@ -113,12 +113,14 @@ static int open_bank(struct job *j)
                : knn_vote_open(&j->vote, (enum knn_rule)o.vote, o.temperature, j->bank.nclasses);
 }
 
-/* The best classes by score, of equals the lower label. */
+/* The best classes by score, of equals the lower label; none if a score is not finite. */
 static size_t best_scores(int32_t *top, const float *score, size_t nclasses)
 {
     size_t n = 0;
     for (size_t c = 0; c < nclasses; c++) {
         size_t at = n;
+        if (!isfinite(score[c]))
+            return 0;
         while (at > 0 && score[c] > score[top[at - 1]])
             at--;
         if (at == SCORE_TOP)
@@ -129,6 +131,19 @@ static size_t best_scores(int32_t *top, const float *score, size_t nclasses)
         top[at] = (int32_t)c;
     }
     return n;
+}
+
+static int score_linear(struct job *j, const struct embed *t, size_t row, int32_t truth,
+                        const float *score)
+{
+    int32_t top[SCORE_TOP];
+    size_t n = best_scores(top, score, j->classes.n), len;
+    const char *key = rows_key(&t->rows, row, &len);
+    if (n == 0) /* the row lies beyond float32, counted in deviations of the bank's */
+        return fail(-ENUMERIC, "%s: row %zu (%.*s): the probe's scores are not finite", t->name,
+                    row, (int)MIN(len, (size_t)400), key);
+    score_add(&j->score, truth, top, n);
+    return 0;
 }
 
 static int note_overlap(struct job *j, const struct rows *r, size_t row)
@@ -143,8 +158,7 @@ static int note_overlap(struct job *j, const struct rows *r, size_t row)
 /* Rows first .. first+n-1 of t, at most BLOCK of them. */
 static int test_rows(struct job *j, const struct embed *t, size_t first, size_t n, const float *x)
 {
-    size_t k = (size_t)o.k, c = j->classes.n;
-    int32_t top[SCORE_TOP];
+    size_t k = (size_t)o.k;
     int rc = j->linear ? probe_score(&j->probe, j->kn, x, n, j->sim)
                        : knn_search(&j->bank, x, NULL, n, j->idx, j->sim);
     for (size_t i = 0; i < n && rc >= 0; i++) {
@@ -155,9 +169,9 @@ static int test_rows(struct job *j, const struct embed *t, size_t first, size_t 
         int32_t truth = r->truth && r->truth[at] >= 0 ? r->truth[at] : r->label[at];
         if (truth >= 0 && knn_bank_has(&j->bank, r->id[at]))
             rc = note_overlap(j, r, at);
-        if (j->linear) {
-            score_add(&j->score, truth, top, best_scores(top, j->sim + i * c, c));
-        } else {
+        if (rc >= 0 && j->linear) {
+            rc = score_linear(j, t, at, truth, j->sim + i * j->classes.n);
+        } else if (rc >= 0) {
             knn_vote_count(&j->vote, &j->bank, j->idx + i * k, j->sim + i * k, k);
             score_add(&j->score, truth, j->vote.order, MIN(j->vote.voted, (size_t)SCORE_TOP));
         }
