@@ -222,10 +222,18 @@ static int describe(struct job *j)
 {
     const struct embed_kind *kind = &j->all.e.kind;
     const struct probe *p = &j->probe;
-    char *shared = mem_printf("\"layer\": \"%s\", \"net\": \"%s\", \"checkpoint\": \"%s\", "
-                              "\"dimensions\": %zu, \"bank\": %zu, \"overlap\": %llu",
-                              kind->layer, kind->net, kind->checkpoint, j->all.e.d, j->bank.n,
-                              (unsigned long long)j->twice);
+    char *layer = json_quote(kind->layer, strlen(kind->layer));
+    char *net = json_quote(kind->net, strlen(kind->net));
+    char *checkpoint = json_quote(kind->checkpoint, strlen(kind->checkpoint));
+    char *shared = layer && net && checkpoint
+                       ? mem_printf("\"layer\": %s, \"net\": %s, \"checkpoint\": %s, "
+                                    "\"dimensions\": %zu, \"bank\": %zu, \"overlap\": %llu",
+                                    layer, net, checkpoint, j->all.e.d, j->bank.n,
+                                    (unsigned long long)j->twice)
+                       : NULL;
+    free(layer);
+    free(net);
+    free(checkpoint);
     if (!shared)
         return -ENOMEM;
     char held[32] = "null";

@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/data/h5.h"
 #include "common/data/h5_string.h"
+#include "common/data/jsonl.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,8 @@ static int merge_history(const struct h5in *in, struct history *h)
     int rc = h5_read_strings(in, "history", &line, &n);
 
     for (size_t i = 0; i < n; i++) {
+        if (rc == 0 && !jsonl_object(line[i])) /* it is told on as it stands */
+            rc = fail(-EINVAL, "%s: dataset history, line %zu: not a JSON object", in->name, i);
         if (rc == 0)
             rc = history_add(h, line[i]);
         free(line[i]);

@@ -34,14 +34,26 @@ static bool is(struct scan *s, char c)
     return true;
 }
 
+/* From the backslash to the last character of an escape. */
+static bool escape(struct scan *s)
+{
+    s->at++;
+    if (*s->at != 'u')
+        return *s->at && strchr("\"\\/bfnrt", *s->at);
+    for (int i = 0; i < 4; i++)
+        if (!isxdigit((unsigned char)*++s->at))
+            return false;
+    return true;
+}
+
 /* A string: its bytes, escapes as they stand. */
 static bool string(struct scan *s, const char **text, size_t *n)
 {
     if (!is(s, '"'))
         return false;
     *text = s->at;
-    for (; *s->at && *s->at != '"'; s->at++)
-        if (*s->at == '\\' && *++s->at == 0)
+    for (; (unsigned char)*s->at >= ' ' && *s->at != '"'; s->at++)
+        if (*s->at == '\\' && !escape(s))
             return false;
     *n = (size_t)(s->at - *text);
     return *s->at++ == '"';
@@ -56,13 +68,34 @@ static bool word(struct scan *s, const char *w)
     return true;
 }
 
+static bool digits(const char **p)
+{
+    const char *first = *p;
+    while (isdigit((unsigned char)**p))
+        ++*p;
+    return *p > first;
+}
+
+/* strtod() takes more than JSON has: hexadecimal, infinity, zeros in front. */
 static bool number(struct scan *s, double *v)
 {
-    char *end;
-    if (*s->at != '-' && !isdigit((unsigned char)*s->at))
+    const char *p = s->at + (*s->at == '-');
+    if (*p == '0')
+        p++;
+    else if (!digits(&p))
         return false;
-    *v = strtod(s->at, &end);
-    s->at = end;
+    if (*p == '.') {
+        p++;
+        if (!digits(&p))
+            return false;
+    }
+    if (*p == 'e' || *p == 'E') {
+        p += 1 + (p[1] == '-' || p[1] == '+');
+        if (!digits(&p))
+            return false;
+    }
+    *v = strtod(s->at, NULL);
+    s->at = p;
     return true;
 }
 
@@ -120,6 +153,12 @@ static bool whole_line(struct scan *s)
         return false;
     space(s);
     return *s->at == 0;
+}
+
+bool jsonl_object(const char *text)
+{
+    struct scan s = { .at = text };
+    return !strpbrk(text, "\r\n") && whole_line(&s);
 }
 
 static int read_lines(FILE *f, struct jsonl *j, const char *path, const char *const *key,

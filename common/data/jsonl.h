@@ -1,5 +1,5 @@
 /*
- * jsonl.h - numbers out of JSON lines: the log of semppl-train-step.
+ * jsonl.h - numbers out of JSON lines: the log of semppl-train-step; and what is such a line.
  */
 #ifndef SEMPPL_JSONL_H
 #define SEMPPL_JSONL_H
@@ -18,5 +18,8 @@ struct jsonl {
  */
 int jsonl_read(struct jsonl *j, const char *path, const char *const *key, size_t nkeys);
 void jsonl_release(struct jsonl *j);
+
+/* Is text one JSON object, on one line? */
+bool jsonl_object(const char *text);
 
 #endif

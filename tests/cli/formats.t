@@ -89,6 +89,30 @@ check 'h5py writes a shard' "$python write.py"
 check 'and it is embedded' 'semppl-embed -q -c net.h5 -o foreign-x.h5 foreign.h5'
 vectors() { $python -c 'import h5py, sys; print(h5py.File(sys.argv[1])["x"][:].tolist())' "$1"; }
 check_same 'to the same vectors' 'vectors foreign-x.h5' 'vectors embedded.h5'
+cat >edit.py <<'END'
+import h5py, numpy as np, sys
+for name in "told", "odd":
+    open(name + ".h5", "wb").write(open("embedded.h5", "rb").read())
+told, odd = h5py.File("told.h5", "r+"), h5py.File("odd.h5", "r+")
+for name, scale in ("near", 1e-30), ("far", 1e30):
+    f = h5py.File(name + ".h5", "w")
+    for k in odd.attrs:
+        f.attrs[k] = odd.attrs[k]
+    for k in odd:
+        odd.copy(k, f)
+    del f.attrs["checksum"]
+    f["x"][...] = np.random.default_rng(1).normal(size=f["x"].shape) * scale
+del told["history"]
+told["history"] = np.array([b'{"by": "hand"}', b"by hand"])
+odd.attrs["layer"] = np.bytes_(b'a"b\\c\n')
+END
+check 'h5py edits embeddings' "$python edit.py"
+check_err 3 'a history that is no JSON is refused' 'told.h5: dataset history, line 1: not a JSON' \
+    'semppl-knn -b embedded.h5 told.h5'
+check 'odd words stay words in JSON' \
+    'semppl-eval knn -q --json --allow-overlap -b odd.h5 odd.h5 | $python -c "import json, sys; json.load(sys.stdin)"'
+check_err 6 'a probe has no score beyond float32' 'far.h5: row 0 \(.*\): the probe.s scores are not finite' \
+    'semppl-eval linear --allow-overlap -b near.h5 far.h5'
 check_err 3 'a file of another format is refused' 'embedded.h5: is a semppl-embedding' \
     'semppl-embed -q -c net.h5 -o no.h5 embedded.h5'
 finish

@@ -51,6 +51,17 @@ int main(void)
            refused("{\"a\": }\n") == -EINVAL && refused("{\"a\": \"\\") == -EINVAL &&
            refused("{\"a\": nul}") == -EINVAL && refused("{\"a\": [1, 2}") == -EINVAL,
        "and what is no JSON object");
+    ok(refused("{\"a\": 01}") == -EINVAL && refused("{\"a\": 0x1}") == -EINVAL &&
+           refused("{\"a\": -inf}") == -EINVAL && refused("{\"a\": 1.}") == -EINVAL &&
+           refused("{\"a\": 1e}") == -EINVAL && refused("{\"a\": -}") == -EINVAL &&
+           refused("{\"a\": 0.5E+3}") == 0,
+       "numbers are those of JSON");
+    ok(refused("{\"a\": \"\\x\"}") == -EINVAL && refused("{\"a\": \"\\u12g4\"}") == -EINVAL &&
+           refused("{\"a\": \"\t\"}") == -EINVAL && refused("{\"a\": \"\\u12A4\\\\\\n\"}") == 0,
+       "escapes too, and a control character must be one");
+    ok(jsonl_object("{\"a\": [1, {\"b\": \"\\n\"}]} ") && !jsonl_object("{\"a\":\n1}") &&
+           !jsonl_object("made by hand") && !jsonl_object("[]") && !jsonl_object(""),
+       "one object on one line");
     ok(read_text(&j, "{\"step\": 1}\0{}\n", 15) == -EINVAL, "a NUL byte too");
     jsonl_release(&j);
     char deep[400];
