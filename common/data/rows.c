@@ -195,3 +195,32 @@ void rows_print_key(void *stdio_file, const char *key, size_t len)
             putc(c, f);
     }
 }
+
+/* Does a character of UTF-8 begin here? */
+static bool begins(char c)
+{
+    return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+int rows_name_width(const char *name)
+{
+    int n = 0;
+
+    for (; *name; name++)
+        n += begins(*name);
+    return n;
+}
+
+void rows_print_name(void *stdio_file, const char *name, int width)
+{
+    FILE *f = stdio_file;
+    int most = abs(width), n = MIN(rows_name_width(name), most);
+
+    fprintf(f, "%*s", width < 0 ? most - n : 0, "");
+    for (int left = n; *name; name++) {
+        if (begins(*name) && left-- == 0)
+            break;
+        putc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, f);
+    }
+    fprintf(f, "%*s", width > 0 ? most - n : 0, "");
+}

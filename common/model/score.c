@@ -90,11 +90,13 @@ static int worst_of(const struct score *s, size_t c)
 static void print_matrix(const struct score *s, FILE *f, int w)
 {
     fprintf(f, "\n%-*s", w, "confusion");
-    for (size_t c = 0; c < s->nclasses; c++)
-        fprintf(f, " %7.7s", s->classes->name[c]);
+    for (size_t c = 0; c < s->nclasses; c++) {
+        putc(' ', f);
+        rows_print_name(f, s->classes->name[c], -7);
+    }
     putc('\n', f);
     for (size_t r = 0; r < s->nclasses; r++) {
-        fprintf(f, "%-*.*s", w, NAME, s->classes->name[r]);
+        rows_print_name(f, s->classes->name[r], w);
         for (size_t c = 0; c < s->nclasses; c++)
             fprintf(f, " %7llu", (unsigned long long)s->confusion[r * s->nclasses + c]);
         putc('\n', f);
@@ -105,7 +107,7 @@ void score_table(const struct score *s, FILE *f)
 {
     int w = 9;
     for (size_t c = 0; c < s->nclasses; c++)
-        w = MAX(w, (int)MIN(strlen(s->classes->name[c]), (size_t)NAME));
+        w = MAX(w, MIN(rows_name_width(s->classes->name[c]), NAME));
     fprintf(f, "%s\n\n", s->title);
     fprintf(f, "%-*s %8.4f\n", w, "top-1", score_top1(s));
     fprintf(f, "%-*s %8.4f\n", w, "top-5", score_top5(s));
@@ -115,16 +117,20 @@ void score_table(const struct score *s, FILE *f)
     for (size_t c = 0; c < s->nclasses; c++) {
         uint64_t n = rows_of(s, c), right = s->confusion[c * s->nclasses + c];
         int worst = worst_of(s, c);
-        fprintf(f, "%-*.*s %8llu %8llu %8llu", w, NAME, s->classes->name[c],
-                (unsigned long long)s->labelled[c], (unsigned long long)n,
+        rows_print_name(f, s->classes->name[c], w);
+        fprintf(f, " %8llu %8llu %8llu", (unsigned long long)s->labelled[c], (unsigned long long)n,
                 (unsigned long long)right);
         if (n > 0)
             fprintf(f, " %8.4f", accuracy_of(s, c));
         else
             fprintf(f, " %8s", "-");
-        if (worst >= 0)
-            fprintf(f, "  %s (%llu)", s->classes->name[worst],
+        if (worst >= 0) {
+            const char *name = s->classes->name[worst];
+            fputs("  ", f);
+            rows_print_name(f, name, rows_name_width(name));
+            fprintf(f, " (%llu)",
                     (unsigned long long)s->confusion[c * s->nclasses + (size_t)worst]);
+        }
         putc('\n', f);
     }
     if (s->nclasses <= MATRIX)

@@ -51,13 +51,14 @@ static void print_classes(const struct tally *t, const struct knn_bank *bank,
 {
     int w = 5;
     for (size_t c = 0; c < t->nclasses; c++)
-        w = MAX(w, (int)MIN(strlen(classes->name[c]), (size_t)40));
+        w = MAX(w, MIN(rows_name_width(classes->name[c]), 40));
     fprintf(stderr, "%-*s %9s %9s %11s %11s\n", w, "class", "labelled", "assigned", "confidence",
             "accuracy");
     for (size_t c = 0; c < t->nclasses; c++) {
         const struct tally_class *k = &t->of[c];
-        fprintf(stderr, "%-*s %9llu %9llu", w, classes->name[c],
-                (unsigned long long)bank->per_class[c], (unsigned long long)k->given);
+        rows_print_name(stderr, classes->name[c], w);
+        fprintf(stderr, " %9llu %9llu", (unsigned long long)bank->per_class[c],
+                (unsigned long long)k->given);
         print_share(k->confidence, (double)k->given);
         print_share((double)k->right, (double)k->known);
         fputc('\n', stderr);

@@ -98,6 +98,16 @@ static void test_text(void)
     fclose(f);
     ok(!strcmp(text, "a\\tb\\nc\\\\d\\x01\\x7f \xc3\xa4"), "a key is one TSV field: %s", text);
     free(text);
+    f = open_memstream(&text, &n);
+    rows_print_name(f, "ant", 5);
+    rows_print_name(f, "ant", -5);
+    rows_print_name(f, "h\xc3\xa9r\xc3\xa9on", 4);
+    rows_print_name(f, "\xc3\xa9\x1b[1m\n", 7);
+    fclose(f);
+    ok(!strcmp(text, "ant    anth\xc3\xa9r\xc3\xa9\xc3\xa9?[1m? "),
+       "names fill columns, by characters and in plain ones: %s", text);
+    ok(rows_name_width("h\xc3\xa9r\xc3\xa9on") == 6, "six characters");
+    free(text);
     /* the published vectors of FNV-1a 64 */
     ok(rows_hash(ROWS_HASH0, "", 0) == 0xcbf29ce484222325u &&
            rows_hash(ROWS_HASH0, "a", 1) == 0xaf63dc4c8601ec8cu &&
