@@ -81,18 +81,20 @@ static haddr_t sink_get_eof(const H5FD_t *file, H5FD_mem_t type UNUSED)
     return f->sink ? f->sink->size : f->size;
 }
 
-/* Memory for n bytes; new bytes are zero, as the holes of a file are. */
+/* Memory for n bytes; those that begin to count are zero, as the holes of a file are. The rest is
+ * not touched, so that it costs nothing. */
 static int sink_grow(struct h5sink *s, uint64_t n)
 {
-    if (n <= s->room)
-        return 0;
-    uint64_t room = MAX(n, (uint64_t)s->room * 2);
-    uint8_t *larger = realloc(s->image, room);
-    if (!larger)
-        return ENOMEM;
-    memset(larger + s->room, 0, room - s->room);
-    s->image = larger;
-    s->room = room;
+    if (n > s->room) {
+        uint64_t room = MAX(n, (uint64_t)s->room * 2);
+        uint8_t *larger = realloc(s->image, room);
+        if (!larger)
+            return ENOMEM;
+        s->image = larger;
+        s->room = room;
+    }
+    if (n > s->size)
+        memset(s->image + s->size, 0, n - s->size);
     return 0;
 }
 
@@ -133,7 +135,7 @@ static herr_t sink_read(H5FD_t *file, H5FD_mem_t type UNUSED, hid_t dxpl UNUSED,
     }
 
     if (s->fd < 0) {
-        got = at < s->room ? MIN(n, s->room - at) : 0;
+        got = at < s->size ? MIN(n, s->size - at) : 0;
         if (got > 0)
             memcpy(p, s->image + at, got);
     }

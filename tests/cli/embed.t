@@ -18,6 +18,8 @@ check_same 'to a pipe too'                      'dump e.h5' 'semppl-embed -c 0.h
 check_same 'from a pipe too'                    'dump e.h5' 'semppl-embed -c 0.h5 <train.h5 >p.h5; dump p.h5'
 check_same 'with one thread and three'          'semppl-embed -j1 -c 0.h5 train.h5 >p.h5; dump p.h5' \
                                                 'semppl-embed -j3 -c 0.h5 train.h5 >p.h5; dump p.h5'
+check_same 'to the same bytes, whatever was in memory before' \
+    'MALLOC_PERTURB_=85 semppl-embed -c 0.h5 train.h5' 'MALLOC_PERTURB_=170 semppl-embed -c 0.h5 train.h5'
 check_same 'all columns are carried over'       'for d in key key_offset id label truth classes; do h5dump -d $d train.h5 | tail -n +2; done' \
                                                 'for d in key key_offset id label truth classes; do h5dump -d $d e.h5 | tail -n +2; done'
 check_same 'two shards are one stream'          'semppl-embed -c 0.h5 train.h5 test.h5 | list' \
