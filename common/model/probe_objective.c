@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { BLOCK = 256, MOST_STEPS = 500 };
-static const double tolerance = 2e-5;
+static const double tolerance = 2e-6;
 
 struct probe_work {
     struct kern *kn;
