@@ -274,12 +274,35 @@ static int list_slots(struct slots *l, const struct state *state)
     return l->rc;
 }
 
+/* Place of the first number that is not finite; count if there is none. */
+static size_t not_finite(const void *data, size_t count)
+{
+    const float *x = data;
+    size_t i = 0;
+    while (i < count && isfinite(x[i]))
+        i++;
+    return i;
+}
+
+/* What state_from_ckpt() would refuse is not written: it would replace the last good checkpoint. */
+static int check_written(const struct state *s, const struct slot *t)
+{
+    size_t bad = t->check == CHECK_FINITE ? not_finite(t->data, t->count) : t->count;
+    if (bad == t->count)
+        return 0;
+    return fail(-ENUMERIC,
+                "step %lld: %s is not finite (element %zu): the run has diverged; nothing written",
+                (long long)s->step, t->name, bad);
+}
+
 int state_to_ckpt(const struct state *s, struct ckpt *c)
 {
     struct slots l;
     int rc = list_slots(&l, s);
     for (size_t i = 0; i < l.n && rc == 0; i++) {
         const struct slot *t = &l.slot[i];
+        if ((rc = check_written(s, t)) < 0)
+            break;
         void *data = ckpt_add(c, t->name, t->type, t->ndim, t->dim);
         if (data)
             memcpy(data, t->data, t->count * h5_sizeof(t->type));
@@ -305,11 +328,10 @@ static int check_slot(const struct ckpt *c, const struct slot *t, const void *da
         return fail(-EINVAL, "%s: %s is %lld, below 0", c->name, t->name, (long long)n);
     if (t->check == CHECK_SAME && memcmp(data, t->data, sizeof n) != 0)
         return fail(-EINVAL, "%s: %s does not agree with the counter of updates", c->name, t->name);
-    if (t->check == CHECK_FINITE)
-        for (size_t i = 0; i < t->count; i++)
-            if (!isfinite(((const float *)data)[i]))
-                return fail(-EINVAL, "%s: %s holds a number that is not finite (element %zu)",
-                            c->name, t->name, i);
+    size_t bad = t->check == CHECK_FINITE ? not_finite(data, t->count) : t->count;
+    if (bad < t->count)
+        return fail(-EINVAL, "%s: %s holds a number that is not finite (element %zu)", c->name,
+                    t->name, bad);
     return 0;
 }
 

@@ -42,6 +42,7 @@ struct state {
 int state_new(struct state *s, const struct settings *set);
 /* Everything is checked: shapes, ranges, that all numbers are finite and nothing is left over. */
 int state_from_ckpt(struct state *s, const struct ckpt *c);
+/* -ENUMERIC (worded) if a number is not finite: such a checkpoint could not be read. */
 int state_to_ckpt(const struct state *s, struct ckpt *c);
 /*
  * Changes settings by "NAME=VALUE" each (--set); the networks follow a new side of the crops. A

@@ -160,6 +160,29 @@ static void round_trip(void)
     ckpt_release(&c);
 }
 
+/* Numbers that reading refuses are not written over a good checkpoint. */
+static void diverged(void)
+{
+    struct settings set = small();
+    struct state s;
+    if (state_new(&s, &set) < 0)
+        exit(1);
+    s.step = 7;
+    float *const number[] = { &s.running[state_running_offset(&s, "predictor")], &s.xi[0] };
+    const char *const name[] = { "step 7: online/predictor/1.running_mean",
+                                 "step 7: target/encoder/conv1.weight" };
+    for (size_t i = 0; i < ARRAY_LEN(number); i++) {
+        struct ckpt c = { 0 };
+        float was = *number[i];
+        *number[i] = i ? NAN : INFINITY;
+        ok(state_to_ckpt(&s, &c) == -ENUMERIC && strstr(fail_text(), name[i]) == fail_text(),
+           "not written: %s", fail_text());
+        *number[i] = was;
+        ckpt_release(&c);
+    }
+    state_release(&s);
+}
+
 /* What each kind of damage makes of a good checkpoint; the sentence names file and thing. */
 static void damage(const char *what, void (*harm)(struct ckpt *c), const char *sentence)
 {
@@ -248,6 +271,7 @@ int main(void)
 {
     beginnings();
     round_trip();
+    diverged();
     damage("a number that is none", harm_nan, "online/encoder/layer1.0.bn1.weight");
     damage("a step below zero", harm_step, "counters/step");
     damage("a head beyond the queue", harm_head, "queue/head");
