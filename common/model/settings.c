@@ -289,7 +289,9 @@ static void print_domain(const struct setting *row, char *buf, size_t size)
         for (int i = 0; row->choices[i] && len < size; i++)
             len += (size_t)snprintf(buf + len, size - len, " %s", row->choices[i]);
     } else {
-        snprintf(buf, size, "a %snumber from %g to %g", row->kind == OPT_KIND_FLOAT ? "" : "whole ",
+        snprintf(buf, size,
+                 row->kind == OPT_KIND_FLOAT ? "a number from %g to %g"
+                                             : "a whole number from %.0f to %.0f",
                  row->lo, row->hi);
     }
 }

@@ -103,6 +103,9 @@ static void assignments(void)
                                 "queue=100" };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         refused(bad[i]);
+    refused("batch=1048577");
+    ok(strstr(fail_text(), "batch is a whole number from 2 to 1048576") != NULL,
+       "whole bounds have all their digits: %s", fail_text());
 }
 
 static void rules(void)
