@@ -19,8 +19,64 @@ static struct view_draw draw(const struct view_recipe *r, uint64_t id, unsigned 
     return v;
 }
 
+/* Sides are rounded, aspects uniform in their logarithm, places in what is left. */
+static void crops(void)
+{
+    enum { N = 4000, SIDE = 1000, AREA = SIDE * SIDE / 10 };
+    struct view_recipe r = recipe;
+    double tilt = 0, tilt2 = 0, low = 0, high = 0;
+    bool rounded = true;
+    r.area_min = r.area_max = 0.1f;
+    for (uint64_t id = 0; id < N; id++) {
+        struct view_draw v;
+        struct rng rng;
+        rng_init(&rng, t_seed(), RNG_VIEW, 4, id, 0);
+        augment_draw(&v, &r, SIDE, SIDE, &rng);
+        double w = (double)v.width, h = (double)v.height, lean = log(w / h);
+        rounded &= fabs(w * h / AREA - 1) < 0.5 / w + 0.5 / h + 1e-5;
+        tilt += lean / N;
+        tilt2 += lean * lean / N;
+        low += v.top < (SIDE - v.height + 1) / 4.0 && v.left < (SIDE - v.width + 1) / 4.0;
+
+        rng_init(&rng, t_seed(), RNG_VIEW, 5, id, 0);
+        augment_draw(&v, &r, 9, 9, &rng);
+        high += v.top + v.height == 9 && v.left + v.width == 9;
+    }
+    const double half = log(4.0 / 3);
+    ok(rounded, "sides are those of the area and an aspect, rounded");
+    near(tilt, 0, 0.011, "mean logarithm of the aspect");
+    near(tilt2, half * half / 3, 0.0015, "its variance");
+    near(low / N, 1.0 / 16, 0.016, "crops in the first corner");
+    near(high / N, 1.0 / 49, 0.012, "crops that touch the last corner");
+}
+
+/* Strengths are uniform about what changes nothing. */
+static void strengths(void)
+{
+    enum { N = 4000 };
+    double sum[4] = { 0 }, most[4] = { 0 }, sigma = 0, blurs = 0;
+    static const double greatest[] = { 0.4, 0.4, 0.2, 0.1 };
+    for (uint64_t id = 0; id < N; id++) {
+        struct view_draw v = draw(&recipe, id, 2);
+        const double change[] = { v.brightness, v.contrast - 1, v.saturation - 1, v.hue };
+        for (int i = 0; i < 4; i++) {
+            sum[i] += change[i] / greatest[i] / N;
+            most[i] = fmax(most[i], fabs(change[i]) / greatest[i]);
+        }
+        sigma += v.sigma;
+        blurs += v.sigma > 0;
+    }
+    for (int i = 0; i < 4; i++) {
+        near(sum[i], 0, 0.046, "mean of strength %d", i); /* 5 deviations */
+        near(most[i], 1, 0.005, "its end");
+    }
+    near(sigma / blurs, 1.05, 0.065, "mean width of the blur");
+}
+
 int main(void)
 {
+    crops();
+    strengths();
     enum { N = 4000 };
     bool inside = true, perm = true, area = true, ranges = true;
     double flips = 0, jitters = 0, blurs = 0, solarised = 0, greys = 0, mean_area = 0;

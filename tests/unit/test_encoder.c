@@ -33,6 +33,10 @@ static void counts(void)
     count_both("ResNet-50", s, 96, 23508032, 0.751);
     s.width = 2;
     count("ResNet-50 2x", s, 224, 93907072, 16.113);
+    s.width = 3;
+    count("ResNet-50 3x", s, 96, 211197120, 6.626);
+    s.width = 4;
+    count("ResNet-50 4x", s, 224, 375378176, 63.978);
     s.width = 1;
     s.encoder = ENC_RESNET18;
     count_both("ResNet-18", s, 224, 11180736, 1.826);
@@ -93,6 +97,24 @@ static void paddings(void)
     }
 }
 
+/* Batch norm scales that start at 0. */
+static int zeros_of(int encoder, int zero_init)
+{
+    struct settings s;
+    struct net net;
+    int zeros = 0;
+    settings_preset(&s, 0);
+    s.encoder = encoder;
+    s.zero_init_last_bn = zero_init;
+    encoder_build(&net, &s, 64);
+    for (int p = 0; p < net.nparams; p++) {
+        const struct net_param *q = &net.param[p];
+        zeros += q->fan_in == 0 && q->constant == 0 && strstr(q->name, ".weight") != NULL;
+    }
+    net_release(&net);
+    return zeros;
+}
+
 static void names(void)
 {
     struct settings s;
@@ -105,7 +127,7 @@ static void names(void)
                                  "layer1.0.downsample.1.weight",
                                  "layer3.5.conv2.weight",
                                  "layer4.2.bn3.weight" };
-    int zeros = 0, excluded = 0;
+    int excluded = 0;
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         int found = 0;
         for (int p = 0; p < net.nparams; p++)
@@ -113,15 +135,20 @@ static void names(void)
         ok(found == 1, "one parameter is named %s", some[i]);
     }
     bool aligned = true;
+    size_t channels = 0;
+    for (int i = 0; i < net.nstats; i++)
+        channels += net.stat[i].c;
+    ok(channels == 26560, "ResNet-50 has 26560 channels of batch norm");
     for (int p = 0; p < net.nparams; p++) {
         const struct net_param *q = &net.param[p];
-        zeros += q->fan_in == 0 && q->constant == 0 && strstr(q->name, ".weight") != NULL;
         excluded += q->excluded;
         aligned = aligned && q->offset % 16 == 0;
     }
     ok(net.nparams == 53 + 106 && net.nstats == 53 && excluded == 106,
        "ResNet-50 has 53 convolutions and 53 batch norms, whose parameters are excluded");
-    ok(zeros == 16, "the last scale of all 16 bottleneck blocks starts at 0");
+    ok(zeros_of(ENC_RESNET50, 1) == 16, "the last scale of all 16 bottleneck blocks starts at 0");
+    ok(zeros_of(ENC_RESNET50, 0) == 0, "or at 1");
+    ok(zeros_of(ENC_RESNET18, 1) == 0, "that of basic blocks always at 1");
     ok(aligned, "tensors start at 64 bytes");
     net_release(&net);
 }

@@ -49,7 +49,7 @@ static void values(void)
     for (int i = 0; i < 5; i++)
         kern_l2norm_forward(kn, unit[i], length, raw[i], 3, 2);
     const float *const o[] = { unit[0], unit[1] }, *const t[] = { unit[2], unit[3] };
-    const float *const z[] = { unit[4], unit[4] };
+    const float *const z[] = { unit[0], unit[4] }; /* one ring a target view */
     float d0[6], d1[6], *const do_[] = { d0, d1 };
     queue_open(&q, kn, 2, 4, 2, 3, 3);
     queue_push(&q, z, label, 3, label, id);

@@ -195,6 +195,7 @@ static void pieces(void)
     step_open(&st, &a, kn, pool, &data);
     step_run(&st, &m);
     ok(m.lr == 0 && m.queue_fill == 3.0 / 16, "the first step: rate 0, three labelled pictures");
+    ok(m.ema == set.base_ema, "and the first coefficient");
     ok(m.pseudo_accuracy >= 0 && m.vote_share > 0 && m.vote_share <= 1 && m.spread > 0 &&
            m.spread < 1.5 && m.images_per_s > 0,
        "what a step says");
@@ -226,6 +227,79 @@ static void pieces(void)
     ok(a.step == 3 && equal(&a, &b), "three steps in a row are three times one step");
     state_release(&a);
     state_release(&b);
+}
+
+/* The running mean and variance of the online network after steps more, by this decay. */
+static void statistics(struct state *s, double decay, int steps)
+{
+    struct step st;
+    struct step_metrics m;
+    s->set.bn_decay = decay;
+    step_open(&st, s, kn, pool, &data);
+    for (int i = 0; i < steps; i++)
+        step_run(&st, &m);
+    step_save(&st);
+    step_close(&st);
+}
+
+/*
+ * The running statistics are the average of those of all large views so far, each weighing less by
+ * the decay than the one after it, without a trace of where they began. decay 0 leaves those of the
+ * last view, and from decay 1/2 those of the first one follow. Rate 0: the same weights all along.
+ */
+static void averages(void)
+{
+    enum { LAST, HALF, ONE, BOTH, AGAIN, RUNS };
+    static const double decay[] = { 0, 0.5, 0.9, 0.9, 0.9 };
+    struct settings still = set;
+    struct state s[RUNS];
+    still.base_lr = 0;
+    double worst = 0, worst_both = 0, largest = 0;
+    for (int r = 0; r < RUNS; r++) {
+        state_new(&s[r], &still);
+        for (size_t i = 0; i < s[r].nrunning; i++)
+            s[r].running[i] += (float)r;
+        s[r].step = r == AGAIN;
+        statistics(&s[r], decay[r], r == BOTH ? 2 : 1);
+    }
+    const struct net *net = &s[0].large;
+    for (int i = 0; i < net->nstats; i++)
+        for (size_t c = net->stat[i].offset; c < net->stat[i].offset + 2 * net->stat[i].c; c++) {
+            double last = s[LAST].running[c], first = 3 * s[HALF].running[c] - 2 * last;
+            double one = s[ONE].running[c], again = s[AGAIN].running[c];
+            worst = fmax(worst, fabs(one - (0.9 * first + last) / 1.9));
+            worst_both = fmax(worst_both, fabs(s[BOTH].running[c] - (0.81 * one + again) / 1.81));
+            largest = fmax(largest, fabs(first - last));
+        }
+    ok(worst < 1e-5 && largest > 1e-2, "statistics are averaged over views, without their start");
+    ok(worst_both < 1e-5, "and over steps");
+    ok(s[BOTH].updates == 4 && s[BOTH].updates_target == 4, "each network counts its large views");
+    for (int r = 0; r < RUNS; r++)
+        state_release(&s[r]);
+}
+
+/* Ratio 0: labels that are given are seen, and no vote overrules them. */
+static void given(void)
+{
+    struct settings open = set;
+    struct state s;
+    struct step st;
+    struct step_metrics m;
+    size_t labelled = 0, kept = 0, voted = 0;
+    open.labelled_ratio = 0;
+    state_new(&s, &open);
+    step_open(&st, &s, kn, pool, &data);
+    for (int i = 0; i < 4; i++) {
+        step_run(&st, &m);
+        for (size_t b = 0; b < st.n; b++) {
+            labelled += st.sample[b].label >= 0;
+            kept += st.sample[b].label >= 0 && st.label[b] == st.sample[b].label;
+            voted += st.sample[b].label < 0 && st.label[b] >= 0;
+        }
+    }
+    ok(labelled > 0 && kept == labelled && voted > 0, "labels that are given stay");
+    step_close(&st);
+    state_release(&s);
 }
 
 static double norm_of(const float *x, size_t n)
@@ -308,6 +382,8 @@ int main(void)
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     differences();
     pieces();
+    averages();
+    given();
     update();
     refusals();
     shard_set_close(&data);

@@ -81,6 +81,29 @@ static bool right(const struct views *v, size_t view, bool solarised, const stru
     return same > BATCH / 2;
 }
 
+/* Sets A and B share all but blur and solarisation; small crops have their own area. */
+static void sets(void)
+{
+    struct settings set;
+    struct views v;
+    settings_preset(&set, 0);
+    set.batch = 2;
+    set.large_side = set.small_side = SIDE;
+    ok(views_open(&v, kn, pool, &data, &set) == 0, "open: %s", fail_text());
+    for (int small = 0; small < 2; small++)
+        for (int b = 0; b < 2; b++) {
+            const struct view_recipe *r = &v.recipe[small][b];
+            ok(r->area_min == (small ? 0.05f : 0.14f) && r->area_max == (small ? 0.14f : 1),
+               "area of %s crops", small ? "small" : "large");
+            ok(r->blur == (b ? 0.1f : 1) && r->solarise == (b ? 0.2f : 0), "set %c", 'A' + b);
+            ok(r->flip == 0.5f && r->jitter == 0.8f && r->brightness == 0.4f &&
+                   r->contrast == 0.4f && r->saturation == 0.2f && r->hue == 0.1f &&
+                   r->grey == 0.2f && r->sigma_min == 0.1f && r->sigma_max == 2,
+               "what both have");
+        }
+    views_close(&v);
+}
+
 static void recipes(void)
 {
     struct settings set = settings();
@@ -146,6 +169,7 @@ int main(void)
     kern_open(&kn, KERN_CPU, pool);
     write_shard(path);
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    sets();
     recipes();
     draws();
     shard_set_close(&data);
