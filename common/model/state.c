@@ -360,10 +360,11 @@ static int read_slots(struct state *s, const struct ckpt *c)
 
 static int check_queue(const struct state *s, const char *name)
 {
-    if ((uint64_t)s->queue_fill > s->capacity || (uint64_t)s->queue_head >= s->capacity)
-        return fail(-EINVAL, "%s: queue/head %lld or queue/fill %lld is beyond its %zu slots", name,
+    size_t head = (size_t)s->queue_head, fill = (size_t)s->queue_fill;
+    if (fill > s->capacity || head >= s->capacity || (fill < s->capacity && head != fill))
+        return fail(-EINVAL, "%s: queue/head %lld and queue/fill %lld do not fit %zu slots", name,
                     (long long)s->queue_head, (long long)s->queue_fill, s->capacity);
-    for (size_t i = 0; i < (size_t)s->queue_fill; i++)
+    for (size_t i = 0; i < fill; i++)
         if (s->queue_label[i] < 0 || (size_t)s->queue_label[i] >= s->classes.n)
             return fail(-EINVAL, "%s: queue/labels holds %d, beyond the %zu classes", name,
                         s->queue_label[i], s->classes.n);

@@ -220,6 +220,11 @@ static void harm_head(struct ckpt *c)
 {
     *(int64_t *)data_of(c, "queue/head") = 6;
 }
+static void harm_gap(struct ckpt *c)
+{
+    *(int64_t *)data_of(c, "queue/head") = 2;
+    *(int64_t *)data_of(c, "queue/fill") = 3;
+}
 static void harm_fill(struct ckpt *c)
 {
     *(int64_t *)data_of(c, "queue/fill") = 7;
@@ -275,6 +280,7 @@ int main(void)
     damage("a number that is none", harm_nan, "online/encoder/layer1.0.bn1.weight");
     damage("a step below zero", harm_step, "counters/step");
     damage("a head beyond the queue", harm_head, "queue/head");
+    damage("a head that is not behind the fill", harm_gap, "queue/head 2 and queue/fill 3");
     damage("more fill than slots", harm_fill, "queue/fill");
     damage("a label without class", harm_label, "queue/labels");
     damage("counters that disagree", harm_tracked, "num_batches_tracked");
