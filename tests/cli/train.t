@@ -5,6 +5,7 @@
 
 "$BUILD/examples/draw-shapes" photos 4 1
 semppl-prep -q -o train.h5 --labels-per-class 2 photos
+semppl-prep -q -o part-%d.h5 --shard-size 64Ki --labels-per-class 2 photos
 semppl-prep -q -o pixels.h5 --pixels 24 --labels-per-class 2 photos
 mkdir flat # the same pictures without classes
 for d in photos/*; do for i in 0 1; do cp "$d/0000$i.jpg" "flat/${d##*/}-$i.jpg"; done; done
@@ -27,6 +28,7 @@ check 'are four, whatever -j'        'same 4.h5 22.h5'
 check_exit 1 'and not two'           'same 4.h5 2.h5'
 check 'in place'                     'cp 2.h5 p.h5 && train -n 2 -c p.h5 -o p.h5 train.h5 && same 4.h5 p.h5'
 check 'through pipes'                'train -n 2 train.h5 <0.h5 | train -n 2 train.h5 | cat >q.h5 && same 4.h5 q.h5'
+check 'the data in several shards'   '[ -e part-1.h5 ] && train -n 4 -c 0.h5 -o s.h5 part-*.h5 && same 4.h5 s.h5'
 check 'data from a pipe'             'train -n 4 -c 0.h5 -o r.h5 - <train.h5 && same 4.h5 r.h5'
 new --small-crops 1 --small-side 8 --invariance S --neighbours 3 -o s0.h5
 check 'all terms of the loss'        'train -j 1 -n 3 -c s0.h5 -o s3.h5 --log slog pixels.h5'
