@@ -10,6 +10,7 @@
 #include "common/data/embed.h"
 #include "common/data/shard.h"
 #include "common/model/embedder.h"
+#include "common/model/precision.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +19,15 @@ static const char *const nets[] = { "online", "target", NULL };
 
 static struct {
     const char *ckpt, *out;
-    int layer, net;
+    int layer, net, precision;
 } o = { .layer = EMBEDDER_FEATURES, .net = EMBEDDER_ONLINE };
 
 static const struct opt opts[] = {
     OPT_STR('c', "checkpoint", &o.ckpt, "FILE", "network to embed with"),
     OPT_CHOICE(0, "layer", &o.layer, layers, "what the vectors are"),
     OPT_CHOICE(0, "net", &o.net, nets, "which network of the checkpoint"),
+    OPT_CHOICE(0, "precision", &o.precision, precision_names,
+               "of activations; auto: bf16 where it is fast"),
     OPT_STR('o', "output", &o.out, "FILE", "embedding shard to write instead of standard output"),
     OPT_COMMON,
     OPT_END
@@ -137,8 +140,11 @@ static int run(int n, char **operands)
         fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
         goto out;
     }
-    if ((rc = embedder_open(&j.e, kn, pool, o.ckpt, (enum embedder_layer)o.layer,
-                            (enum embedder_net)o.net)) < 0 ||
+    enum kern_type type = KERN_F32;
+    if ((o.layer != EMBEDDER_PIXELS &&
+         (rc = precision_choose(&type, (enum precision)o.precision, kn)) < 0) ||
+        (rc = embedder_open(&j.e, kn, pool, o.ckpt, (enum embedder_layer)o.layer,
+                            (enum embedder_net)o.net, type)) < 0 ||
         (rc = history_merge(&j.history, embedder_history(j.e))) < 0)
         goto out;
     progress_start(&j.progress, "pictures", 0);

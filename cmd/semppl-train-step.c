@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/data/h5.h"
+#include "common/model/precision.h"
 #include "common/model/step.h"
 #include <math.h>
 #include <signal.h>
@@ -19,6 +20,7 @@ static struct {
     uint64_t steps;
     const char *in, *out, *log;
     struct opt_list set;
+    int precision;
 } o = { .in = "-", .out = "-" };
 
 static const struct opt opts[] = {
@@ -27,6 +29,8 @@ static const struct opt opts[] = {
     OPT_STR('o', "output", &o.out, "FILE", "where the next checkpoint goes; may be the same file"),
     OPT_STR(0, "log", &o.log, "FILE", "append one JSON object a step"),
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
+    OPT_CHOICE(0, "precision", &o.precision, precision_names,
+               "of activations; auto: bf16 where it is fast"),
     OPT_COMMON,
     OPT_END,
 };
@@ -196,7 +200,12 @@ static int run_on(struct state *s, struct shard_set *data, struct pool *pool, st
                   FILE *log)
 {
     struct step st = { 0 };
-    int rc = step_open(&st, s, kn, pool, data);
+    enum kern_type type;
+    int rc = precision_choose(&type, (enum precision)o.precision, kn);
+    if (rc < 0)
+        return rc;
+    state_precision(s, type);
+    rc = step_open(&st, s, kn, pool, data);
     if (rc == 0)
         rc = train(&st, log);
     bool cut = rc > 0;

@@ -44,6 +44,11 @@ const char *kern_describe(const struct kern *kn)
     return kn->description;
 }
 
+bool kern_fast_bf16(const struct kern *kn)
+{
+    return (kn->isa & ISA_AMX) != 0;
+}
+
 size_t kern_sizeof(enum kern_type type)
 {
     return type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);

@@ -46,6 +46,7 @@ int kern_open(struct kern **kn, enum kern_device device, struct pool *pool);
 void kern_close(struct kern *kn);
 const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512" */
 size_t kern_sizeof(enum kern_type type);
+bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
 
 void *kern_alloc(struct kern *kn,
                  size_t nbytes); /* zeroed, 64-byte aligned; NULL if there is no room */

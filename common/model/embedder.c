@@ -25,6 +25,7 @@ struct embedder {
     struct kern *kn;
     struct pool *pool;
     enum embedder_layer layer;
+    enum kern_type type; /* of the input */
     struct settings set;
     struct net nets[2]; /* encoder, projector */
     struct stage encoder, projector;
@@ -45,7 +46,7 @@ static size_t widest(const struct net *net)
     size_t most = 0;
     for (int i = 0; i < net->ntensors; i++)
         most = MAX(most, net->tensor[i].h * net->tensor[i].w * net->tensor[i].c);
-    return most * sizeof(float);
+    return most * kern_sizeof(net->type);
 }
 
 static void stage_close(struct stage *st, struct kern *kn)
@@ -127,6 +128,7 @@ static int open_checkpoint(struct embedder *e, const char *path, enum embedder_n
     if (rc >= 0)
         rc = pixels ? settings_from_ckpt(&e->set, &c) : state_from_ckpt(&s, &c);
     if (rc >= 0 && !pixels) {
+        state_precision(&s, e->type);
         snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");
         ckpt_hash(&c, target ? "target/" : "online/", e->kind.checkpoint);
     }
@@ -138,7 +140,7 @@ static int open_checkpoint(struct embedder *e, const char *path, enum embedder_n
 }
 
 int embedder_open(struct embedder **out, struct kern *kn, struct pool *pool, const char *ckpt,
-                  enum embedder_layer layer, enum embedder_net net)
+                  enum embedder_layer layer, enum embedder_net net, enum kern_type type)
 {
     static const char *const layers[] = { "features", "projection", "pixels" };
     struct embedder *e = mem_alloc(1, sizeof *e, "the embedder");
@@ -148,6 +150,7 @@ int embedder_open(struct embedder **out, struct kern *kn, struct pool *pool, con
     e->kn = kn;
     e->pool = pool;
     e->layer = layer;
+    e->type = layer == EMBEDDER_PIXELS ? KERN_F32 : type;
     e->rows = MOST_ROWS;
     e->whole = !ckpt;
     snprintf(e->kind.layer, sizeof e->kind.layer, "%s", layers[layer]);
@@ -160,10 +163,10 @@ int embedder_open(struct embedder **out, struct kern *kn, struct pool *pool, con
             e->rows = MIN(MAX(tensor_room / (e->width * sizeof(float)), (size_t)FEWEST_ROWS),
                           (size_t)MOST_ROWS);
     }
-    if (rc >= 0 &&
-        (!(e->input = kern_alloc(kn, MAX(e->rows * side * side * 3, (size_t)1) * sizeof(float))) ||
-         !(e->pic = mem_alloc(e->rows, sizeof *e->pic, "pictures")) ||
-         !(e->view = mem_alloc(e->rows, sizeof *e->view, "views"))))
+    if (rc >= 0 && (!(e->input = kern_alloc(kn, MAX(e->rows * side * side * 3, (size_t)1) *
+                                                    kern_sizeof(e->type))) ||
+                    !(e->pic = mem_alloc(e->rows, sizeof *e->pic, "pictures")) ||
+                    !(e->view = mem_alloc(e->rows, sizeof *e->view, "views"))))
         rc = fail(-ENOMEM, "no memory for a batch of %zu pictures", e->rows);
     if (rc < 0) {
         embedder_close(e);
@@ -282,7 +285,7 @@ static int through_network(struct embedder *e, size_t n, float *x)
     const float dev[3] = { (float)e->set.dev_r, (float)e->set.dev_g, (float)e->set.dev_b };
     const float *out = e->input;
     int rc =
-        kern_augment(e->kn, KERN_F32, e->input, e->view, n, (size_t)e->set.large_side, mean, dev);
+        kern_augment(e->kn, e->type, e->input, e->view, n, (size_t)e->set.large_side, mean, dev);
     if (rc < 0)
         return fail(rc, "cannot resize a batch of pictures: %s", strerror(-rc));
     if (e->encoder.net && (rc = net_infer_run(e->encoder.infer, e->input, n, &out)) < 0)

@@ -25,9 +25,10 @@ struct embedder;
 /*
  * ckpt: path of a checkpoint; NULL only for EMBEDDER_PIXELS, which then takes pictures whole, all
  * of one size, with the imagenet preset's mean and deviation. The handle's pool decodes too.
+ * type: of the network's activations.
  */
 int embedder_open(struct embedder **e, struct kern *kn, struct pool *pool, const char *ckpt,
-                  enum embedder_layer layer, enum embedder_net net);
+                  enum embedder_layer layer, enum embedder_net net, enum kern_type type);
 void embedder_close(struct embedder *e); /* NULL is fine */
 
 const struct embed_kind *embedder_kind(const struct embedder *e);

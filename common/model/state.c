@@ -155,6 +155,11 @@ int state_new(struct state *s, const struct settings *set)
     return 0;
 }
 
+void state_precision(struct state *s, enum kern_type type)
+{
+    s->large.type = s->small.type = type;
+}
+
 void state_release(struct state *s)
 {
     net_release(&s->large);

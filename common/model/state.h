@@ -49,6 +49,9 @@ int state_to_ckpt(const struct state *s, struct ckpt *c);
  * new length of the schedule (steps, epochs, batch) makes total_steps 0: to be worked out again.
  */
 int state_set(struct state *s, const char *const *assignments, size_t n);
+/* What the encoder's activations are stored as from now on; float32 before. Not part of a
+ * checkpoint. */
+void state_precision(struct state *s, enum kern_type type);
 void state_release(struct state *s);
 
 /* Offsets of a part's parameters and statistics in the arenas: "encoder",

@@ -44,11 +44,12 @@ static int forward_online(struct step *st)
         kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
     for (size_t v = 0; v < st->nviews && rc == 0; v++) {
         float weight = v < st->nlarge ? stat_weight(st, st->state->updates + 1 + (int64_t)v) : 0;
-        const float *x = st->views.x[v];
-        for (int part = 0; part < STEP_PARTS && rc == 0; part++)
-            rc = net_forward(st->pass[v][part], &st->online[part], x, weight, &x);
+        const void *x = st->views.x[v];
+        const float *out = NULL;
+        for (int part = 0; part < STEP_PARTS && rc == 0; part++, x = out)
+            rc = net_forward(st->pass[v][part], &st->online[part], x, weight, &out);
         if (rc == 0)
-            rc = kern_l2norm_forward(st->kn, st->o[v], st->o_length[v], x, st->n, st->dim);
+            rc = kern_l2norm_forward(st->kn, st->o[v], st->o_length[v], out, st->n, st->dim);
     }
     return rc;
 }
@@ -59,11 +60,12 @@ static int forward_target(struct step *st)
                             st->state->nrunning_target);
     for (size_t v = 0; v < st->nlarge && rc == 0; v++) {
         float weight = stat_weight(st, st->state->updates_target + 1 + (int64_t)v);
-        const float *x = st->views.x[v];
-        for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++)
-            rc = net_forward(st->target_pass[part], &st->target[part], x, weight, &x);
+        const void *x = st->views.x[v];
+        const float *out = NULL;
+        for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++, x = out)
+            rc = net_forward(st->target_pass[part], &st->target[part], x, weight, &out);
         if (rc == 0)
-            rc = kern_l2norm_forward(st->kn, st->t[v], st->t_length, x, st->n, st->dim);
+            rc = kern_l2norm_forward(st->kn, st->t[v], st->t_length, out, st->n, st->dim);
     }
     return rc;
 }

@@ -106,8 +106,9 @@ uint64_t step_memory(const struct state *s)
     uint64_t arenas = 4 * s->nparam + 2 * s->ntarget + 2 * (s->nrunning + s->nrunning_target);
     uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
     uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
-    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + views_bytes(set) +
-           objective_bytes(set) + queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
+    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) +
+           views_bytes(set, s->large.type) + objective_bytes(set) +
+           queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
 
 static int check_memory(const struct state *s)
@@ -219,7 +220,7 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
     s->total_steps = st->schedule.total;
     rc = open_sampler(st);
     if (rc == 0)
-        rc = views_open(&st->views, kn, pool, data, &s->set);
+        rc = views_open(&st->views, kn, pool, data, &s->set, s->large.type);
     if (rc == 0)
         rc = queue_open(&st->queue, kn, st->nlarge, s->capacity, st->dim, s->classes.n, st->n);
     if (rc == 0)

@@ -30,9 +30,10 @@ static size_t side_of(const struct views *v, size_t view)
     return view < v->large ? v->large_side : v->small_side;
 }
 
-static size_t input_floats(const struct views *v, size_t view)
+/* Bytes of one picture. */
+static size_t input_bytes(const struct views *v, size_t view)
 {
-    return side_of(v, view) * side_of(v, view) * 3;
+    return side_of(v, view) * side_of(v, view) * 3 * kern_sizeof(v->type);
 }
 
 static void shape(struct views *v, const struct settings *set)
@@ -44,20 +45,20 @@ static void shape(struct views *v, const struct settings *set)
     v->small_side = (size_t)set->small_side;
 }
 
-size_t views_bytes(const struct settings *set)
+size_t views_bytes(const struct settings *set, enum kern_type type)
 {
-    struct views v = { 0 };
-    size_t floats = 0;
+    struct views v = { .type = type };
+    size_t bytes = 0;
     shape(&v, set);
     for (size_t view = 0; view < v.large + v.small; view++)
-        floats += v.n * input_floats(&v, view);
-    return floats * sizeof(float);
+        bytes += v.n * input_bytes(&v, view);
+    return bytes;
 }
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
-               const struct settings *set)
+               const struct settings *set, enum kern_type type)
 {
-    *v = (struct views){ .kn = kn, .pool = pool, .data = data, .seed = set->seed };
+    *v = (struct views){ .kn = kn, .pool = pool, .data = data, .seed = set->seed, .type = type };
     shape(v, set);
     for (int small = 0; small < 2; small++)
         for (int b = 0; b < 2; b++)
@@ -72,7 +73,7 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
     if (!v->x)
         return -ENOMEM;
     for (size_t view = 0; view < v->large + v->small; view++) {
-        v->x[view] = kern_alloc(kn, v->n * input_floats(v, view) * sizeof(float));
+        v->x[view] = kern_alloc(kn, v->n * input_bytes(v, view));
         if (!v->x[view]) {
             views_close(v);
             return fail(-ENOMEM, "no memory for the views of %d pictures", set->batch);
@@ -145,8 +146,8 @@ static int load_some(struct views *v, int64_t k, const struct sample *batch, con
     int rc = pool_run(v->pool, count, decode_task, &decode);
     for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
         draw_view(v, k, view, batch, id, count);
-        rc = kern_augment(v->kn, KERN_F32, v->x[view] + first * input_floats(v, view), v->draw,
-                          count, side_of(v, view), v->mean, v->dev);
+        rc = kern_augment(v->kn, v->type, (uint8_t *)v->x[view] + first * input_bytes(v, view),
+                          v->draw, count, side_of(v, view), v->mean, v->dev);
         if (rc < 0)
             fail(rc, "the device failed at making view %zu", view);
     }

@@ -26,15 +26,16 @@ struct views {
     size_t large_side, small_side;
     float mean[3], dev[3];
     struct view_recipe recipe[2][2]; /* [small][B] */
-    float **x;                       /* [large + small] inputs [n][side][side][3], device */
+    enum kern_type type;
+    void **x; /* [large + small] inputs [n][side][side][3] of type, device */
     struct image picture[VIEWS_AT_ONCE];
     struct kern_view draw[VIEWS_AT_ONCE];
 };
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
-               const struct settings *set);
+               const struct settings *set, enum kern_type type);
 void views_close(struct views *v);
-size_t views_bytes(const struct settings *set); /* of the inputs */
+size_t views_bytes(const struct settings *set, enum kern_type type); /* of the inputs */
 
 /* Fills all inputs for step k (steps done before it). batch [n]; id [n] of its pictures. */
 int views_load(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id);

@@ -135,7 +135,7 @@ static void test_layers(const struct state *s)
                                : layer == EMBEDDER_PROJECTION ? "projection"
                                                               : "pixels";
             ok(embedder_open(&e, kn, pool, "net.h5", (enum embedder_layer)layer,
-                             (enum embedder_net)net) == 0,
+                             (enum embedder_net)net, KERN_F32) == 0,
                "%s, network %d", name, net);
             size_t d = layer == EMBEDDER_FEATURES     ? F
                        : layer == EMBEDDER_PROJECTION ? DIM
@@ -158,14 +158,14 @@ static void test_layers(const struct state *s)
 static void test_kinds(void)
 {
     struct embedder *a, *b;
-    embedder_open(&a, kn, pool, "net.h5", EMBEDDER_FEATURES, EMBEDDER_ONLINE);
-    embedder_open(&b, kn, pool, "net.h5", EMBEDDER_FEATURES, EMBEDDER_TARGET);
+    embedder_open(&a, kn, pool, "net.h5", EMBEDDER_FEATURES, EMBEDDER_ONLINE, KERN_F32);
+    embedder_open(&b, kn, pool, "net.h5", EMBEDDER_FEATURES, EMBEDDER_TARGET, KERN_F32);
     ok(a && b && strlen(embedder_kind(a)->checkpoint) == 16 &&
            strcmp(embedder_kind(a)->checkpoint, embedder_kind(b)->checkpoint) != 0,
        "the two networks have hashes of their own");
     embedder_close(a);
     embedder_close(b);
-    ok(embedder_open(&a, kn, pool, "absent.h5", EMBEDDER_FEATURES, EMBEDDER_ONLINE) < 0 &&
+    ok(embedder_open(&a, kn, pool, "absent.h5", EMBEDDER_FEATURES, EMBEDDER_ONLINE, KERN_F32) < 0 &&
            strstr(fail_text(), "absent.h5"),
        "no checkpoint: %s", fail_text());
 }
@@ -176,7 +176,7 @@ static void test_whole(void)
     struct embedder *e;
     struct settings set;
     settings_preset(&set, 0);
-    ok(embedder_open(&e, kn, pool, NULL, EMBEDDER_PIXELS, EMBEDDER_ONLINE) == 0 &&
+    ok(embedder_open(&e, kn, pool, NULL, EMBEDDER_PIXELS, EMBEDDER_ONLINE, KERN_F32) == 0 &&
            embedder_width(e) == 0,
        "pixels need no checkpoint; the width is not known yet");
     ok(embed(e, "same.h5", ROWS, x) == 0 && embedder_width(e) == 12 * 12 * 3,

@@ -5,6 +5,7 @@
 #include "tests/t.h"
 #include "common/base/rng.h"
 #include "common/model/encoder.h"
+#include "kernels/ops.h"
 #include <errno.h>
 #include <string.h>
 
@@ -270,6 +271,47 @@ static void backends(void)
     }
 }
 
+static double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+/* Activations of bfloat16: near those of float32, as far as 8 bits go, also on the tile unit. */
+static void bfloat16(void)
+{
+    struct rig g[2] = { 0 };
+    struct net_pass *p[2];
+    const float *out[2];
+    for (int i = 0; i < 2; i++) {
+        rig_open(&g[i], i == 0, 2);
+        build_trunk(&g[i].net, true);
+        rig_fill(&g[i]);
+    }
+    g[1].net.type = KERN_BF16;
+    net_unpack(g[1].kn, &g[1].net, &g[1].w);
+    net_pack(g[1].kn, &g[1].net, &g[1].w);
+    for (size_t i = 0; i < g[1].nx; i++)
+        kern_store(KERN_BF16, g[1].x, i,
+                   g[0].x[i]); /* from the front: none is overwritten unread */
+    for (int i = 0; i < 2; i++)
+        p[i] = there_and_back(&g[i], 0.1f, &out[i]);
+    near(cosine(out[0], out[1], g->nout), 1, 1e-3, "%s: output in bfloat16",
+         kern_describe(g[1].kn));
+    /* a ReLU or maximum that changes sides takes its gradient along */
+    near(cosine(g[0].grad, g[1].grad, g->net.floats), 1, 0.05, "and gradients");
+    ok(distance(out[0], out[1], g->nout) > 0, "it is another computation");
+    for (int i = 0; i < 2; i++) {
+        net_pass_close(p[i]);
+        rig_close(&g[i]);
+    }
+}
+
 /* Buffers that are alive together keep apart, and a chain needs only two or three at a time. */
 static void memory(void)
 {
@@ -303,6 +345,7 @@ int main(void)
     check_all(&g);
     rig_close(&g);
     backends();
+    bfloat16();
     memory();
     return done();
 }

@@ -310,6 +310,31 @@ static double norm_of(const float *x, size_t n)
     return sqrt(sum);
 }
 
+/* The loss of the first step with activations of a type. */
+static double loss_in(enum kern_type type)
+{
+    struct state s;
+    struct step st;
+    struct step_metrics m;
+    struct settings calm = set;
+    calm.batch = 20; /* batch norm over fewer numbers makes much of a small change, */
+    calm.alpha = 0;  /* and so does a vote that turns */
+    state_new(&s, &calm);
+    state_precision(&s, type);
+    step_open(&st, &s, kn, pool, &data);
+    step_gradient(&st, &m);
+    step_close(&st);
+    state_release(&s);
+    return m.loss;
+}
+
+static void precision(void)
+{
+    double exact = loss_in(KERN_F32), rounded = loss_in(KERN_BF16);
+    near(rounded, exact, 0.05 * exact, "the loss with activations of 8 bits");
+    ok(rounded != exact, "which are another computation");
+}
+
 /* The first update fills the momentum: gradients of biases and batch norm as they are, those of
  * weights scaled to trust |w|. */
 static void update(void)
@@ -385,6 +410,7 @@ int main(void)
     averages();
     given();
     update();
+    precision();
     refusals();
     shard_set_close(&data);
     kern_close(kn);

@@ -74,7 +74,8 @@ static bool right(const struct views *v, size_t view, bool solarised, const stru
             double x = pixel((int)batch[b].row, i) / 255.0;
             if (solarised && x >= 0.5)
                 x = 1 - x;
-            worst = fmax(worst, fabs(v->x[view][b * PIXELS + i] - (x - 0.5) / 0.25));
+            worst =
+                fmax(worst, fabs(((const float *)v->x[view])[b * PIXELS + i] - (x - 0.5) / 0.25));
         }
         same += worst < 1e-4;
     }
@@ -89,7 +90,7 @@ static void sets(void)
     settings_preset(&set, 0);
     set.batch = 2;
     set.large_side = set.small_side = SIDE;
-    ok(views_open(&v, kn, pool, &data, &set) == 0, "open: %s", fail_text());
+    ok(views_open(&v, kn, pool, &data, &set, KERN_F32) == 0, "open: %s", fail_text());
     for (int small = 0; small < 2; small++)
         for (int b = 0; b < 2; b++) {
             const struct view_recipe *r = &v.recipe[small][b];
@@ -114,7 +115,7 @@ static void recipes(void)
         batch[b].row = (b * 11) % ROWS;
         id[b] = batch[b].row;
     }
-    ok(views_open(&v, kn, pool, &data, &set) == 0, "open: %s", fail_text());
+    ok(views_open(&v, kn, pool, &data, &set, KERN_F32) == 0, "open: %s", fail_text());
     ok(views_load(&v, 5, batch, id) == 0, "load: %s", fail_text());
     for (size_t view = 0; view < 6; view++)
         ok(right(&v, view, view == 1 || view == 4, batch), "view %zu is of set %c", view,
@@ -144,7 +145,7 @@ static void draws(void)
     struct views v;
     set.large_area_min = 0.2;
     set.jitter = 1;
-    views_open(&v, kn, pool, &data, &set);
+    views_open(&v, kn, pool, &data, &set, KERN_F32);
     load_one(&v, 5, STREAM_ALL, a);
     load_one(&v, 5, STREAM_ALL, b);
     ok(memcmp(a, b, sizeof a) == 0, "the same draws again");
