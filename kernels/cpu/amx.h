@@ -43,70 +43,115 @@ struct amx_step {
 /*
  * c [32][32] = sum over steps of a b, added to what is there if add. a0, a1: the upper and lower
  * 16 rows of a, whose rows are stride bytes apart; b: tiles of the left and the right half of a
- * step, one behind the other, steps b_each numbers apart. ROWS and COLS: 1 of 2 leaves out the
- * second half of a or b, and c's.
+ * step, one behind the other, steps b_each numbers apart.
  */
-#define AMX_BLOCK(name, ROWS, COLS)                                                                \
-    static inline void name(float *c, const uint16_t *a0, const uint16_t *a1, size_t stride,       \
-                            const uint16_t *b, size_t b_each, const struct amx_step *step,         \
-                            size_t n, bool add)                                                    \
+struct amx_block {
+    size_t rows, cols; /* up to 16, or up to 32: the second half of a or b, and c's, is left out */
+    float *c;
+    const uint16_t *a0, *a1, *b;
+    size_t stride, b_each;
+    const struct amx_step *step;
+    size_t n;
+    bool add;
+};
+
+/*
+ * A block is begun with its first steps and ended with the others. What is done in between, with
+ * other registers, runs beside the tile unit.
+ */
+#define AMX_BLOCK(ROWS, COLS)                                                                      \
+    static inline void amx_steps_##ROWS##COLS(const struct amx_block *k, size_t from, size_t to)   \
     {                                                                                              \
-        enum { LINE = AMX_SIDE * sizeof(float) };                                                  \
-        if (add) {                                                                                 \
-            _tile_loadd(0, c, LINE);                                                               \
-            if ((COLS) > 1)                                                                        \
-                _tile_loadd(1, c + AMX_TILE, LINE);                                                \
-            if ((ROWS) > 1)                                                                        \
-                _tile_loadd(2, c + AMX_TILE * AMX_SIDE, LINE);                                     \
-            if ((ROWS) > 1 && (COLS) > 1)                                                          \
-                _tile_loadd(3, c + AMX_TILE * AMX_SIDE + AMX_TILE, LINE);                          \
-        } else {                                                                                   \
-            _tile_zero(0);                                                                         \
-            _tile_zero(1);                                                                         \
-            _tile_zero(2);                                                                         \
-            _tile_zero(3);                                                                         \
-        }                                                                                          \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            const uint16_t *bs = b + step[i].b * b_each;                                           \
+        const uint16_t *a0 = k->a0, *a1 = k->a1, *b = k->b;                                        \
+        size_t stride = k->stride, b_each = k->b_each;                                             \
+        for (const struct amx_step *s = k->step + from; s < k->step + to; s++) {                   \
+            const uint16_t *bs = b + s->b * b_each;                                                \
             _tile_loadd(6, bs, 64);                                                                \
-            _tile_loadd(4, a0 + step[i].a, stride);                                                \
+            _tile_loadd(4, a0 + s->a, stride);                                                     \
             _tile_dpbf16ps(0, 4, 6);                                                               \
             if ((COLS) > 1) {                                                                      \
                 _tile_loadd(7, bs + AMX_B, 64);                                                    \
                 _tile_dpbf16ps(1, 4, 7);                                                           \
             }                                                                                      \
             if ((ROWS) > 1) {                                                                      \
-                _tile_loadd(5, a1 + step[i].a, stride);                                            \
+                _tile_loadd(5, a1 + s->a, stride);                                                 \
                 _tile_dpbf16ps(2, 5, 6);                                                           \
                 if ((COLS) > 1)                                                                    \
                     _tile_dpbf16ps(3, 5, 7);                                                       \
             }                                                                                      \
         }                                                                                          \
-        _tile_stored(0, c, LINE);                                                                  \
-        if ((COLS) > 1)                                                                            \
-            _tile_stored(1, c + AMX_TILE, LINE);                                                   \
-        if ((ROWS) > 1)                                                                            \
-            _tile_stored(2, c + AMX_TILE * AMX_SIDE, LINE);                                        \
-        if ((ROWS) > 1 && (COLS) > 1)                                                              \
-            _tile_stored(3, c + AMX_TILE * AMX_SIDE + AMX_TILE, LINE);                             \
     }
-AMX_BLOCK(amx_block_11, 1, 1)
-AMX_BLOCK(amx_block_12, 1, 2)
-AMX_BLOCK(amx_block_21, 2, 1)
-AMX_BLOCK(amx_block_22, 2, 2)
+AMX_BLOCK(1, 1)
+AMX_BLOCK(1, 2)
+AMX_BLOCK(2, 1)
+AMX_BLOCK(2, 2)
 
-static inline void amx_block(size_t rows, size_t cols, float *c, const uint16_t *a0,
-                             const uint16_t *a1, size_t stride, const uint16_t *b, size_t b_each,
-                             const struct amx_step *step, size_t n, bool add)
+static inline void amx_steps(const struct amx_block *k, size_t from, size_t to)
 {
-    if (rows > AMX_TILE && cols > AMX_TILE)
-        amx_block_22(c, a0, a1, stride, b, b_each, step, n, add);
-    else if (rows > AMX_TILE)
-        amx_block_21(c, a0, a1, stride, b, b_each, step, n, add);
-    else if (cols > AMX_TILE)
-        amx_block_12(c, a0, a1, stride, b, b_each, step, n, add);
+    if (k->rows > AMX_TILE && k->cols > AMX_TILE)
+        amx_steps_22(k, from, to);
+    else if (k->rows > AMX_TILE)
+        amx_steps_21(k, from, to);
+    else if (k->cols > AMX_TILE)
+        amx_steps_12(k, from, to);
     else
-        amx_block_11(c, a0, a1, stride, b, b_each, step, n, add);
+        amx_steps_11(k, from, to);
+}
+
+enum { AMX_LINE = AMX_SIDE * sizeof(float), AMX_FIRST = 4 }; /* bytes of a row of c; steps */
+
+static inline void amx_block_begin(const struct amx_block *k)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (k->add) {
+        _tile_loadd(0, k->c, AMX_LINE);
+        if (k->cols > AMX_TILE)
+            _tile_loadd(1, k->c + AMX_TILE, AMX_LINE);
+        if (k->rows > AMX_TILE)
+            _tile_loadd(2, k->c + AMX_TILE * AMX_SIDE, AMX_LINE);
+        if (k->rows > AMX_TILE && k->cols > AMX_TILE)
+            _tile_loadd(3, k->c + AMX_TILE * AMX_SIDE + AMX_TILE, AMX_LINE);
+    }
+    amx_steps(k, 0, MIN(k->n, (size_t)AMX_FIRST));
+}
+
+static inline void amx_block_end(const struct amx_block *k)
+{
+    amx_steps(k, MIN(k->n, (size_t)AMX_FIRST), k->n);
+    _tile_stored(0, k->c, AMX_LINE);
+    if (k->cols > AMX_TILE)
+        _tile_stored(1, k->c + AMX_TILE, AMX_LINE);
+    if (k->rows > AMX_TILE)
+        _tile_stored(2, k->c + AMX_TILE * AMX_SIDE, AMX_LINE);
+    if (k->rows > AMX_TILE && k->cols > AMX_TILE)
+        _tile_stored(3, k->c + AMX_TILE * AMX_SIDE + AMX_TILE, AMX_LINE);
+}
+
+/*
+ * A tensor's part that is needed soon, asked for a little with each block, so that it arrives from
+ * memory while there is something to calculate.
+ */
+struct amx_ahead {
+    const uint8_t *at, *end;
+    size_t each; /* bytes a block */
+};
+
+static inline struct amx_ahead amx_ahead(const uint16_t *from, size_t numbers, size_t blocks)
+{
+    const uint8_t *at = (const uint8_t *)from;
+    size_t bytes = numbers * sizeof *from;
+    return (struct amx_ahead){ at, at + bytes, bytes / MAX(blocks, (size_t)1) + 64 };
+}
+
+static inline void amx_look_ahead(struct amx_ahead *a)
+{
+    const uint8_t *to = a->at + MIN(a->each, (size_t)(a->end - a->at));
+    for (; a->at < to; a->at += 64)
+        _mm_prefetch(a->at, _MM_HINT_T1);
+    a->at = MIN(a->at, a->end);
 }
 
 #endif

@@ -533,22 +533,50 @@ static const uint16_t *tile_of(const struct pass *p, const uint16_t *band, size_
     return copy;
 }
 
-static void run_phase(const struct pass *p, size_t i, const struct conv_share *sh, size_t width,
-                      const uint16_t *band, uint16_t *copy, const uint16_t *b, const struct sink *s)
+/* Input of the task that this worker will probably get next. */
+static struct amx_ahead ahead_of(const struct pass *p, size_t spatial, size_t blocks)
 {
-    float c[AMX_C] __attribute__((aligned(64)));
+    const struct conv_plan *pl = &p->plan;
+    size_t next = spatial + (size_t)pool_threads(p->kn->pool);
+    if (next >= pl->ntasks)
+        return (struct amx_ahead){ 0 };
+    struct conv_share s = conv_share_of(pl, next);
+    size_t from = s.image * pl->ih + MIN(s.row * pl->step, pl->ih);
+    size_t end = (s.image + s.images - 1) * pl->ih + MIN((s.row + s.rows) * pl->step, pl->ih);
+    return amx_ahead(p->x + from * pl->iw * pl->ic, (end - from) * pl->iw * pl->ic, blocks);
+}
+
+/* Each block is stored while the next one is summed. */
+static void run_phase(const struct pass *p, size_t i, const struct conv_share *sh, size_t width,
+                      const uint16_t *band, uint16_t *copy, const uint16_t *b, const struct sink *s,
+                      struct amx_ahead *ahead)
+{
+    float c[2][AMX_C] __attribute__((aligned(64)));
     const struct phase *ph = &p->phase[i];
     size_t tiles = count_tiles(p, i, sh->images, phase_rows(p, i, sh->rows, sh->row));
-    size_t stride = p->distance * sizeof(uint16_t);
+    struct amx_block k = { .cols = width,
+                           .b = b,
+                           .stride = p->distance * sizeof(uint16_t),
+                           .b_each = width * AMX_DEPTH,
+                           .step = ph->step,
+                           .n = ph->steps };
     if (width < AMX_SIDE)
         memset(c, 0, sizeof c); /* the half that is never written is summed */
-    for (size_t t = 0; t < tiles; t += 2) {
-        size_t n = MIN(tiles - t, (size_t)2), last = t + n - 1;
-        const uint16_t *a0 = tile_of(p, band, t, ph->in[t], sh, copy);
-        const uint16_t *a1 = tile_of(p, band, last, ph->in[last], sh, copy);
-        amx_block(n * AMX_TILE, width, c, a0, a1, stride, b, width * AMX_DEPTH, ph->step, ph->steps,
-                  false);
-        store(s, c, ph->out + t * AMX_TILE, n * AMX_TILE);
+    for (size_t t = 0, n = 0, at = 0; t < tiles || n > 0; t += 2, at = !at) {
+        size_t next = t < tiles ? MIN(tiles - t, (size_t)2) : 0;
+        if (next > 0) {
+            k.rows = next * AMX_TILE;
+            k.c = c[at];
+            k.a0 = tile_of(p, band, t, ph->in[t], sh, copy);
+            k.a1 = next > 1 ? tile_of(p, band, t + 1, ph->in[t + 1], sh, copy) : k.a0;
+            amx_block_begin(&k);
+            amx_look_ahead(ahead);
+        }
+        if (n > 0)
+            store(s, c[!at], ph->out + (t - 2) * AMX_TILE, n * AMX_TILE);
+        if (next > 0)
+            amx_block_end(&k);
+        n = next;
     }
 }
 
@@ -577,7 +605,10 @@ static int forward_task(void *arg, size_t i, int worker)
     else
         pack_split(p, &sh, scratch);
     amx_begin();
-    for (size_t g = groups * part / p->group_parts; g < groups * (part + 1) / p->group_parts; g++) {
+    size_t from = groups * part / p->group_parts, to = groups * (part + 1) / p->group_parts;
+    struct amx_ahead ahead =
+        ahead_of(p, spatial, (to - from) * (sh.images * sh.rows * pl->ow / AMX_SIDE + 1));
+    for (size_t g = from; g < to; g++) {
         struct sink s = { .p = p, .k = g * AMX_SIDE };
         size_t width = group_width(pl->oc, g), valid = MIN(width, pl->oc - s.k);
         s.valid = (__mmask32)(((uint64_t)1 << valid) - 1);
@@ -589,7 +620,7 @@ static int forward_task(void *arg, size_t i, int worker)
         }
         const uint16_t *b = p->packed + s.k * p->runs.steps * AMX_DEPTH;
         for (size_t ph = 0; ph < pl->nphases; ph++)
-            run_phase(p, ph, &sh, width, band, scratch, b, &s);
+            run_phase(p, ph, &sh, width, band, scratch, b, &s, &ahead);
     }
     _tile_release();
     return 0;

@@ -22,9 +22,13 @@
 #include <string.h>
 
 enum {
-    SHARE_PIXELS = 256, /* of a share, about: a block's operands stay in the first cache */
-    SMALL_PLANE = 64,   /* pixels up to which a raster for each tap is affordable */
-    TASKS = 16,
+    SHARE_PIXELS = 256,       /* of a share, about: a block's operands stay in the first cache */
+    SHARE_PIXELS_ONE = 768,   /* if there is one tap: its sums come and go with every share */
+    SMALL_PLANE = 64,         /* pixels up to which a raster for each tap is affordable */
+    TASKS = 16,               /* wanted */
+    TASK_MACS = 16 << 20,     /* that a task has at least */
+    HEAVY_FLOATS = 256 << 10, /* sums that are not worth their while */
+    SHARD_SHARES = 4,         /* for fewer shares */
     SUMS_BYTES = 768 << 10,   /* of a task's sums: they stay in the second cache */
     PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
 };
@@ -57,6 +61,12 @@ static inline size_t channel_at(size_t i)
 {
     size_t in_tile = i % AMX_TILE;
     return in_tile / 4 * 8 + in_tile % 4 + i / AMX_TILE * 4;
+}
+
+/* Rows of a block's tiles for so many channels: half a tile's come from either half of 8. */
+static inline size_t tile_rows(size_t channels)
+{
+    return channels > 4 ? AMX_SIDE : AMX_TILE;
 }
 
 static inline __mmask32 channels_left(size_t channels, size_t from)
@@ -156,8 +166,10 @@ struct sums {
     struct amx_step *step;  /* [steps] */
     struct pixel *rows_px;  /* [nrasters][length] of the first operand */
     struct pixel *pairs_px; /* [steps][32] of the second */
+    uint16_t *pairs;        /* [shares] the second operand, if several tasks want a share's */
     size_t block_parts, shards,
         each;              /* tasks: ranges of a's blocks, of shares; blocks of a range */
+    int32_t *run;          /* [taps][32] see list_run() */
     float *partial;        /* [shards][blocks of a][taps][blocks of b][32][32] */
     size_t partial_floats; /* of a shard */
     const uint16_t *x, *dy;
@@ -288,6 +300,7 @@ static size_t step_pixels(const struct sums *s, size_t step, struct pixel px[AMX
 static size_t list_bytes(const struct sums *s)
 {
     return round_up(s->steps * sizeof *s->step, 64) +
+           round_up(s->taps * AMX_SIDE * sizeof *s->run, 64) +
            round_up((s->nrasters * s->length + s->steps * AMX_DEPTH) * sizeof *s->rows_px, 64);
 }
 
@@ -364,22 +377,29 @@ static inline void find(const struct origin *o, const struct pixel *px, size_t s
                     : NULL;
 }
 
-/* a has the blocks of channels from `first` on. */
-static void make_operands(const struct sums *s, const struct conv_share *sh, size_t first,
-                          size_t blocks, uint16_t *rows, uint16_t *pairs, uint16_t *band)
+/* The first operand: blocks of channels from `first` on. */
+static void make_share_rows(const struct sums *s, const struct conv_share *sh, size_t first,
+                            size_t blocks, uint16_t *rows, uint16_t *band)
 {
     const uint16_t *px[AMX_DEPTH];
     size_t skip = first * AMX_SIDE, channels = MIN(s->ca - skip, blocks * AMX_SIDE);
     if (s->plan.plain)
         copy_band(s, sh, band);
-    struct origin x = x_origin(s, sh, band), dy = dy_origin(s, sh);
+    struct origin o = s->swapped ? dy_origin(s, sh) : x_origin(s, sh, band);
     for (size_t r = 0; r < s->nrasters; r++)
         for (size_t i = 0; i < s->length; i += AMX_DEPTH) {
-            find(s->swapped ? &dy : &x, s->rows_px + r * s->length + i, skip, px);
+            find(&o, s->rows_px + r * s->length + i, skip, px);
             make_rows(rows + s->raster[r].at + i, s->length, px, channels);
         }
+}
+
+/* The second one. */
+static void make_share_pairs(const struct sums *s, const struct conv_share *sh, uint16_t *pairs)
+{
+    const uint16_t *px[AMX_DEPTH];
+    struct origin o = s->swapped ? x_origin(s, sh, NULL) : dy_origin(s, sh);
     for (size_t j = 0; j < s->steps; j++) {
-        find(s->swapped ? &x : &dy, s->pairs_px + j * AMX_DEPTH, 0, px);
+        find(&o, s->pairs_px + j * AMX_DEPTH, 0, px);
         make_pairs(pairs + j * 2 * AMX_B, s->steps, px, s->cb);
     }
 }
@@ -395,6 +415,57 @@ static size_t tap_place(const struct sums *s, size_t tap)
     return s->layout == SPLIT ? t->row % p->step * s->rest + t->row / p->step * s->wide : 0;
 }
 
+/* The rows of x and dy that the next share of the shard reads. */
+static void ahead_of(const struct sums *s, const struct conv_share *next, size_t blocks,
+                     struct amx_ahead ahead[2])
+{
+    const struct conv_plan *p = &s->plan;
+    size_t row = next->row * p->step, rows = MIN(next->rows * p->step, p->ih - MIN(row, p->ih));
+    size_t x = p->iw * p->ic, dy = p->ow * p->oc;
+    if (next->images > 1)
+        rows = next->images * p->ih;
+    ahead[0] = amx_ahead(s->x + (next->image * p->ih + row) * x, rows * x, blocks);
+    ahead[1] = amx_ahead(s->dy + (next->image * p->oh + next->row) * dy,
+                         next->images * next->rows * dy, blocks);
+}
+
+/* All sums of a share: some of a's blocks, for all taps and all of b's. */
+static void add_share(const struct sums *s, size_t first, size_t blocks, const uint16_t *rows,
+                      const uint16_t *pairs, float *sums, bool add, struct amx_ahead ahead[2])
+{
+    size_t blocks_b = blocks_of(s->cb);
+    struct amx_block k = { .stride = s->length * sizeof *rows,
+                           .b_each = 2 * AMX_B,
+                           .step = s->step,
+                           .n = s->steps,
+                           .add = add };
+    for (size_t a = 0; a < blocks; a++)
+        for (size_t r = 0; r < s->nrasters; r++)
+            for (size_t b = 0; b < blocks_b; b++)
+                for (size_t tap = 0; tap < s->taps; tap++) {
+                    if (s->raster_of[tap] != r)
+                        continue;
+                    k.rows = tile_rows(s->ca - (first + a) * AMX_SIDE);
+                    k.cols = tile_rows(s->cb - b * AMX_SIDE);
+                    k.c = sums + ((a * s->taps + tap) * blocks_b + b) * AMX_C;
+                    k.a0 = rows + s->raster[r].at + a * AMX_SIDE * s->length + tap_place(s, tap);
+                    k.a1 = k.a0 + AMX_TILE * s->length;
+                    k.b = pairs + b * s->steps * 2 * AMX_B;
+                    amx_block_begin(&k);
+                    amx_look_ahead(&ahead[0]);
+                    amx_look_ahead(&ahead[1]);
+                    amx_block_end(&k);
+                }
+}
+
+static int pairs_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct sums *s = arg;
+    struct conv_share sh = conv_share_of(&s->plan, i);
+    make_share_pairs(s, &sh, s->pairs + i * s->pairs_numbers);
+    return 0;
+}
+
 /* Some of a's blocks, over the shares of a shard. */
 static int sums_task(void *arg, size_t i, int worker)
 {
@@ -402,67 +473,95 @@ static int sums_task(void *arg, size_t i, int worker)
     const struct conv_plan *p = &s->plan;
     size_t shard = i / s->block_parts, first = i % s->block_parts * s->each;
     size_t blocks_b = blocks_of(s->cb), blocks = MIN(s->each, blocks_of(s->ca) - first);
-    uint16_t *rows = kern_scratch_of(s->kn, worker), *pairs = rows + s->rows_numbers;
-    uint16_t *band = pairs + s->pairs_numbers;
+    size_t begin = p->ntasks * shard / s->shards, end = p->ntasks * (shard + 1) / s->shards;
+    uint16_t *rows = kern_scratch_of(s->kn, worker), *band = rows + s->rows_numbers;
+    uint16_t *pairs = band + s->band_numbers;
     float *sums = s->partial + shard * s->partial_floats + first * s->taps * blocks_b * AMX_C;
-    memset(sums, 0, blocks * s->taps * blocks_b * AMX_C * sizeof *sums);
     amx_begin();
-    for (size_t t = p->ntasks * shard / s->shards; t < p->ntasks * (shard + 1) / s->shards; t++) {
+    for (size_t t = begin; t < end; t++) {
         struct conv_share sh = conv_share_of(p, t);
-        make_operands(s, &sh, first, blocks, rows, pairs, band);
-        for (size_t a = 0; a < blocks; a++)
-            for (size_t r = 0; r < s->nrasters; r++)
-                for (size_t b = 0; b < blocks_b; b++)
-                    for (size_t tap = 0; tap < s->taps; tap++) {
-                        if (s->raster_of[tap] != r)
-                            continue;
-                        const uint16_t *from =
-                            rows + s->raster[r].at + a * AMX_SIDE * s->length + tap_place(s, tap);
-                        size_t left = s->ca - (first + a) * AMX_SIDE;
-                        amx_block(left > 4 ? AMX_SIDE : AMX_TILE,
-                                  s->cb - b * AMX_SIDE > 4 ? AMX_SIDE : AMX_TILE,
-                                  sums + ((a * s->taps + tap) * blocks_b + b) * AMX_C, from,
-                                  from + AMX_TILE * s->length, s->length * sizeof *from,
-                                  pairs + b * s->steps * 2 * AMX_B, 2 * AMX_B, s->step, s->steps,
-                                  true);
-                    }
+        struct amx_ahead ahead[2] = { { 0 } };
+        make_share_rows(s, &sh, first, blocks, rows, band);
+        if (s->pairs)
+            pairs = s->pairs + t * s->pairs_numbers;
+        else
+            make_share_pairs(s, &sh, pairs);
+        if (t + 1 < end) {
+            sh = conv_share_of(p, t + 1);
+            ahead_of(s, &sh, blocks * s->taps * blocks_b, ahead);
+        }
+        add_share(s, first, blocks, rows, pairs, sums, t > begin, ahead);
     }
     _tile_release();
     return 0;
 }
 
-/* Where the sum of channel ia of a and ib of b at a tap goes in dw. */
-static float *dw_place(const struct sums *s, size_t ia, size_t ib, size_t tap)
+/* -- from sums to dw ----------------------------------------------------------------------- */
+
+/* The place of a channel in a pair of tiles: channel_at() the other way round. */
+static inline size_t place_of(size_t channel)
 {
-    const struct conv_plan *p = &s->plan;
-    if (s->swapped)
-        return s->dw + ia * s->cb + ib;
-    if (p->plain) /* a: column of the window, channel */
-        return s->dw + ((ib * p->ic + ia % p->ic) * s->taps + tap) * (s->ca / p->ic) + ia / p->ic;
-    return s->dw + (ib * s->ca + ia) * s->taps + tap;
+    return channel / 4 % 2 * AMX_TILE + channel / 8 * 4 + channel % 4;
 }
 
-/* Adds the shards, in their order, to dw: for one block of a and of b. */
+/* Numbers of dw one behind the other that come from one pair of blocks, for one channel of the
+ * other operand. */
+static size_t run_length(const struct sums *s, size_t a, size_t b)
+{
+    size_t of_a = MIN(s->ca - a * AMX_SIDE, (size_t)AMX_SIDE);
+    return s->swapped ? MIN(s->cb - b * AMX_SIDE, (size_t)AMX_SIDE) : of_a * s->taps;
+}
+
+/* Where the numbers of a run are in the sums of the blocks. */
+static void list_run(struct sums *s)
+{
+    size_t tap_floats = blocks_of(s->cb) * AMX_C, ic = s->plan.ic;
+    for (size_t e = 0; e < (s->swapped ? 1 : s->taps) * AMX_SIDE; e++) {
+        size_t channel = e / s->taps, tap = e % s->taps;
+        if (s->plan.plain) { /* of a: column of the window, channel; of dw: channel, row, column */
+            size_t kw = s->ca / ic;
+            channel = e % kw * ic + e / kw / s->taps;
+            tap = e / kw % s->taps;
+        }
+        s->run[e] =
+            (int32_t)(s->swapped ? place_of(e)
+                                 : tap * tap_floats + place_of(channel % AMX_SIDE) * AMX_SIDE);
+    }
+}
+
+static void add_numbers(float *to, const float *from, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        _mm512_storeu_ps(to + i, _mm512_add_ps(_mm512_loadu_ps(to + i), _mm512_loadu_ps(from + i)));
+}
+
+static void add_run(float *to, const float *from, const int32_t *at, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = (__mmask16)(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
+        __m512i where = _mm512_maskz_loadu_epi32(m, at + i);
+        __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), m, where, from, sizeof *from);
+        _mm512_mask_storeu_ps(to + i, m, _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, to + i)));
+    }
+}
+
+/* One block of a and of b: adds the shards, in their order, then all to dw. */
 static int reduce_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct sums *s = arg;
     size_t blocks_b = blocks_of(s->cb), a = i / blocks_b, b = i % blocks_b;
-    for (size_t ra = 0; ra < AMX_SIDE; ra++) {
-        size_t ia = a * AMX_SIDE + channel_at(ra);
-        for (size_t tap = 0; tap < s->taps && ia < s->ca; tap++) {
-            const float *from =
-                s->partial + ((a * s->taps + tap) * blocks_b + b) * AMX_C + ra * AMX_SIDE;
-            float sum[AMX_SIDE] = { 0 };
-            for (size_t sh = 0; sh < s->shards; sh++, from += s->partial_floats)
-                for (size_t l = 0; l < AMX_SIDE; l++)
-                    sum[l] += from[l];
-            for (size_t l = 0; l < AMX_SIDE; l++) {
-                size_t ib = b * AMX_SIDE + channel_at(l);
-                if (ib < s->cb)
-                    *dw_place(s, ia, ib, tap) += sum[l];
-            }
+    float *sums = s->partial + (a * s->taps * blocks_b + b) * AMX_C;
+    for (size_t sh = 1; sh < s->shards; sh++)
+        for (size_t tap = 0; tap < s->taps; tap++) {
+            float *to = sums + tap * blocks_b * AMX_C;
+            add_numbers(to, to + sh * s->partial_floats, AMX_C);
         }
-    }
+    size_t first = (s->swapped ? a : b) * AMX_SIDE, n = run_length(s, a, b);
+    size_t all = s->swapped ? s->cb : s->ca * s->taps;
+    size_t begin = (s->swapped ? b : a * s->taps) * AMX_SIDE;
+    for (size_t c = 0; c < AMX_SIDE && first + c < (s->swapped ? s->ca : s->cb); c++)
+        add_run(s->dw + (first + c) * all + begin, sums + place_of(c) * (s->swapped ? AMX_SIDE : 1),
+                s->run, n);
     return 0;
 }
 
@@ -471,42 +570,56 @@ static int reduce_task(void *arg, size_t i, int worker UNUSED)
 static void cut_shares(struct sums *s, const struct kern_conv *cv)
 {
     struct conv_plan *p = &s->plan;
-    size_t plane = cv->oh * cv->ow;
-    if (plane <= SHARE_PIXELS)
-        conv_cut(p, MIN(SHARE_PIXELS / plane, p->n), p->rows);
+    size_t plane = cv->oh * cv->ow, pixels = s->taps > 1 ? SHARE_PIXELS : SHARE_PIXELS_ONE;
+    if (plane <= pixels)
+        conv_cut(p, MIN(pixels / plane, p->n), p->rows);
     else
-        conv_cut(p, 1, MAX((SHARE_PIXELS + cv->ow - 1) / cv->ow, (size_t)1));
+        conv_cut(p, 1, MAX((pixels + cv->ow - 1) / cv->ow, (size_t)1));
 }
 
-/* How many tasks: ranges of a's blocks whose sums stay in the second cache, and shards. */
+/*
+ * How many tasks: shards, long enough to be worth their sums, and ranges of a's blocks, short
+ * enough for their sums to stay in the second cache.
+ */
 static void cut_tasks(struct sums *s, double macs)
 {
     size_t blocks = blocks_of(s->ca), block = s->taps * blocks_of(s->cb) * AMX_C;
-    s->each = MIN(MAX(SUMS_BYTES / (block * sizeof(float)), (size_t)1), blocks);
-    s->block_parts = (blocks + s->each - 1) / s->each;
+    size_t by_work = (size_t)(macs * (double)s->plan.n / TASK_MACS);
     s->partial_floats = blocks * block;
-    size_t by_work = (size_t)(macs * (double)s->plan.n / (16 << 20)) / s->block_parts;
-    s->shards = MIN((TASKS + s->block_parts - 1) / s->block_parts, s->plan.ntasks);
-    s->shards = MIN(s->shards, MIN(by_work, PARTIAL_FLOATS / s->partial_floats));
+    s->shards =
+        MIN(MIN((size_t)TASKS, s->plan.ntasks), MIN(by_work, PARTIAL_FLOATS / s->partial_floats));
+    if (s->partial_floats > HEAVY_FLOATS)
+        s->shards = MIN(s->shards, s->plan.ntasks / SHARD_SHARES);
     s->shards = MAX(s->shards, (size_t)1);
+    size_t parts = MIN(blocks, MAX(TASKS / s->shards, (size_t)1));
+    s->each = MIN(blocks / MIN(parts, MAX(by_work / s->shards, (size_t)1)),
+                  SUMS_BYTES / (block * sizeof(float)));
+    s->each = MAX(s->each, (size_t)1);
+    s->block_parts = (blocks + s->each - 1) / s->each;
 }
 
 int conv_amx_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const void *x,
                               const void *dy)
 {
     struct sums s = { .kn = kn, .x = x, .dy = dy, .dw = dw };
-    conv_plan_forward(&s.plan, cv, cv->c <= CONV_PLAIN);
+    conv_plan_forward(&s.plan, cv, cv->c <= CONV_PLAIN && cv->c * cv->kw <= AMX_SIDE);
     choose_layout(&s, cv);
     cut_shares(&s, cv);
     lay_out(&s);
     cut_tasks(&s, conv_image_macs(cv));
-    size_t lists = list_bytes(&s);
-    uint8_t *shared = kern_shared(kn, lists + s.shards * s.partial_floats * sizeof(float));
+    size_t lists = list_bytes(&s), partial = s.shards * s.partial_floats * sizeof(float);
+    size_t pairs = s.block_parts > 1 ? s.plan.ntasks * s.pairs_numbers * sizeof(uint16_t) : 0;
+    uint8_t *shared = kern_shared(kn, lists + partial + pairs);
     if (!shared ||
         kern_scratch(kn, (s.rows_numbers + s.pairs_numbers + s.band_numbers) * sizeof(uint16_t)))
         return -ENOMEM;
-    list_pixels(&s, shared);
+    s.run = (int32_t *)(void *)shared;
+    list_run(&s);
+    list_pixels(&s, shared + round_up(s.taps * AMX_SIDE * sizeof *s.run, 64));
     s.partial = (float *)(void *)(shared + lists);
-    int rc = pool_run(kn->pool, s.shards * s.block_parts, sums_task, &s);
+    s.pairs = pairs ? (uint16_t *)(void *)(shared + lists + partial) : NULL;
+    int rc = pairs ? pool_run(kn->pool, s.plan.ntasks, pairs_task, &s) : 0;
+    if (rc == 0)
+        rc = pool_run(kn->pool, s.shards * s.block_parts, sums_task, &s);
     return rc ? rc : pool_run(kn->pool, blocks_of(s.ca) * blocks_of(s.cb), reduce_task, &s);
 }
