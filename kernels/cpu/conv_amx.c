@@ -15,10 +15,12 @@ static const struct conv_limits limits = {
     .shared = 512,
 };
 
+enum { MOST_CHANNELS = 1 << 20 }; /* places of weights are counted in 32 bits */
+
 bool conv_amx_serves(const struct kern *kn, const struct kern_conv *cv)
 {
     return cv->type == KERN_BF16 && kn->isa & ISA_AMX && cv->stride <= CONV_MAX_STEP &&
-           cv->kh * cv->kw <= CONV_MAX_TAPS;
+           cv->kh * cv->kw <= CONV_MAX_TAPS && cv->c < MOST_CHANNELS && cv->k < MOST_CHANNELS;
 }
 
 static size_t round_up(size_t n, size_t unit)
@@ -97,23 +99,33 @@ struct pack {
     uint16_t *packed[2];
 };
 
+/* Number `at` of a run, for the outputs from o on: 16 numbers in the lower halves of 32 bits. */
+static inline __m512i pack_row(const struct pack *a, bool backward, const struct run *run, size_t o,
+                               size_t at)
+{
+    const struct runs *rs = &a->runs[backward];
+    size_t taps = a->cv->kh * a->cv->kw, out_step = (backward ? 1 : a->cv->c) * taps;
+    size_t in_step = (backward ? a->cv->c : 1) * taps, cell = at / rs->ic, channel = at % rs->ic;
+    if (cell >= run->count)
+        return _mm512_setzero_si512();
+    const float *from = a->w + o * out_step + channel * in_step +
+                        (size_t)((ptrdiff_t)run->first + (ptrdiff_t)cell * run->delta);
+    __mmask16 outs = (__mmask16)((1u << MIN((size_t)AMX_TILE, rs->oc - o)) - 1);
+    __m512i place =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)out_step));
+    __m512 v = _mm512_mask_i32gather_ps(_mm512_setzero_ps(), outs, place, from, sizeof *from);
+    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v));
+}
+
 /* Row pairs of one tile: outputs from o on, numbers of a run from `at` on. */
 static void pack_tile(const struct pack *a, bool backward, const struct run *run, uint16_t *to,
                       size_t o, size_t at)
 {
-    const struct runs *rs = &a->runs[backward];
-    size_t taps = a->cv->kh * a->cv->kw, out_step = (backward ? 1 : a->cv->c) * taps;
-    size_t in_step = (backward ? a->cv->c : 1) * taps, outs = MIN((size_t)AMX_TILE, rs->oc - o);
-    for (size_t i = 0; i < AMX_DEPTH; i++) {
-        size_t cell = (at + i) / rs->ic, channel = (at + i) % rs->ic;
-        uint16_t *pair = to + i / 2 * AMX_DEPTH + i % 2;
-        const float *from = a->w + o * out_step + channel * in_step +
-                            (size_t)((ptrdiff_t)run->first + (ptrdiff_t)cell * run->delta);
-        for (size_t l = 0; l < AMX_TILE; l++)
-            if (cell < run->count && l < outs)
-                kern_store(KERN_BF16, pair, 2 * l, from[l * out_step]);
-            else
-                pair[2 * l] = 0;
+    for (size_t i = 0; i < AMX_DEPTH; i += 2, to += AMX_DEPTH) {
+        __m512i even = pack_row(a, backward, run, o, at + i);
+        __m512i odd = pack_row(a, backward, run, o, at + i + 1);
+        _mm512_storeu_si512(to, _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
     }
 }
 
