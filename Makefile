@@ -140,16 +140,18 @@ deps:
 	    printf '%s\n' "$$there" | grep -qx "$$p installed" || missing="$$missing $$p"; \
 	done; \
 	[ -n "$$missing" ] || exit 0; \
-	root=; \
-	if [ "$$(id -u)" != 0 ]; then root='sudo '; fi; \
-	install="$${root}env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends$$missing"; \
+	sudo=; root=$$(id -u | grep -x 0); \
+	[ -n "$$root" ] || sudo=$$(command -v sudo); \
+	as=$${sudo:+'sudo '}; \
+	line="$${as}apt-get update -q && $${as}env DEBIAN_FRONTEND=noninteractive apt-get install -y -q"; \
+	line="$$line --no-install-recommends$$missing"; \
 	echo "missing:$$missing"; \
-	echo "$${root}apt-get update -q && $$install"; \
-	if [ -n "$$root" ] && ! command -v sudo >/dev/null; then \
+	echo "$$line"; \
+	if [ -z "$$root$$sudo" ]; then \
 	    echo "make deps: needs root, and there is no sudo: run the line above as root" >&2; \
 	    exit 1; \
 	fi; \
-	$${root}apt-get update -q && $$install
+	eval "$$line"
 
 # `make deps check` and the like: first things first, also when many jobs run at once.
 FIRST := $(filter clean deps,$(MAKECMDGOALS))
