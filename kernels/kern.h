@@ -38,8 +38,7 @@ enum kern_type { KERN_F32, KERN_BF16 };
 
 struct kern;
 
-/* -- the handle
- * ---------------------------------------------------------------------------------------------- */
+/* -- the handle ---- */
 
 /* -ENODEV if the device is not there. The pool stays the caller's and must outlive the handle. */
 int kern_open(struct kern **kn, enum kern_device device, struct pool *pool);
@@ -48,22 +47,22 @@ const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512" */
 size_t kern_sizeof(enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
 
-void *kern_alloc(struct kern *kn,
-                 size_t nbytes); /* zeroed, 64-byte aligned; NULL if there is no room */
+/* Zeroed, 64-byte aligned; NULL if there is no room. */
+void *kern_alloc(struct kern *kn, size_t nbytes);
 void kern_free(struct kern *kn, void *dev);
 int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes);
 int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes); /* waits */
 int kern_zero(struct kern *kn, void *dev, size_t nbytes);
 int kern_sync(struct kern *kn);
 
-/* -- convolution
- * -----------------------------------------------------------------------------------------------
- */
+/* -- convolution ---- */
 
 /*
- * y[n][p][q][k] = sum over r, s, c of x[n][p*stride + r - pad_top][q*stride + s - pad_left][c] *
- * w[k][c][r][s] (cross-correlation; cells outside x are zero). No bias. Cells after the image
- * follow from oh and ow.
+ * y[n][p][q][k] = sum over r, s, c of
+ *     x[n][p*stride + r - pad_top][q*stride + s - pad_left][c] * w[k][c][r][s]
+ *
+ * (cross-correlation; cells outside x are zero). No bias. How many cells are padded below and on
+ * the right follows from oh and ow.
  */
 struct kern_conv {
     enum kern_type type; /* of x, y, dx, dy and residual */
@@ -75,10 +74,12 @@ struct kern_conv {
 };
 
 /*
- * What happens to a convolution's output on its way to memory. A null pointer (the zero struct)
- * means y is stored as is. Either mean and var: per channel over n, oh, ow, biased, of y before it
- * is rounded to its type (batch norm in training); or scale and shift, with residual and relu: y =
- * relu(y * scale[k] + shift[k] + residual) (batch norm folded).
+ * What happens to a convolution's output on its way to memory: nothing if the struct is all zero
+ * (or its pointer NULL), or one of
+ *
+ * mean, var      batch norm in training: mean and biased variance over n, oh, ow, of y before it is
+ *                rounded to its type
+ * scale, shift   batch norm folded: y = y * scale[k] + shift[k] (+ residual), then ReLU if relu
  */
 struct kern_epilogue {
     float *mean, *var;          /* [k] out */
@@ -87,8 +88,7 @@ struct kern_epilogue {
     bool relu;
 };
 
-/* Packed weights: the backend's own layout, serving forward and backward-data; the same for any n,
- * h, w. */
+/* Packed weights: the backend's own layout, for forward and backward-data, and for any n, h, w. */
 size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv); /* bytes */
 int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
 
@@ -101,8 +101,7 @@ int kern_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *d
 int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                const void *x, const void *dy);
 
-/* -- batch normalisation (method: eps 1e-5, biased variance)
- * ------------------------------------------------------ */
+/* -- batch normalisation (method: eps 1e-5, biased variance) ---- */
 
 #define KERN_BN_EPS 1e-5f
 
@@ -126,9 +125,14 @@ int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x
                     size_t c, bool relu);
 
 /*
- * With g = relu ? dy where y > 0, else 0 : dy, and xh = (x - mean) * rstd:
- * dbeta += sum g; dgamma += sum g*xh; dx = gamma*rstd*(g - mean(g) - xh*mean(g*xh));
- * dresidual = g (or += g if residual_add), unless NULL. dx may be dy. y is read only if relu.
+ * With g = dy (if relu: where y > 0, else 0) and xh = (x - mean) * rstd:
+ *
+ * dbeta     += sum g
+ * dgamma    += sum g*xh
+ * dx         = gamma*rstd*(g - mean(g) - xh*mean(g*xh))
+ * dresidual  = g (or += g if residual_add), unless NULL
+ *
+ * dx may be dy. y is read only if relu.
  */
 struct kern_bn_backward {
     enum kern_type type; /* of dx, dresidual, dy, x, y: [rows][c] */
@@ -141,12 +145,12 @@ struct kern_bn_backward {
 };
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b);
 
-/* -- pooling
- * ------------------------------------------------------------------------------------------------------
- */
+/* -- pooling ---- */
 
-/* Maximum over side x side windows; cells outside never win. Backward gives the gradient to the
- * first maximum. */
+/*
+ * Maximum over side x side windows; cells outside never win. Backward gives the gradient to the
+ * first maximum.
+ */
 struct kern_maxpool {
     enum kern_type type;
     size_t n, h, w, c;
@@ -163,17 +167,17 @@ int kern_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const v
 int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
                           size_t cells, size_t c);
 
-/* -- dense layers and vectors, float32
- * -------------------------------------------------------------------------- */
+/* -- dense layers and vectors, float32 ---- */
 
-/* c [m][n] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [m][k] (stored [k][m] if ta),
- * op(b) [k][n]. */
+/*
+ * c [m][n] = alpha * op(a) op(b) + beta * c, row-major; op(a) is [m][k] (stored [k][m] if ta),
+ * op(b) is [k][n] (stored [n][k] if tb).
+ */
 int kern_gemm(struct kern *kn, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
               const float *a, const float *b, float beta, float *c);
-int kern_bias_forward(struct kern *kn, float *y, const float *bias, size_t rows,
-                      size_t c); /* y += bias */
-int kern_bias_backward(struct kern *kn, float *dbias, const float *dy, size_t rows,
-                       size_t c); /* dbias += sums */
+/* y [rows][c] += bias [c]; backward: dbias += the sums of dy's columns. */
+int kern_bias_forward(struct kern *kn, float *y, const float *bias, size_t rows, size_t c);
+int kern_bias_backward(struct kern *kn, float *dbias, const float *dy, size_t rows, size_t c);
 
 /* y = u * r, r = 1/sqrt(max(sum u^2, 1e-12)) for each row (method 3.5). r [n] is an output. */
 #define KERN_NORM_EPS 1e-12
@@ -182,19 +186,20 @@ int kern_l2norm_forward(struct kern *kn, float *y, float *r, const float *u, siz
 int kern_l2norm_backward(struct kern *kn, float *du, const float *dy, const float *y,
                          const float *r, size_t n, size_t d);
 
-/* dst[dst_row[i]] = src[src_row[i]] for i < n; rows of d floats; a null row list means i. Lists are
- * [dev]. */
+/* dst[dst_row[i]] = src[src_row[i]] for i < n, rows of d floats. Lists [dev]; NULL: row i is i. */
 int kern_copy_rows(struct kern *kn, float *dst, const int32_t *dst_row, const float *src,
                    const int32_t *src_row, size_t n, size_t d);
 
-/* -- the contrastive loss (method 8.1-8.5, 8.9)
- * ------------------------------------------------------------------- */
+/* -- the contrastive loss (method 8.1-8.5, 8.9) ---- */
 
 /*
  * One view pair: for each anchor b the candidates are the positive bank[pos[b]] (pos NULL: b) and
- * the negatives t[neg[b][0..ne-1]]; scores s_c = <o[b], candidate_c> / tau. Forward:  p [n][1+ne] =
- * softmax of the scores, positive first; loss[b] = logsumexp(s) - s_0. Anchors with pos[b] < 0 have
- * no positive: loss 0, and p is all zero.
+ * the negatives t[neg[b][0..ne-1]]; their scores are s_c = <o[b], candidate_c> / tau.
+ *
+ * p [n][1+ne] = softmax of the scores, positive first
+ * loss [n]    = logsumexp(s) - s_0
+ *
+ * Anchors with pos[b] < 0 have no positive: loss 0, and p is all zero.
  */
 struct kern_contrast {
     size_t n, d, ne;
@@ -206,23 +211,25 @@ struct kern_contrast {
     const int32_t *neg; /* [n][ne] rows of t */
 };
 int kern_contrast_forward(struct kern *kn, const struct kern_contrast *ct, float *p, float *loss);
-/* do_[b] += (1/tau) * sum_c g[b][c] * candidate_c, for anchors with a positive. g [n][1+ne] =
- * dL/ds. */
+/* do_[b] += sum_c g[b][c] * candidate_c / tau for anchors with a positive; g [n][1+ne] = dL/ds. */
 int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, float *do_,
                            const float *g);
 
-/* g[b] = weight * (p[b] - [first]) for anchors with a positive (pos NULL: all), else 0: the
- * gradient of weight * loss. */
+/*
+ * The gradient of weight * loss: g[b] = weight * (p[b] - (1, 0, ..., 0)) for anchors with a
+ * positive (pos NULL: all), else 0.
+ */
 int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos, float weight,
                        size_t n, size_t ne);
 
-/* Invariance S: kl[b] = sum_c p log(p/q), and g[b] += weight * (q - p), the gradient into the
- * scores of q; p is held. */
+/*
+ * Invariance S: kl[b] = sum_c p log(p/q), and g[b] += weight * (q - p), the gradient into the
+ * scores of q; p is held.
+ */
 int kern_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
             const int32_t *pos, float weight, size_t n, size_t ne);
 
-/* -- nearest neighbours
- * --------------------------------------------------------------------------------------------- */
+/* -- nearest neighbours ---- */
 
 /*
  * The k rows of bank most similar (dot product) to each query, exactly: similarities are dot
@@ -237,9 +244,7 @@ struct kern_knn {
 };
 int kern_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim);
 
-/* -- optimiser
- * ------------------------------------------------------------------------------------------------------
- */
+/* -- optimiser ---- */
 
 /* A tensor's place in the flat arenas below. */
 struct kern_segment {
@@ -249,9 +254,15 @@ struct kern_segment {
 
 /*
  * LARS (method 9.1) over all segments, then the target's moving average (method 9.4) over the first
- * ntarget floats: g += wd*w; r = eta*|w|/|g| (1 if either is 0); g *= r     (not for excluded
- * segments) v = mu*v + g; w -= lr*v;  xi += (1 - gamma) * (w - xi) grad is read only. Norms are
- * over whole segments.
+ * ntarget floats:
+ *
+ * g  += wd*w                   not for excluded segments
+ * g  *= eta*|w|/|g|            likewise; norms are over the segment, and if one is 0 g is kept
+ * v   = mu*v + g
+ * w  -= lr*v
+ * xi += (1 - gamma)*(w - xi)
+ *
+ * grad itself is read only.
  */
 struct kern_lars {
     float lr, mu, eta, wd, gamma;
@@ -266,8 +277,7 @@ int kern_lars(struct kern *kn, const struct kern_lars *l);
 /* *norm = sqrt(sum x^2), host memory; waits. NaN or infinity in x shows in it. */
 int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);
 
-/* -- views: from a picture to the network's input
- * ------------------------------------------------------------------- */
+/* -- views: from a picture to the network's input ---- */
 
 /* Order of the steps: method 4.1; definitions: 4.2-4.5. Drawn by common/data/augment.h. */
 struct kern_view {

@@ -25,8 +25,7 @@ static void take_standard_streams(void)
                 ;
 }
 
-/* What is still in the buffer may not fit on the disk, and some file systems tell that on closing.
- */
+/* What is still in the buffer may not fit on the disk; some file systems tell that on closing. */
 static int finish_stdout(void)
 {
     int rc = tail_send();

@@ -1,5 +1,5 @@
 /*
- * ckpt.h - checkpoints as a container: named tensors and attributes (format semppl-ckpt(5)). What
+ * ckpt.h - checkpoints as a container: named tensors and attributes, semppl-checkpoint(5). What
  * they mean is the model's business (common/model/state.h).
  */
 #ifndef SEMPPL_CKPT_H

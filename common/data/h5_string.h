@@ -7,8 +7,7 @@
 #include <hdf5.h>
 #include <stddef.h>
 
-/* A copy of a fixed-length string, without its padding; the caller's. NULL if there is no memory.
- */
+/* A copy of a fixed-length string without its padding; the caller's. NULL: there is no memory. */
 char *h5_fixed_string(const char *s, size_t n, H5T_str_t pad);
 
 #endif

@@ -20,8 +20,7 @@ static char *folder_of(const char *path)
                            : mem_printf("%.*s", (int)(slash - path), path);
 }
 
-/* A file without a name, which nobody need remove after a kill; with one where that is not known.
- */
+/* A file without a name, so that a kill leaves nothing; with a name where that is not known. */
 static int open_beside(struct outfile *o)
 {
     char *folder = folder_of(o->path);

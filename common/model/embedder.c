@@ -113,8 +113,7 @@ static int open_network(struct embedder *e, struct state *s, const char *name,
     return rc;
 }
 
-/* The checkpoint is let go before the network's memory is taken, and the rest of the state after.
- */
+/* The checkpoint is let go before the network's memory is taken, the rest of the state after. */
 static int open_checkpoint(struct embedder *e, const char *path, enum embedder_net which)
 {
     bool target = which == EMBEDDER_TARGET, pixels = e->layer == EMBEDDER_PIXELS;

@@ -61,8 +61,7 @@ static void resize_row(float *row, const uint8_t *px, const struct tap *tap, siz
     }
 }
 
-/* Rows of the crop are resized along x once each; the last four are kept, row r in place r mod 4.
- */
+/* Rows of the crop are resized along x once each; the last four are kept, row r at r mod 4. */
 static void crop_and_resize(float *im, const struct kern_view *v, size_t side, float *rows,
                             struct tap *tap)
 {

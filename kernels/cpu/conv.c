@@ -193,8 +193,7 @@ static size_t places_bytes(const struct conv_plan *p)
     return round_up(n * sizeof(size_t), 64);
 }
 
-/* Where the pixels of a full task are, in the band and in the output: once a call, for all tasks.
- */
+/* Where the pixels of a full task are in the band and in the output: once a call, for all tasks. */
 static void list_places(struct conv_plan *p, void *memory)
 {
     size_t *to = memory, image = conv_band_rows(p, p->task_rows) * p->row_floats;

@@ -15,13 +15,11 @@ struct cpu_norm {
     /* y = x * scale + shift (+ residual), ReLU if relu; residual may be NULL. */
     void (*apply)(float *y, const float *x, const float *residual, const float *scale,
                   const float *shift, size_t rows, size_t w, bool relu);
-    /* sum[0..w-1] = sums of g = dy where y > 0 (y NULL: everywhere), sum[w..] = of g * (x - mean).
-     */
+    /* sum[0..w-1] = sums of g = dy where y > 0 (y NULL: everywhere), sum[w..] of g * (x - mean) */
     void (*grad_sums)(float *sum, const float *dy, const float *x, const float *y,
                       const float *mean, size_t rows, size_t w);
-    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. coef: a, b, c, mean, [w]
-     * each, stride apart.
-     */
+    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. coef holds a, b, c and
+     * mean, [w] each, stride apart. */
     void (*grad_apply)(float *dx, float *dres, const float *dy, const float *x, const float *y,
                        const float *coef, size_t stride, size_t rows, size_t w, bool add);
 };

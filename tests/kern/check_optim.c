@@ -44,8 +44,7 @@ static void check_zeros_in(struct kern *kn)
 
 /* -- against the definition ---------------------------------------------------------------- */
 
-/* Segments with gaps between them, of one float to several chunks; the target has the first three.
- */
+/* Segments with gaps between them, of one float to several chunks; three are the target's. */
 static const struct kern_segment segs[] = {
     { 0, 1, false },         { 16, 37, true },       { 64, 100000, false },
     { 100080, 33000, true }, { 133088, 129, false }, { 133232, 7, true },

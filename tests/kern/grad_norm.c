@@ -26,8 +26,7 @@ static double forward(void *arg)
     return rc ? NAN : check_dot(t->seed, t->y, N);
 }
 
-/* Moves the sums before the ReLU at least 0.3 away from its kink, where differences mean nothing.
- */
+/* Moves the sums before the ReLU at least 0.3 from its kink, where differences mean nothing. */
 static void keep_off_kink(struct net *t)
 {
     forward(t);
