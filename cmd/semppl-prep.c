@@ -47,7 +47,7 @@ static const struct opt opts[] = {
     OPT_STR('l', "labels", &o.labels, "TSV", "path and class of any files, instead of folders"),
     OPT_INT(0, "labels-per-class", &o.labels_per_class, "N", 1, 1e9,
             "keep the labels of N pictures a class, hide the others"),
-    OPT_FLOAT(0, "label-fraction", &o.label_fraction, "F", 0, 1,
+    OPT_FLOAT(0, "label-fraction", &o.label_fraction, "F", 1e-9, 1,
               "keep the labels of this part of each class, hide the others"),
     OPT_U64('s', "seed", &o.seed, "N", "which labels are kept"),
     OPT_INT(0, "short-side", &o.short_side, "PX", 1, 65500,
@@ -126,8 +126,6 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "-0 says how --files-from is written, which is not given");
     if (opt_given(&o.labels_per_class) && opt_given(&o.label_fraction))
         return fail(-EUSAGE, "--labels-per-class and --label-fraction exclude each other");
-    if (opt_given(&o.label_fraction) && !(o.label_fraction > 0))
-        return fail(-EUSAGE, "--label-fraction must be above 0");
     if (opt_given(&o.seed) && !opt_given(&o.labels_per_class) && !opt_given(&o.label_fraction))
         return fail(-EUSAGE, "--seed has no effect without --labels-per-class or --label-fraction");
     if (o.pixels > 0 && o.short_side > 0)

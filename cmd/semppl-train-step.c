@@ -9,6 +9,7 @@
 #include "common/data/h5.h"
 #include "common/model/precision.h"
 #include "common/model/step.h"
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,14 +18,14 @@
 #include <unistd.h>
 
 static struct {
-    uint64_t steps;
+    int steps;
     const char *in, *out, *log;
     struct opt_list set;
     int precision;
-} o = { .in = "-", .out = "-" };
+} o = { .steps = -1, .in = "-", .out = "-" };
 
 static const struct opt opts[] = {
-    OPT_U64('n', "steps", &o.steps, "N", "steps to do; required"),
+    OPT_INT('n', "steps", &o.steps, "N", 0, INT_MAX, "steps to do; required"),
     OPT_STR('c', "checkpoint", &o.in, "FILE", "the checkpoint to begin from"),
     OPT_STR('o', "output", &o.out, "FILE", "where the next checkpoint goes; may be the same file"),
     OPT_STR(0, "log", &o.log, "FILE", "append one JSON object a step"),
@@ -45,7 +46,7 @@ static void on_signal(int number)
 /* What would otherwise fail after hours of work. */
 static int check_usage(int n, char **operands)
 {
-    if (!opt_given(&o.steps))
+    if (o.steps < 0)
         return fail(-EUSAGE, "how many steps? Give -n STEPS");
     if (n == 0)
         return fail(-EUSAGE, "no data: name at least one image shard");
@@ -150,7 +151,7 @@ static int train(struct step *st, FILE *log)
 {
     struct state *s = st->state;
     uint64_t left = s->step < s->total_steps ? (uint64_t)(s->total_steps - s->step) : 0;
-    uint64_t n = MIN(o.steps, left);
+    uint64_t n = MIN((uint64_t)o.steps, left);
     struct progress p;
     struct step_metrics m = { 0 };
     double parts[4] = { 0 }, start = log_seconds();
@@ -178,9 +179,9 @@ static int train(struct step *st, FILE *log)
              (unsigned long long)done, seconds, 100 * parts[0] / seconds, 100 * parts[1] / seconds,
              100 * parts[2] / seconds, 100 * parts[3] / seconds, (long long)s->step,
              (long long)s->total_steps);
-    if (o.steps > left)
-        log_info("the schedule ends at step %lld: %llu of %llu steps were left to do",
-                 (long long)s->total_steps, (unsigned long long)left, (unsigned long long)o.steps);
+    if ((uint64_t)o.steps > left)
+        log_info("the schedule ends at step %lld: %llu of %d steps were left to do",
+                 (long long)s->total_steps, (unsigned long long)left, o.steps);
     return done < n;
 }
 

@@ -43,6 +43,7 @@ for p in $programs; do
             check "$p --completion $shell" "$p --completion $shell | grep -q version"
         fi
     done
+    check_out "what $p requires has no default" '' "$p $verb --help | grep 'required.*default'; true"
     check_exit 5 "$p notices a full disk behind standard output" "$p --help >/dev/full"
     check "$p --help | head ends quietly" "$p --help | head -1 >/dev/null && [ ! -s .err ]"
     check_exit 2 "$p without standard streams" "$p --no-such-option <&- >&- 2>&-"

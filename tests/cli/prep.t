@@ -264,6 +264,7 @@ fi
 
 # -- usage ----
 check_err 2 'two streams'                      'once' 'semppl-prep --files-from - - -o b.h5'
+check_err 2 'no part of a class'             '^semppl-prep: --label-fraction wants a number from' 'semppl-prep --label-fraction 0 -o b.h5 photos'
 check_err 2 'two ways to split'                'exclude' 'semppl-prep --labels-per-class 1 --label-fraction 0.1 -o b.h5 photos'
 check_err 2 'a seed for nothing'               'no effect' 'semppl-prep --seed 1 -o b.h5 photos'
 check_err 2 'two sizes'                        'exclude' 'semppl-prep --pixels 8 --short-side 8 -o b.h5 photos'
