@@ -344,12 +344,17 @@ static void test_outputs(void)
 /* HDF5 neither goes to a terminal nor comes from one. */
 static void test_terminal(void)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO);
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
     struct stream *st;
     struct h5out o;
 
-    files_must(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0, "a terminal");
+    if (master < 0) { /* a chroot or container without /dev/pts */
+        ok(true, "neither to nor from a terminal # SKIP no pseudo-terminals");
+        return;
+    }
+    files_must(grantpt(master) == 0 && unlockpt(master) == 0, "a terminal");
     int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    int out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO);
     files_must(slave >= 0, "a terminal");
     fflush(stdout);
     dup2(slave, STDOUT_FILENO);
