@@ -21,6 +21,7 @@ run_examples() {
     rm -rf work
     cp -r common work
     commands "$page" >lines
+    check_out "$name: every example is found" "$(grep -c '^\.Dl \$ ' "$page")" 'grep -c . lines; true'
     while IFS= read -r line <&3; do
         rc=0
         (cd work && bash -o pipefail -c "$line") >.out 2>.err </dev/null || rc=$?
