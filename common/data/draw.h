@@ -68,11 +68,12 @@ struct chart {
     const struct chart_line *line;
     size_t nlines;
     bool from_zero; /* the y axis begins at 0 */
+    bool exact;     /* no running mean: the numbers have no noise */
 };
 
 /*
- * Panels below each other, over the same x [n]. Each curve is drawn pale, and over it its
- * running mean over n/40 points. -EINVAL (worded) if n is 0.
+ * Panels below each other, over the same x [n]. Each curve is drawn pale, and over it its running
+ * mean over n/40 points, or itself if exact. -EINVAL (worded) if n is 0.
  */
 int draw_charts(struct image *im, const char *title, const char *xlabel, const struct chart *chart,
                 size_t ncharts, const double *x, size_t n);

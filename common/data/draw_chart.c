@@ -78,9 +78,8 @@ static struct axis y_axis(const struct chart *c, size_t n)
 }
 
 static void curve(struct image *im, const struct chart_line *line, const double *x, size_t n,
-                  const struct axis *ax, const struct axis *ay, double top, bool pale)
+                  const struct axis *ax, const struct axis *ay, double top, size_t half, bool pale)
 {
-    size_t half = pale ? 0 : n / 80;
     double w = WIDTH - LEFT - RIGHT, px = 0, py = NAN;
     for (size_t i = 0; i < n; i++) {
         double cx = LEFT + w * place(ax, x[i]);
@@ -128,7 +127,7 @@ static void panel(struct image *im, const struct chart *c, const double *x, size
     }
     for (int front = 0; front < 2; front++)
         for (size_t l = 0; l < c->nlines; l++)
-            curve(im, &c->line[l], x, n, ax, &ay, top, !front);
+            curve(im, &c->line[l], x, n, ax, &ay, top, front && !c->exact ? n / 80 : 0, !front);
 }
 
 int draw_charts(struct image *im, const char *title, const char *xlabel, const struct chart *chart,

@@ -25,20 +25,22 @@ static const struct {
         const char *name;
         unsigned colour;
     } curve[4];
-    bool from_zero;
+    bool from_zero, exact;
 } panels[] = {
     { "loss",
       { { LOSS, "total", DRAW_BLUE },
         { AUGM, "augmentation", DRAW_ORANGE },
         { SEMPOS, "semantic positives", DRAW_PURPLE },
         { INV, "invariance", DRAW_GOOD } },
+      false,
       false },
     { "pseudo-labels",
       { { ACCURACY, "accuracy", DRAW_GOOD },
         { SHARE, "winner's share of the votes", DRAW_ORANGE } },
-      true },
-    { "spread of the embeddings", { { SPREAD, "spread", DRAW_PURPLE } }, true },
-    { "learning rate", { { RATE, "rate", DRAW_BLUE } }, true },
+      true,
+      false },
+    { "spread of the embeddings", { { SPREAD, "spread", DRAW_PURPLE } }, true, false },
+    { "learning rate", { { RATE, "rate", DRAW_BLUE } }, true, true },
 };
 
 /* Is there a number in it, and for the invariance another one than 0? */
@@ -65,7 +67,7 @@ static int draw_log(struct image *im, const char *log)
             rc = fail(-EINVAL, "%s: record %zu has no step", log, i + 1);
     for (size_t p = 0; p < ARRAY_LEN(panels) && rc >= 0; p++) {
         struct chart *c = &chart[ncharts];
-        *c = (struct chart){ panels[p].title, line[p], 0, panels[p].from_zero };
+        *c = (struct chart){ panels[p].title, line[p], 0, panels[p].from_zero, panels[p].exact };
         for (size_t k = 0; k < ARRAY_LEN(panels[p].curve) && panels[p].curve[k].name; k++) {
             const double *y = j.value + (size_t)panels[p].curve[k].key * j.n;
             if (worth_drawing(y, j.n, panels[p].curve[k].key != INV))

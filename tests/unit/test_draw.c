@@ -107,6 +107,36 @@ static void test_text(void)
     ok(!strcmp(cut, "abcde.."), "never within a character: %s", cut);
 }
 
+/* How many columns it takes a drawn curve to climb from 0 to 1 within one step. */
+static size_t climb(bool exact)
+{
+    double x[801], y[801];
+    for (size_t i = 0; i < ARRAY_LEN(x); i++) {
+        x[i] = (double)i;
+        y[i] = i >= 400;
+    }
+    struct chart_line line = { "y", y, 0x0000ff };
+    struct chart chart = { "panel", &line, 1, false, exact };
+    struct image im;
+    size_t top = SIZE_MAX, bottom = 0, columns = 0;
+    draw_charts(&im, "title", "step", &chart, 1, x, ARRAY_LEN(x));
+    size_t from = im.w / 4, to = im.w / 4 * 3; /* where the legend is not */
+    for (size_t i = from; i < to; i++)
+        for (size_t j = 0; j < im.h; j++)
+            if (pixel(&im, i, j) == 0x0000ff) {
+                top = MIN(top, j);
+                bottom = MAX(bottom, j);
+            }
+    for (size_t i = from; i < to; i++) {
+        bool between = false;
+        for (size_t j = top + 5; j + 5 < bottom; j++)
+            between = between || pixel(&im, i, j) == 0x0000ff;
+        columns += between;
+    }
+    image_release(&im);
+    return columns;
+}
+
 static void test_pictures(void)
 {
     struct image im, red;
@@ -119,7 +149,7 @@ static void test_pictures(void)
 
     double x[3] = { 1, 2, 3 }, y[3] = { NAN, 5, 4 }, none[3] = { NAN, NAN, NAN };
     struct chart_line line[] = { { "y", y, 0x0000ff }, { "none", none, 0x00ff00 } };
-    struct chart chart = { "panel", line, 2, false };
+    struct chart chart = { "panel", line, 2, false, false };
     ok(draw_charts(&im, "title", "step", &chart, 1, x, 3) == 0, "a chart with gaps");
     size_t blue = 0;
     for (size_t i = 0; i < im.w * im.h; i++)
@@ -130,6 +160,10 @@ static void test_pictures(void)
     image_release(&im);
     ok(draw_charts(&im, "title", "step", &chart, 1, x, 0) == -EINVAL && fail_text()[0],
        "no point is refused");
+
+    size_t smooth = climb(false), exact = climb(true);
+    ok(smooth > 15 && exact > 0 && exact < 5, "a curve is smoothed, unless exact (%zu, %zu)",
+       smooth, exact);
 
     char *names[] = { (char *)"cat", (char *)"dog" };
     uint64_t count[] = { 9, 1, 0, 10 };
