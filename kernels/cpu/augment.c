@@ -6,7 +6,8 @@
 struct job {
     struct kern *kn;
     cpu_view_fn *view;
-    float *out;
+    enum kern_type type;
+    void *out;
     const struct kern_view *views;
     size_t side;
     const float *mean, *dev;
@@ -15,8 +16,8 @@ struct job {
 static int task(void *arg, size_t i, int worker)
 {
     const struct job *j = arg;
-    j->view(j->out + i * j->side * j->side * 3, &j->views[i], j->side, j->mean, j->dev,
-            kern_scratch_of(j->kn, worker));
+    j->view(j->type, cpu_at(j->type, j->out, i * j->side * j->side * 3), &j->views[i], j->side,
+            j->mean, j->dev, kern_scratch_of(j->kn, worker));
     return 0;
 }
 
@@ -24,13 +25,9 @@ static int run(struct kern *kn, cpu_view_fn *view, enum kern_type type, void *ou
                const struct kern_view *views, size_t n, size_t side, const float *mean,
                const float *dev)
 {
-    struct job j = { kn, view, out, views, side, mean, dev };
-    int rc;
-    if (type != KERN_F32)
-        return ref_augment(kn, type, out, views, n, side, mean, dev);
-    if ((rc = kern_scratch(kn, cpu_view_scratch(side))) < 0)
-        return rc;
-    return pool_run(kn->pool, n, task, &j);
+    struct job j = { kn, view, type, out, views, side, mean, dev };
+    int rc = kern_scratch(kn, cpu_view_scratch(side));
+    return rc < 0 ? rc : pool_run(kn->pool, n, task, &j);
 }
 
 #define VARIANT(isa)                                                                               \

@@ -6,9 +6,9 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* out float32 [side][side][3]; scratch of cpu_view_scratch(side) bytes, 64-byte aligned. */
-typedef void cpu_view_fn(float *out, const struct kern_view *v, size_t side, const float *mean,
-                         const float *dev, void *scratch);
+/* out [side][side][3] of type; scratch of cpu_view_scratch(side) bytes, 64-byte aligned. */
+typedef void cpu_view_fn(enum kern_type type, void *out, const struct kern_view *v, size_t side,
+                         const float *mean, const float *dev, void *scratch);
 cpu_view_fn cpu_view_generic, cpu_view_avx2, cpu_view_avx512;
 
 /* Two planar pictures, four resized rows, two tables of taps, rounded up to whole vectors. */

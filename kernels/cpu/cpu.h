@@ -2,8 +2,8 @@
  * cpu.h - the fast kernels, family by family: each puts what it has faster than ref/ into the
  * table.
  *
- * Storage of bfloat16 is left to ref/ until a kernel here supports it: a function that meets it
- * calls its ref_ twin.
+ * What works on both types of storage has one source: inner functions are inlined with the type as
+ * a constant, once for each.
  */
 #ifndef SEMPPL_CPU_H
 #define SEMPPL_CPU_H
@@ -18,6 +18,12 @@ void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
 void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */
 void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* lars, norm */
 void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
+
+/* Where element i of an array of type lies; NULL stays NULL. */
+static inline void *cpu_at(enum kern_type type, const void *p, size_t i)
+{
+    return p ? (uint8_t *)p + i * kern_sizeof(type) : NULL;
+}
 
 /* Name of a function of a file that is compiled once an instruction set: ISA(cpu_bn_forward) ->
  * cpu_bn_forward_avx2. */

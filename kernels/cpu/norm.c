@@ -2,30 +2,31 @@
  * norm.c - batch normalisation in parallel, at the speed of memory.
  *
  * Few channels make short rows. So rows of the tensor are taken side by side, fold of them, as one
- * row of width = fold * c floats, a multiple of the vectors; what is left of the tensor, less than
+ * row of width = fold * c numbers, a multiple of the vectors; what is left of the tensor, less than
  * a row, is a task of its own. Sums are float32 over PIECE rows, of differences to the first of
  * them, then double over pieces, tasks and the folded columns, in that order: borders depend on
  * shapes only, and a mean far from 0 costs no digits of the variance.
  *
  * Floors, in passes over a tensor: statistics 1 read; forward 1 read, 1 write (and the residual);
  * backward 3 reads for the sums, then 3 reads and 1 write (and the residual). The second pass of
- * backward starts at the end, where the caches still hold what the first one read last.
+ * backward starts at the end, where the caches still hold what the first one read last. bfloat16
+ * halves the bytes; sums and factors are the same.
  */
 #include <errno.h>
 
 #include "kernels/cpu/norm.h"
 
 enum {
-    PIECE = 64,            /* rows summed in float32 */
-    TASK_FLOATS = 1 << 16, /* of a task, if a piece is not larger */
-    MIN_WIDTH = 256,       /* floats of a row, reached by folding */
-    MAX_WIDTH = 4096,      /* beyond, c stays as it is */
-    ALIGN = 16,            /* floats of the widest vectors */
-    BLOCK = 64,            /* channels of a task when sums are put together */
+    PIECE = 64,             /* rows summed in float32 */
+    TASK_NUMBERS = 1 << 16, /* of a task, if a piece is not larger */
+    MIN_WIDTH = 256,        /* numbers of a row, reached by folding */
+    MAX_WIDTH = 4096,       /* beyond, c stays as it is */
+    ALIGN = 16,             /* numbers of the widest vectors */
+    BLOCK = 64,             /* channels of a task when sums are put together */
 };
 
 struct plan {
-    size_t c, fold, width, rows, rest; /* rest: floats behind the last whole row */
+    size_t c, fold, width, rows, rest; /* rest: numbers behind the last whole row */
     size_t task_rows, whole, ntasks;   /* whole: tasks before that of the rest */
 };
 
@@ -37,13 +38,13 @@ static struct plan plan_of(size_t rows, size_t c)
     p.width = c * p.fold;
     p.rows = rows / p.fold;
     p.rest = rows % p.fold * c;
-    p.task_rows = PIECE * MAX((size_t)1, TASK_FLOATS / (PIECE * p.width));
+    p.task_rows = PIECE * MAX((size_t)1, TASK_NUMBERS / (PIECE * p.width));
     p.whole = (p.rows + p.task_rows - 1) / p.task_rows;
     p.ntasks = p.whole + (p.rest > 0);
     return p;
 }
 
-/* The share of a task: rows of w floats from offset on. */
+/* The share of a task: rows of w numbers from offset on. */
 struct share {
     size_t offset, rows, w;
 };
@@ -59,13 +60,15 @@ static struct share share_of(const struct plan *p, size_t i)
 struct job {
     struct kern *kn;
     const struct cpu_norm *inner;
+    enum kern_type type;
     struct plan plan;
     double *sums; /* [ntasks][2][width] */
     float *coef;  /* [4][width]: one number a channel, repeated fold times */
     size_t rows;
     /* statistics and forward */
-    float *mean, *var, *y;
-    const float *x, *residual;
+    float *mean, *var;
+    void *y;
+    const void *x, *residual;
     bool relu;
     const struct kern_bn_backward *back;
 };
@@ -116,11 +119,11 @@ static int sum_task(void *arg, size_t i, int worker)
     for (size_t k = 0; k < 2 * j->plan.width; k++)
         sum[k] = 0;
     for (size_t r = 0; r < s.rows; r += PIECE) {
-        const float *x = j->x + s.offset + r * s.w;
+        const void *x = cpu_at(j->type, j->x, s.offset + r * s.w);
         size_t n = MIN((size_t)PIECE, s.rows - r);
-        j->inner->sums(acc, x, n, s.w);
+        j->inner->sums(j->type, acc, x, n, s.w);
         for (size_t k = 0; k < s.w; k++) { /* from differences to the row x back to x itself */
-            double shift = x[k], d = acc[k], dd = acc[s.w + k];
+            double shift = kern_load(j->type, x, k), d = acc[k], dd = acc[s.w + k];
             sum[k] += d + (double)n * shift;
             square[k] += dd + shift * (2 * d + (double)n * shift);
         }
@@ -145,10 +148,9 @@ static int stats_task(void *arg, size_t i, int worker UNUSED)
 static int cpu_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
                         const void *x, size_t rows, size_t c)
 {
-    if (type != KERN_F32)
-        return ref_bn_stats(kn, type, mean, var, x, rows, c);
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
+                     .type = type,
                      .plan = plan_of(rows, c),
                      .rows = rows,
                      .mean = mean,
@@ -166,8 +168,9 @@ static int apply_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct job *j = arg;
     struct share s = share_of(&j->plan, i);
-    j->inner->apply(j->y + s.offset, j->x + s.offset, j->residual ? j->residual + s.offset : NULL,
-                    j->coef, j->coef + j->plan.width, s.rows, s.w, j->relu);
+    j->inner->apply(j->type, cpu_at(j->type, j->y, s.offset), cpu_at(j->type, j->x, s.offset),
+                    cpu_at(j->type, j->residual, s.offset), j->coef, j->coef + j->plan.width,
+                    s.rows, s.w, j->relu);
     return 0;
 }
 
@@ -175,10 +178,9 @@ static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const v
                           const void *residual, const float *scale, const float *shift, size_t rows,
                           size_t c, bool relu)
 {
-    if (type != KERN_F32)
-        return ref_bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
+                     .type = type,
                      .plan = plan_of(rows, c),
                      .y = y,
                      .x = x,
@@ -196,9 +198,10 @@ static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const v
 
 /* -- backward ------------------------------------------------------------------------------ */
 
-static const float *at(const void *x, size_t offset)
+/* What the ReLU let through, or NULL. */
+static const void *output_of(const struct kern_bn_backward *b, size_t offset)
 {
-    return (const float *)x + offset;
+    return cpu_at(b->type, b->relu ? b->y : NULL, offset);
 }
 
 static int grad_sum_task(void *arg, size_t i, int worker)
@@ -212,8 +215,9 @@ static int grad_sum_task(void *arg, size_t i, int worker)
         sum[k] = 0;
     for (size_t r = 0; r < s.rows; r += PIECE) {
         size_t from = s.offset + r * s.w;
-        j->inner->grad_sums(acc, at(b->dy, from), at(b->x, from), b->relu ? at(b->y, from) : NULL,
-                            j->coef + 3 * j->plan.width, MIN((size_t)PIECE, s.rows - r), s.w);
+        j->inner->grad_sums(b->type, acc, cpu_at(b->type, b->dy, from), cpu_at(b->type, b->x, from),
+                            output_of(b, from), j->coef + 3 * j->plan.width,
+                            MIN((size_t)PIECE, s.rows - r), s.w);
         for (size_t k = 0; k < s.w; k++) {
             sum[k] += acc[k];
             product[k] += acc[s.w + k];
@@ -247,17 +251,15 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
     struct share s = share_of(&j->plan, j->plan.ntasks - 1 - i);
-    j->inner->grad_apply(
-        (float *)b->dx + s.offset, b->dresidual ? (float *)b->dresidual + s.offset : NULL,
-        at(b->dy, s.offset), at(b->x, s.offset), b->relu ? at(b->y, s.offset) : NULL, j->coef,
-        j->plan.width, s.rows, s.w, b->residual_add);
+    j->inner->grad_apply(b->type, cpu_at(b->type, b->dx, s.offset),
+                         cpu_at(b->type, b->dresidual, s.offset), cpu_at(b->type, b->dy, s.offset),
+                         cpu_at(b->type, b->x, s.offset), output_of(b, s.offset), j->coef,
+                         j->plan.width, s.rows, s.w, b->residual_add);
     return 0;
 }
 
 static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    if (b->type != KERN_F32)
-        return ref_bn_backward(kn, b);
     struct job j = {
         .kn = kn, .inner = ISA_BEST(kn, cpu_norm), .plan = plan_of(b->rows, b->c), .back = b
     };

@@ -1,8 +1,8 @@
 /*
  * norm.h - inner loops of batch normalisation, compiled for each instruction set.
  *
- * They see [rows][w] floats, where a row may be several rows of the tensor side by side (norm.c),
- * and one number a column, [w]. Any w and any alignment.
+ * They see [rows][w] numbers of a type, where a row may be several rows of the tensor side by side
+ * (norm.c), and one float32 a column, [w]. Any w and any alignment.
  */
 #ifndef SEMPPL_CPU_NORM_H
 #define SEMPPL_CPU_NORM_H
@@ -11,17 +11,20 @@
 
 struct cpu_norm {
     /* sum[0..w-1] = sums of x - first row, sum[w..2w-1] = of its squares. */
-    void (*sums)(float *sum, const float *x, size_t rows, size_t w);
+    void (*sums)(enum kern_type type, float *sum, const void *x, size_t rows, size_t w);
     /* y = x * scale + shift (+ residual), ReLU if relu; residual may be NULL. */
-    void (*apply)(float *y, const float *x, const float *residual, const float *scale,
-                  const float *shift, size_t rows, size_t w, bool relu);
-    /* sum[0..w-1] = sums of g = dy where y > 0 (y NULL: everywhere), sum[w..] of g * (x - mean) */
-    void (*grad_sums)(float *sum, const float *dy, const float *x, const float *y,
+    void (*apply)(enum kern_type type, void *y, const void *x, const void *residual,
+                  const float *scale, const float *shift, size_t rows, size_t w, bool relu);
+    /* sum[0..w-1] = sums of g = dy where y > 0 (y NULL: everywhere), sum[w..] = of g * (x - mean).
+     */
+    void (*grad_sums)(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
                       const float *mean, size_t rows, size_t w);
-    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. coef holds a, b, c and
-     * mean, [w] each, stride apart. */
-    void (*grad_apply)(float *dx, float *dres, const float *dy, const float *x, const float *y,
-                       const float *coef, size_t stride, size_t rows, size_t w, bool add);
+    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. coef: a, b, c, mean, [w]
+     * each, stride apart.
+     */
+    void (*grad_apply)(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
+                       const void *y, const float *coef, size_t stride, size_t rows, size_t w,
+                       bool add);
 };
 extern const struct cpu_norm cpu_norm_generic, cpu_norm_avx2, cpu_norm_avx512;
 

@@ -25,40 +25,58 @@ static struct window window_of(const struct kern_maxpool *mp, size_t p, size_t q
 
 /* -- maximum ------------------------------------------------------------------------------- */
 
-INLINE void max_step(const struct kern_maxpool *mp, float *y, const float *x, struct window v,
-                     size_t n)
+/* Element of x where cell r, s begins. */
+INLINE size_t cell_at(const struct kern_maxpool *mp, size_t r, size_t s)
 {
-    vec most = vec_load(x + (v.top * mp->w + v.left) * mp->c, n);
-    for (size_t r = v.top; r < v.bottom; r++)
-        for (size_t s = v.left; s < v.right; s++) {
-            vec now = vec_load(x + (r * mp->w + s) * mp->c, n);
-            most = vec_select(now > most, now, most);
-        }
-    vec_store(y, most, n);
+    return (r * mp->w + s) * mp->c;
 }
 
-static void max_row(const struct kern_maxpool *mp, float *y, const float *x, size_t p)
+/* Channels j and on of one output, which is element at of y. */
+INLINE void max_step(enum kern_type type, const struct kern_maxpool *mp, void *y, size_t at,
+                     const void *x, struct window v, size_t j, size_t n)
 {
-    for (size_t q = 0; q < mp->ow; q++, y += mp->c) {
+    vec most = vec_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
+    for (size_t r = v.top; r < v.bottom; r++)
+        for (size_t s = v.left; s < v.right; s++) {
+            vec now = vec_load_as(type, x, cell_at(mp, r, s) + j, n);
+            most = vec_select(now > most, now, most);
+        }
+    vec_store_as(type, y, at + j, most, n);
+}
+
+INLINE void max_row_of(enum kern_type type, const struct kern_maxpool *mp, void *y, const void *x,
+                       size_t p)
+{
+    for (size_t q = 0; q < mp->ow; q++) {
         struct window v = window_of(mp, p, q);
         size_t j = 0;
         for (; j + LANES <= mp->c; j += LANES)
-            max_step(mp, y + j, x + j, v, LANES);
+            max_step(type, mp, y, q * mp->c, x, v, j, LANES);
         if (j < mp->c)
-            max_step(mp, y + j, x + j, v, mp->c - j);
+            max_step(type, mp, y, q * mp->c, x, v, j, mp->c - j);
     }
 }
 
-/* Which cell of the window is the first maximum, for each channel; then dy goes there. */
-INLINE void max_back_step(const struct kern_maxpool *mp, float *dx, const float *dy, const float *x,
-                          struct window v, size_t n)
+static void max_row(const struct kern_maxpool *mp, void *y, const void *x, size_t p)
 {
-    vec most = vec_load(x + (v.top * mp->w + v.left) * mp->c, n), g = vec_load(dy, n);
+    if (mp->type == KERN_F32)
+        max_row_of(KERN_F32, mp, y, x, p);
+    else
+        max_row_of(KERN_BF16, mp, y, x, p);
+}
+
+/* Which cell of the window is the first maximum, for each channel; then dy goes there. */
+INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, void *dx,
+                          const void *dy, size_t at, const void *x, struct window v, size_t j,
+                          size_t n)
+{
+    vec most = vec_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
+    vec g = vec_load_as(type, dy, at + j, n);
     ivec which = { 0 };
     int32_t cell = 0;
     for (size_t r = v.top; r < v.bottom; r++)
         for (size_t s = v.left; s < v.right; s++, cell++) {
-            vec now = vec_load(x + (r * mp->w + s) * mp->c, n);
+            vec now = vec_load_as(type, x, cell_at(mp, r, s) + j, n);
             ivec better = now > most;
             most = vec_select(better, now, most);
             which = (better & cell) | (~better & which);
@@ -66,60 +84,89 @@ INLINE void max_back_step(const struct kern_maxpool *mp, float *dx, const float 
     cell = 0;
     for (size_t r = v.top; r < v.bottom; r++)
         for (size_t s = v.left; s < v.right; s++, cell++) {
-            float *to = dx + (r * mp->w + s) * mp->c;
-            vec_store(to, vec_load(to, n) + vec_select(which == cell, g, (vec){ 0 }), n);
+            size_t to = cell_at(mp, r, s) + j;
+            vec_store_as(type, dx, to,
+                         vec_load_as(type, dx, to, n) + vec_select(which == cell, g, (vec){ 0 }),
+                         n);
         }
 }
 
-static void max_back(const struct kern_maxpool *mp, float *dx, const float *dy, const float *x)
+INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void *dx,
+                        const void *dy, const void *x)
 {
-    memset(dx, 0, mp->h * mp->w * mp->c * sizeof(*dx));
+    size_t at = 0;
+    memset(dx, 0, mp->h * mp->w * mp->c * kern_sizeof(type));
     for (size_t p = 0; p < mp->oh; p++)
-        for (size_t q = 0; q < mp->ow; q++, dy += mp->c) {
+        for (size_t q = 0; q < mp->ow; q++, at += mp->c) {
             struct window v = window_of(mp, p, q);
             size_t j = 0;
             for (; j + LANES <= mp->c; j += LANES)
-                max_back_step(mp, dx + j, dy + j, x + j, v, LANES);
+                max_back_step(type, mp, dx, dy, at, x, v, j, LANES);
             if (j < mp->c)
-                max_back_step(mp, dx + j, dy + j, x + j, v, mp->c - j);
+                max_back_step(type, mp, dx, dy, at, x, v, j, mp->c - j);
         }
+}
+
+static void max_back(const struct kern_maxpool *mp, void *dx, const void *dy, const void *x)
+{
+    if (mp->type == KERN_F32)
+        max_back_of(KERN_F32, mp, dx, dy, x);
+    else
+        max_back_of(KERN_BF16, mp, dx, dy, x);
 }
 
 /* -- mean ---------------------------------------------------------------------------------- */
 
 /* Cells are added in runs of 32, the runs to one another: errors stay small on large planes. */
-INLINE void mean_step(float *y, const float *x, size_t cells, size_t c, size_t n)
+INLINE void mean_step(enum kern_type type, float *y, const void *x, size_t cells, size_t c,
+                      size_t j, size_t n)
 {
     enum { RUN = 32 };
     vec sum = { 0 };
     for (size_t i = 0; i < cells; i += RUN) {
         vec run = { 0 };
         for (size_t k = i; k < MIN(i + RUN, cells); k++)
-            run += vec_load(x + k * c, n);
+            run += vec_load_as(type, x, k * c + j, n);
         sum += run;
     }
-    vec_store(y, sum / (float)cells, n);
+    vec_store(y + j, sum / (float)cells, n);
 }
 
-static void mean(float *y, const float *x, size_t cells, size_t c)
+INLINE void mean_of(enum kern_type type, float *y, const void *x, size_t cells, size_t c)
 {
     size_t j = 0;
     for (; j + LANES <= c; j += LANES)
-        mean_step(y + j, x + j, cells, c, LANES);
+        mean_step(type, y, x, cells, c, j, LANES);
     if (j < c)
-        mean_step(y + j, x + j, cells, c, c - j);
+        mean_step(type, y, x, cells, c, j, c - j);
 }
 
-static void mean_back(float *dx, const float *dy, size_t cells, size_t c)
+static void mean(enum kern_type type, float *y, const void *x, size_t cells, size_t c)
+{
+    if (type == KERN_F32)
+        mean_of(KERN_F32, y, x, cells, c);
+    else
+        mean_of(KERN_BF16, y, x, cells, c);
+}
+
+INLINE void mean_back_of(enum kern_type type, void *dx, const float *dy, size_t cells, size_t c)
 {
     float part = 1 / (float)cells;
-    for (size_t k = 0; k < cells; k++, dx += c) {
+    for (size_t at = 0; at < cells * c; at += c) {
         size_t j = 0;
         for (; j + LANES <= c; j += LANES)
-            vec_store(dx + j, vec_load(dy + j, LANES) * part, LANES);
+            vec_store_as(type, dx, at + j, vec_load(dy + j, LANES) * part, LANES);
         if (j < c)
-            vec_store(dx + j, vec_load(dy + j, c - j) * part, c - j);
+            vec_store_as(type, dx, at + j, vec_load(dy + j, c - j) * part, c - j);
     }
+}
+
+static void mean_back(enum kern_type type, void *dx, const float *dy, size_t cells, size_t c)
+{
+    if (type == KERN_F32)
+        mean_back_of(KERN_F32, dx, dy, cells, c);
+    else
+        mean_back_of(KERN_BF16, dx, dy, cells, c);
 }
 
 const struct cpu_pool ISA(cpu_pool) = { max_row, max_back, mean, mean_back };

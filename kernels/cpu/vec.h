@@ -6,6 +6,9 @@
 #define SEMPPL_CPU_VEC_H
 
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "kernels/cpu/cpu.h"
 
@@ -19,6 +22,8 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
+typedef uint16_t bvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias)); /* bfloat16 */
 /* As many doubles as a register holds, and the floats that become them. */
 typedef double dvec __attribute__((vector_size(4 * LANES)));
 typedef float hvec __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
@@ -47,6 +52,51 @@ INLINE void vec_store(float *p, vec v, size_t n)
 INLINE vec vec_select(ivec mask, vec a, vec b)
 {
     return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
+}
+
+/* One instruction, of which GCC's convertvector makes four. */
+INLINE uvec vec_widen(bvec b)
+{
+#if defined(__AVX512F__)
+    return (uvec)_mm512_cvtepu16_epi32((__m256i)b);
+#elif defined(__AVX2__)
+    return (uvec)_mm256_cvtepu16_epi32((__m128i)b);
+#else
+    return __builtin_convertvector(b, uvec);
+#endif
+}
+
+/*
+ * The same from element at of an array of type, a constant. The rounding is kern_store()'s, bit by
+ * bit; the instruction for it would turn denormals into 0.
+ */
+INLINE vec vec_load_as(enum kern_type type, const void *p, size_t at, size_t n)
+{
+    if (type == KERN_F32)
+        return vec_load((const float *)p + at, n);
+    const uint16_t *from = (const uint16_t *)p + at;
+    bvec b = { 0 };
+    if (n == LANES)
+        b = *(const bvec *)from;
+    else
+        memcpy(&b, from, n * sizeof(*from));
+    return (vec)(vec_widen(b) << 16);
+}
+
+INLINE void vec_store_as(enum kern_type type, void *p, size_t at, vec v, size_t n)
+{
+    if (type == KERN_F32) {
+        vec_store((float *)p + at, v, n);
+        return;
+    }
+    uint16_t *to = (uint16_t *)p + at;
+    uvec u = (uvec)v;
+    u = (uvec)vec_select(v != v, (vec)(u | 0x400000u), (vec)(u + 0x7fffu + (u >> 16 & 1u)));
+    bvec b = __builtin_convertvector(u >> 16, bvec);
+    if (n == LANES)
+        *(bvec *)to = b;
+    else
+        memcpy(to, &b, n * sizeof(*to));
 }
 
 INLINE dvec vec_wide(const float *p)

@@ -206,6 +206,11 @@ float *check_floats(enum kern_type type, const void *x, size_t n)
     return f;
 }
 
+float *check_rounded(enum kern_type type, float *x, size_t n)
+{
+    return type == KERN_F32 ? x : check_floats(type, check_typed(type, x, n), n);
+}
+
 /* -- comparisons --------------------------------------------------------------------------- */
 
 double check_most(const float *x, size_t n)
@@ -236,6 +241,16 @@ bool check_near_(const float *got, const float *want, size_t n, double tol)
         printf("# %zu of %zu are off; the worst, [%zu], is %.9g, want %.9g, tolerance %.3g\n",
                wrong, n, worst, (double)got[worst], (double)want[worst], tol);
     return wrong == 0;
+}
+
+bool check_near_as_(enum kern_type type, const float *got, const float *want, size_t n, double tol)
+{
+    if (type == KERN_F32)
+        return check_near_(got, want, n, tol);
+    float *off = check_buf(n), *zero = check_zeros(n); /* in units of what is allowed */
+    for (size_t i = 0; i < n; i++)
+        off[i] = (float)((got[i] - want[i]) / (tol + fabs(want[i]) / 256));
+    return check_near_(off, zero, n, 1);
 }
 
 bool check_same_(const void *got, const void *want, size_t nbytes)

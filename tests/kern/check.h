@@ -50,6 +50,7 @@ float *check_copy(const float *x, size_t n);
 /* x stored as type, for kernels; and back. */
 void *check_typed(enum kern_type type, const float *x, size_t n);
 float *check_floats(enum kern_type type, const void *x, size_t n);
+float *check_rounded(enum kern_type type, float *x, size_t n); /* there and back */
 /* Unmaps every buffer made since the last call; false (with a diagnosis) if the pattern around one
  * is damaged. As a test point: check_release(). */
 bool check_release_(void);
@@ -61,6 +62,10 @@ double check_most(const float *x, size_t n);
 /* Test point: every |got - want| <= tol; the worst element is named on failure. NaN fails. */
 #define check_near(got, want, n, tol, ...) ok(check_near_((got), (want), (n), (tol)), __VA_ARGS__)
 bool check_near_(const float *got, const float *want, size_t n, double tol);
+/* Test point: likewise; got was rounded to type, which may add half a unit of its last place. */
+#define check_near_as(type, got, want, n, tol, ...)                                                \
+    ok(check_near_as_((type), (got), (want), (n), (tol)), __VA_ARGS__)
+bool check_near_as_(enum kern_type type, const float *got, const float *want, size_t n, double tol);
 /* Test point: the same bits. */
 #define check_same(got, want, nbytes, ...) ok(check_same_((got), (want), (nbytes)), __VA_ARGS__)
 bool check_same_(const void *got, const void *want, size_t nbytes);

@@ -179,12 +179,13 @@ static void check_random(const char *isa)
         /* a hue's sextant magnifies rounding where colours nearly meet; 0.2 is the smallest
          * deviation */
         check_near(got, want, count, 2e-5 / 0.2, "%s is the definition at side %zu", isa, side);
-        uint16_t *half = check_bytes(count * 2);
-        struct kern *kn = check_open(isa, 2);
-        ok(kern_augment(kn, KERN_BF16, half, v, N, side, mean, dev) == 0, "bfloat16 storage");
-        check_near(check_floats(KERN_BF16, half, count), want, count, 3 * 0x1p-8,
-                   "is the same, rounded");
-        check_close(kn);
+        for (int t = 0; t < CHECK_THREADS; t++) {
+            void *half = check_bytes(count * 2);
+            struct kern *kn = check_open(isa, check_threads[t]);
+            ok(kern_augment(kn, KERN_BF16, half, v, N, side, mean, dev) == 0, "bfloat16 storage");
+            check_same(half, check_typed(KERN_BF16, got, count), count * 2, "is the same, rounded");
+            check_close(kn);
+        }
         check_release();
     }
 }

@@ -75,12 +75,6 @@ struct result {
     float *y, *affine, *mean, *var, *dx, *dx_added, *dw;
 };
 
-/* Numbers that type can hold. */
-static float *rounded(enum kern_type type, float *x, size_t n)
-{
-    return type == KERN_F32 ? x : check_floats(type, check_typed(type, x, n), n);
-}
-
 static struct data data_of(const struct shape *s, enum kern_type type)
 {
     struct data d = { .cv = conv_of(s) };
@@ -92,14 +86,14 @@ static struct data data_of(const struct shape *s, enum kern_type type)
     d.x = check_normal(d.nx);
     for (size_t i = 0; i < d.nx; i++)
         d.x[i] += 2; /* a mean, so that the variance of y is not just its squares */
-    d.x = rounded(type, d.x, d.nx);
-    d.dy = rounded(type, check_normal(d.ny), d.ny);
-    d.w = rounded(type, check_normal(d.nw), d.nw);
-    d.dx0 = rounded(type, check_normal(d.nx), d.nx);
+    d.x = check_rounded(type, d.x, d.nx);
+    d.dy = check_rounded(type, check_normal(d.ny), d.ny);
+    d.w = check_rounded(type, check_normal(d.nw), d.nw);
+    d.dx0 = check_rounded(type, check_normal(d.nx), d.nx);
     d.dw0 = check_normal(d.nw);
     d.scale = check_normal(cv->k);
     d.shift = check_normal(cv->k);
-    d.residual = rounded(type, check_normal(d.ny), d.ny);
+    d.residual = check_rounded(type, check_normal(d.ny), d.ny);
     return d;
 }
 
@@ -143,17 +137,6 @@ static double tolerance(size_t n)
     return 24 * FLT_EPSILON * (1 + sqrt((double)n)) * sqrt(1 + log2((double)n + 1));
 }
 
-/* tol, and half a unit of the last place that bfloat16 keeps. */
-static bool close_to(enum kern_type type, const float *got, const float *want, size_t n, double tol)
-{
-    if (type == KERN_F32)
-        return check_near_(got, want, n, tol);
-    float *off = check_buf(n), *zero = check_zeros(n);
-    for (size_t i = 0; i < n; i++)
-        off[i] = (float)((got[i] - want[i]) / (tol + fabs(want[i]) / 256));
-    return check_near_(off, zero, n, 1);
-}
-
 /* want: of float32, from numbers that both types hold. */
 static void compare(const struct data *d, const struct result *got, const struct result *want,
                     const char *isa)
@@ -162,14 +145,14 @@ static void compare(const struct data *d, const struct result *got, const struct
     enum kern_type type = cv->type;
     const char *name = name_of(cv);
     double fwd = tolerance(cv->c * cv->kh * cv->kw), bwd = tolerance(cv->k * cv->kh * cv->kw);
-    ok(close_to(type, got->y, want->y, d->ny, fwd), "%s: forward, %s", isa, name);
-    ok(close_to(type, got->affine, want->affine, d->ny, 4 * fwd),
-       "%s: scale, shift, residual, ReLU", isa);
+    check_near_as(type, got->y, want->y, d->ny, fwd, "%s: forward, %s", isa, name);
+    check_near_as(type, got->affine, want->affine, d->ny, 4 * fwd,
+                  "%s: scale, shift, residual, ReLU", isa);
     check_near(got->mean, want->mean, cv->k, fwd, "%s: mean", isa);
     check_near(got->var, want->var, cv->k, fwd * (1 + check_most(want->y, d->ny)), "%s: variance",
                isa);
-    ok(close_to(type, got->dx, want->dx, d->nx, bwd), "%s: backward-data", isa);
-    ok(close_to(type, got->dx_added, want->dx_added, d->nx, bwd), "%s: backward-data, added", isa);
+    check_near_as(type, got->dx, want->dx, d->nx, bwd, "%s: backward-data", isa);
+    check_near_as(type, got->dx_added, want->dx_added, d->nx, bwd, "%s: backward-data, added", isa);
     check_near(got->dw, want->dw, d->nw, tolerance(cv->n * cv->oh * cv->ow),
                "%s: backward-weights, added", isa);
 }

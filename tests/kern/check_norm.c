@@ -1,7 +1,8 @@
 /*
- * check_norm.c - batch normalisation against its definition: every instruction set, odd shapes,
- * large means, thread counts. With --bench: share of the memory's speed.
+ * check_norm.c - batch normalisation against its definition: every instruction set, both types of
+ * storage, odd shapes, large means, thread counts. With --bench: share of the memory's speed.
  */
+#include "kernels/ops.h"
 #include "tests/kern/check.h"
 #include <errno.h>
 #include <float.h>
@@ -22,7 +23,8 @@ struct data {
     float *x, *dy, *residual, *gamma, *beta, *dres, *dgamma, *dbeta;
 };
 
-static struct data data_of(size_t rows, size_t c, float mean)
+/* Numbers that type can hold. */
+static struct data data_of(enum kern_type type, size_t rows, size_t c, float mean)
 {
     size_t n = rows * c;
     struct data d = { rows,
@@ -37,34 +39,42 @@ static struct data data_of(size_t rows, size_t c, float mean)
                       check_normal(c) };
     for (size_t i = 0; i < n; i++)
         d.x[i] += mean;
+    d.x = check_rounded(type, d.x, n);
+    d.dy = check_rounded(type, d.dy, n);
+    d.residual = check_rounded(type, d.residual, n);
+    d.dres = check_rounded(type, d.dres, n);
     return d;
 }
 
-static struct result results(struct kern *kn, const struct data *d, int variant)
+/* Every pass of one case, into buffers of NaN: what a kernel does not write shows. */
+static struct result results(struct kern *kn, enum kern_type type, const struct data *d,
+                             int variant)
 {
-    size_t n = d->rows * d->c, c = d->c;
+    size_t n = d->rows * d->c, c = d->c, each = kern_sizeof(type);
     bool relu = variant & 1, residual = variant & 2, add = variant & 4;
-    struct result r = { check_buf(c),           check_buf(c),
-                        check_buf(n),           NULL,
-                        check_copy(d->dres, n), check_copy(d->dgamma, c),
-                        check_copy(d->dbeta, c) };
+    struct result r = { .mean = check_buf(c),
+                        .var = check_buf(c),
+                        .dgamma = check_copy(d->dgamma, c),
+                        .dbeta = check_copy(d->dbeta, c) };
     float *scale = check_buf(c), *shift = check_buf(c), *rstd = check_buf(c);
-    int rc = kern_bn_stats(kn, KERN_F32, r.mean, r.var, d->x, d->rows, c);
+    void *x = check_typed(type, d->x, n), *dy = check_typed(type, d->dy, n);
+    void *y = check_bytes(n * each), *dres = check_typed(type, d->dres, n);
+    void *dx = add ? dy : check_bytes(n * each); /* dx may be dy */
+    int rc = kern_bn_stats(kn, type, r.mean, r.var, x, d->rows, c);
     rc |= kern_bn_finalise(kn, scale, shift, rstd, r.mean, r.var, d->gamma, d->beta, NULL, NULL, 0,
                            c);
-    rc |= kern_bn_forward(kn, KERN_F32, r.y, d->x, residual ? d->residual : NULL, scale, shift,
-                          d->rows, c, relu);
-    r.dx = add ? check_copy(d->dy, n) : check_buf(n); /* dx may be dy */
-    struct kern_bn_backward b = { .type = KERN_F32,
+    rc |= kern_bn_forward(kn, type, y, x, residual ? check_typed(type, d->residual, n) : NULL,
+                          scale, shift, d->rows, c, relu);
+    struct kern_bn_backward b = { .type = type,
                                   .rows = d->rows,
                                   .c = c,
                                   .relu = relu,
                                   .residual_add = add,
-                                  .dx = r.dx,
-                                  .dresidual = residual ? r.dres : NULL,
-                                  .dy = add ? r.dx : d->dy,
-                                  .x = d->x,
-                                  .y = relu ? r.y : NULL,
+                                  .dx = dx,
+                                  .dresidual = residual ? dres : NULL,
+                                  .dy = dy,
+                                  .x = x,
+                                  .y = relu ? y : NULL,
                                   .dgamma = r.dgamma,
                                   .dbeta = r.dbeta,
                                   .mean = r.mean,
@@ -73,6 +83,9 @@ static struct result results(struct kern *kn, const struct data *d, int variant)
     rc |= kern_bn_backward(kn, &b);
     if (rc)
         printf("# a pass returned %d\n", rc);
+    r.y = check_floats(type, y, n);
+    r.dx = check_floats(type, dx, n);
+    r.dres = check_floats(type, dres, n);
     return r;
 }
 
@@ -80,8 +93,8 @@ static struct result results(struct kern *kn, const struct data *d, int variant)
  * Sums over rows carry float32 errors of runs of 64 numbers of size 1 to 4; those of the variance
  * are squares of distances to one of the rows, up to 4 deviations away.
  */
-static void compare(const struct data *d, const struct result *got, const struct result *want,
-                    int variant, const char *isa)
+static void compare(enum kern_type type, const struct data *d, const struct result *got,
+                    const struct result *want, int variant, const char *isa)
 {
     size_t n = d->rows * d->c, c = d->c;
     double unit = 16 * FLT_EPSILON, sums = unit * sqrt((double)d->rows);
@@ -90,39 +103,42 @@ static void compare(const struct data *d, const struct result *got, const struct
         steep = fmax(steep, fabs(d->gamma[j]) / sqrt(want->var[j] + KERN_BN_EPS));
     check_near(got->mean, want->mean, c, unit, "%s: mean, %zu x %zu", isa, d->rows, c);
     check_near(got->var, want->var, c, 6 * unit, "%s: variance", isa);
-    check_near(got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d", isa, variant);
-    check_near(got->dx, want->dx, n, 8 * unit * steep, "%s: backward", isa);
-    check_near(got->dres, want->dres, n, unit, "%s: residual's gradient", isa);
+    check_near_as(type, got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d%s", isa,
+                  variant, type == KERN_BF16 ? ", bf16" : "");
+    check_near_as(type, got->dx, want->dx, n, 8 * unit * steep, "%s: backward", isa);
+    check_near_as(type, got->dres, want->dres, n, unit, "%s: residual's gradient", isa);
     check_near(got->dbeta, want->dbeta, c, 2 * sums, "%s: dbeta", isa);
     check_near(got->dgamma, want->dgamma, c, 4 * sums, "%s: dgamma", isa);
 }
 
 /* y > 0 decides about gradients: where rounding could decide, the ReLU is kept away from 0. */
-static void keep_off_zero(struct kern *ref, struct data *d)
+static void keep_off_zero(struct kern *ref, enum kern_type type, struct data *d)
 {
     size_t n = d->rows * d->c;
-    float *y = results(ref, d, 0).y, *both = results(ref, d, 2).y;
+    float *y = results(ref, KERN_F32, d, 0).y, *both = results(ref, KERN_F32, d, 2).y;
     for (size_t i = 0; i < n; i++) {
         if (fabsf(both[i]) < 1e-2f)
             d->residual[i] += 0.1f;
         if (fabsf(y[i]) < 1e-3f && d->rows > 1)
             d->dy[i] = 0;
     }
+    d->residual = check_rounded(type, d->residual, n);
 }
 
-static void check_shape(size_t rows, size_t c)
+/* want: of float32, from numbers that both types hold. */
+static void check_shape(enum kern_type type, size_t rows, size_t c)
 {
-    struct data d = data_of(rows, c, 2);
+    struct data d = data_of(type, rows, c, 2);
     struct kern *ref = check_open("ref", 1);
-    keep_off_zero(ref, &d);
+    keep_off_zero(ref, type, &d);
     for (int variant = 0; variant < 8; variant++) {
         if (variant >= 4 && !(variant & 2))
             continue;
-        struct result want = results(ref, &d, variant);
+        struct result want = results(ref, KERN_F32, &d, variant);
         for (int i = 1; check_isa(i); i++) {
             struct kern *kn = check_open(check_isa(i), 2);
-            struct result got = results(kn, &d, variant);
-            compare(&d, &got, &want, variant, check_isa(i));
+            struct result got = results(kn, type, &d, variant);
+            compare(type, &d, &got, &want, variant, check_isa(i));
             check_close(kn);
         }
     }
@@ -130,14 +146,14 @@ static void check_shape(size_t rows, size_t c)
     check_release(", %zu x %zu", rows, c);
 }
 
-static void check_many_threads(size_t rows, size_t c)
+static void check_many_threads(enum kern_type type, size_t rows, size_t c)
 {
-    struct data d = data_of(rows, c, 2);
+    struct data d = data_of(type, rows, c, 2);
     struct result first = { 0 };
     bool same = true;
     for (int t = 0; t < CHECK_THREADS; t++) {
         struct kern *kn = check_open(check_best_isa(), check_threads[t]);
-        struct result r = results(kn, &d, 3);
+        struct result r = results(kn, type, &d, 3);
         check_close(kn);
         if (t == 0)
             first = r;
@@ -147,19 +163,20 @@ static void check_many_threads(size_t rows, size_t c)
                check_same_(r.dgamma, first.dgamma, c * 4) &&
                check_same_(r.dbeta, first.dbeta, c * 4);
     }
-    ok(same, "the same bits for 1, 2, 5 threads, %zu x %zu", rows, c);
+    ok(same, "the same bits for 1, 2, 5 threads, %zu x %zu%s", rows, c,
+       type == KERN_BF16 ? ", bf16" : "");
     check_release();
 }
 
 /* A large mean: float32 sums of squares would lose the variance. */
 static void check_cancellation(void)
 {
-    struct data d = data_of(5000, 48, 4000);
+    struct data d = data_of(KERN_F32, 5000, 48, 4000);
     struct kern *ref = check_open("ref", 1);
-    struct result want = results(ref, &d, 0);
+    struct result want = results(ref, KERN_F32, &d, 0);
     for (int i = 1; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 1);
-        struct result got = results(kn, &d, 0);
+        struct result got = results(kn, KERN_F32, &d, 0);
         check_near(got.var, want.var, d.c, 1e-5, "%s: variance of 1 about a mean of 4000",
                    check_isa(i));
         check_near(got.mean, want.mean, d.c, 4000 * FLT_EPSILON, "%s: that mean", check_isa(i));
@@ -190,27 +207,29 @@ static void check_finalise(struct kern *kn)
     near(rstd[0], 1 / sqrt(4.00001), 1e-7, "rstd");
 }
 
-/* bfloat16 goes to the definition; NaN is not hidden by the ReLU. */
+/* Every number of bfloat16 times 1.5 and 1.375: ties and others, denormals, infinities and NaN are
+ * rounded as defined. */
+static void check_rounding(void)
+{
+    enum { ALL = 1 << 16 };
+    const float scale[2] = { 1.5f, 1.375f }, shift[2] = { 0, 0 };
+    uint16_t *x = check_bytes(ALL * 4), *want = check_bytes(ALL * 4), *got = check_bytes(ALL * 4);
+    for (size_t i = 0; i < 2 * ALL; i++)
+        x[i] = (uint16_t)(i / 2);
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        int rc =
+            kern_bn_forward(kn, KERN_BF16, i ? got : want, x, NULL, scale, shift, ALL, 2, false);
+        check_close(kn);
+        if (i)
+            ok(rc == 0 && check_same_(got, want, ALL * 4), "%s: rounds to even", check_isa(i));
+    }
+    check_release();
+}
+
+/* NaN is not hidden by the ReLU; worked values; no rows. */
 static void check_others(void)
 {
-    struct data d = data_of(50, 12, 1);
-    size_t n = d.rows * d.c;
-    struct kern *ref = check_open("ref", 1), *kn = check_open(check_best_isa(), 2);
-    void *x = check_typed(KERN_BF16, d.x, n), *y = check_bytes(n * 2), *want = check_bytes(n * 2);
-    float *mean = check_buf(d.c), *var = check_buf(d.c), *mean2 = check_buf(d.c);
-    int rc = kern_bn_stats(kn, KERN_BF16, mean, var, x, d.rows, d.c);
-    rc |= kern_bn_stats(ref, KERN_BF16, mean2, var, x, d.rows, d.c);
-    rc |= kern_bn_forward(kn, KERN_BF16, y, x, NULL, d.gamma, d.beta, d.rows, d.c, true);
-    rc |= kern_bn_forward(ref, KERN_BF16, want, x, NULL, d.gamma, d.beta, d.rows, d.c, true);
-    ok(rc == 0, "bfloat16 is served");
-    check_same(y, want, n * 2, "as defined, forward");
-    check_same(mean, mean2, d.c * 4, "as defined, statistics");
-    struct kern_bn_backward b = { KERN_BF16, d.rows, d.c,      true,    false, y,   NULL,   x,
-                                  x,         y,      d.dgamma, d.dbeta, mean,  var, d.gamma };
-    b.dx = check_bytes(n * 2);
-    ok(kern_bn_backward(kn, &b) == 0 && check_most(check_floats(KERN_BF16, b.dx, n), n) > 0,
-       "backward");
-
     for (int i = 0; check_isa(i); i++) {
         struct kern *k = check_open(check_isa(i), 1);
         float in[20] = { NAN, -1 }, out[20], one[20], zero[20] = { 0 };
@@ -221,10 +240,10 @@ static void check_others(void)
         check_finalise(k);
         check_close(k);
     }
-    ok(kern_bn_stats(kn, KERN_F32, mean, var, d.x, 0, d.c) == -EINVAL, "no rows, no statistics");
-    check_close(ref);
+    struct kern *kn = check_open(check_best_isa(), 1);
+    float x = 0;
+    ok(kern_bn_stats(kn, KERN_F32, &x, &x, &x, 0, 1) == -EINVAL, "no rows, no statistics");
     check_close(kn);
-    check_release();
 }
 
 /* -- speed --------------------------------------------------------------------------------- */
@@ -232,9 +251,11 @@ static void check_others(void)
 struct bench {
     struct kern *kn;
     struct pool *pool;
-    size_t rows, c;
+    enum kern_type type;
+    size_t rows, c, nbytes;
     int what;
-    float *x, *y, *dy, *dx, *res, *v;
+    uint8_t *x, *y, *dy, *dx, *res; /* nbytes each */
+    float *v;
 };
 
 enum { PIECE = 1 << 18 };
@@ -242,7 +263,7 @@ enum { PIECE = 1 << 18 };
 static int copy_task(void *arg, size_t i, int worker UNUSED)
 {
     struct bench *b = arg;
-    size_t at = i * PIECE / 4, n = MIN((size_t)PIECE, b->rows * b->c * 4 - i * PIECE);
+    size_t at = i * PIECE, n = MIN((size_t)PIECE, b->nbytes - at);
     if (b->what == 0)
         memcpy(b->y + at, b->x + at, n);
     else if (memcmp(b->res + at, b->dy + at, n))
@@ -253,7 +274,7 @@ static int copy_task(void *arg, size_t i, int worker UNUSED)
 static void bench_ceiling(void *arg)
 {
     struct bench *b = arg;
-    pool_run(b->pool, (b->rows * b->c * 4 + PIECE - 1) / PIECE, copy_task, b);
+    pool_run(b->pool, (b->nbytes + PIECE - 1) / PIECE, copy_task, b);
 }
 
 static void bench_pass(void *arg)
@@ -262,41 +283,40 @@ static void bench_pass(void *arg)
     float *v = b->v;
     size_t c = b->c;
     if (b->what == 0)
-        kern_bn_stats(b->kn, KERN_F32, v, v + c, b->x, b->rows, c);
+        kern_bn_stats(b->kn, b->type, v, v + c, b->x, b->rows, c);
     else if (b->what <= 2)
-        kern_bn_forward(b->kn, KERN_F32, b->y, b->x, b->what == 2 ? b->res : NULL, v, v + c,
-                        b->rows, c, true);
+        kern_bn_forward(b->kn, b->type, b->y, b->x, b->what == 2 ? b->res : NULL, v, v + c, b->rows,
+                        c, true);
     else {
-        struct kern_bn_backward back = { KERN_F32, b->rows, c, true, false, b->dx, NULL, b->dy,
-                                         b->x,     b->y,    v, v,    v + c, v + c, v + c };
+        struct kern_bn_backward back = { b->type, b->rows, c, true, false, b->dx, NULL, b->dy,
+                                         b->x,    b->y,    v, v,    v + c, v + c, v + c };
         back.dresidual = b->what == 4 ? b->res : NULL;
         kern_bn_backward(b->kn, &back);
     }
 }
 
-static void bench_shape(size_t rows, size_t c)
+static void bench_shape(enum kern_type type, size_t rows, size_t c)
 {
     static const char *const names[] = { "statistics", "forward", "forward, residual", "backward",
                                          "backward, residual" };
     static const double passes[] = { 1, 2, 3, 7, 8 };
     size_t n = rows * c;
-    struct bench b = { .rows = rows, .c = c };
-    b.x = check_aligned(n * 4);
-    b.y = check_aligned(n * 4);
-    b.dy = check_aligned(n * 4);
-    b.dx = check_aligned(n * 4);
-    b.res = check_aligned(n * 4);
+    struct bench b = { .type = type, .rows = rows, .c = c, .nbytes = n * kern_sizeof(type) };
+    uint8_t **all[] = { &b.x, &b.y, &b.dy, &b.dx, &b.res };
+    for (size_t k = 0; k < ARRAY_LEN(all); k++) {
+        *all[k] = check_aligned(b.nbytes);
+        for (size_t i = 0; i < n; i++)
+            kern_store(type, *all[k], i, (float)(i % 1021) / 512 - 1);
+    }
     b.v = check_zeros(2 * c);
-    for (size_t i = 0; i < n; i++)
-        b.x[i] = b.y[i] = b.dy[i] = b.res[i] = (float)(i % 1021) / 512 - 1;
     b.kn = check_open(check_best_isa(), 2);
     pool_open(&b.pool, 2);
-    double bytes = 4e-9 * (double)n, copy, read;
+    double bytes = 1e-9 * (double)b.nbytes, copy, read;
     copy = 2 * bytes / check_seconds(bench_ceiling, &b);
     b.what = 1;
     read = 2 * bytes / check_seconds(bench_ceiling, &b);
-    printf("%zu x %zu (%.0f MB): copy %.1f GB/s, read %.1f GB/s\n", rows, c, bytes * 1e3, copy,
-           read);
+    printf("%zu x %zu %s (%.0f MB): copy %.1f GB/s, read %.1f GB/s\n", rows, c,
+           type == KERN_BF16 ? "bf16" : "f32", bytes * 1e3, copy, read);
     for (b.what = 0; b.what < 5; b.what++) {
         double t = check_seconds(bench_pass, &b), rate = passes[b.what] * bytes / t;
         printf("  %-20s %7.2f ms %6.1f GB/s, %3.0f %% of %s\n", names[b.what], t * 1e3, rate,
@@ -307,24 +327,28 @@ static void bench_shape(size_t rows, size_t c)
     check_release_();
 }
 
+static const size_t benched[][2] = {
+    { 64 * 1024, 16 }, { 128 * 1024, 64 },    { 512 * 1024, 64 }, { 64 * 256, 256 },
+    { 256 * 16, 512 }, { 16 * 56 * 56, 256 }, { 1024, 4096 },
+};
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
     if (check_bench) {
-        bench_shape(64 * 1024, 16);
-        bench_shape(128 * 1024, 64);
-        bench_shape(512 * 1024, 64);
-        bench_shape(64 * 256, 256);
-        bench_shape(256 * 16, 512);
-        bench_shape(16 * 56 * 56, 256);
-        bench_shape(1024, 4096);
+        for (size_t i = 0; i < ARRAY_LEN(benched); i++)
+            for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
+                bench_shape(type, benched[i][0], benched[i][1]);
         return 0;
     }
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-        check_shape(shapes[i][0], shapes[i][1]);
-    check_many_threads(5000, 24);
-    check_many_threads(1030, 512);
-    check_many_threads(70, 4096);
+    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+        for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+            check_shape(type, shapes[i][0], shapes[i][1]);
+        check_many_threads(type, 5000, 24);
+        check_many_threads(type, 1030, 512);
+        check_many_threads(type, 70, 4096);
+    }
+    check_rounding();
     check_cancellation();
     check_others();
     return done();

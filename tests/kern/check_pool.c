@@ -1,6 +1,6 @@
 /*
- * check_pool.c - pooling against its definition: every instruction set, odd sides, paddings and
- * channels, ties, thread counts.
+ * check_pool.c - pooling against its definition: every instruction set, both types of storage, odd
+ * sides, paddings and channels, ties, thread counts. With --bench: GB/s.
  */
 #include "tests/kern/check.h"
 #include <errno.h>
@@ -18,9 +18,14 @@ static const struct shape shapes[] = {
     { 1, 9, 8, 100, 4, 3, 2, 1 },   { 5, 4, 4, 8, 5, 1, 2, 2 },
 };
 
-static struct kern_maxpool pool_of(const struct shape *s)
+static const char *name_of(enum kern_type type)
 {
-    struct kern_maxpool mp = { KERN_F32,  s->n,   s->h,   s->w, s->c, s->side,
+    return type == KERN_BF16 ? "bf16" : "f32";
+}
+
+static struct kern_maxpool pool_of(enum kern_type type, const struct shape *s)
+{
+    struct kern_maxpool mp = { type,      s->n,   s->h,   s->w, s->c, s->side,
                                s->stride, s->pad, s->pad, 0,    0 };
     mp.oh = (s->h + s->pad + s->after - s->side) / s->stride + 1;
     mp.ow = (s->w + s->pad + s->after - s->side) / s->stride + 1;
@@ -28,60 +33,84 @@ static struct kern_maxpool pool_of(const struct shape *s)
 }
 
 /* Maxima are chosen, never computed, and gradients added in the same order: no tolerance. */
-static void check_max(const struct shape *s)
+static void check_max(enum kern_type type, const struct shape *s)
 {
-    struct kern_maxpool mp = pool_of(s);
+    struct kern_maxpool mp = pool_of(type, s);
     size_t nx = mp.n * mp.h * mp.w * mp.c, ny = mp.n * mp.oh * mp.ow * mp.c;
-    float *x = check_normal(nx), *dy = check_normal(ny), *y[2], *dx[2];
+    size_t each = kern_sizeof(type);
+    float *numbers = check_normal(nx);
     for (size_t i = 0; i < nx; i += 3)
-        x[i] = roundf(x[i]); /* ties */
+        numbers[i] = roundf(numbers[i]); /* ties */
+    void *x = check_typed(type, numbers, nx), *dy = check_typed(type, check_normal(ny), ny);
+    void *y[2], *dx[2];
     struct kern *ref = check_open("ref", 1);
     for (int k = 0; k < 2; k++) {
-        y[k] = check_buf(ny);
-        dx[k] = check_buf(nx);
+        y[k] = check_bytes(ny * each);
+        dx[k] = check_bytes(nx * each);
     }
     int rc = kern_maxpool_forward(ref, &mp, y[0], x);
     rc |= kern_maxpool_backward(ref, &mp, dx[0], dy, x, y[0]);
     for (int i = 1; check_isa(i); i++)
         for (int t = 0; t < CHECK_THREADS; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
-            memset(y[1], 0xff, ny * 4);
-            memset(dx[1], 0xff, nx * 4);
+            memset(y[1], 0xff, ny * each);
+            memset(dx[1], 0xff, nx * each);
             rc |= kern_maxpool_forward(kn, &mp, y[1], x);
             rc |= kern_maxpool_backward(kn, &mp, dx[1], dy, x, y[1]);
-            ok(rc == 0, "%s: maximum of %zu, stride %zu, @ %zux%zu, c %zu", check_isa(i), s->side,
-               s->stride, s->h, s->w, s->c);
-            check_same(y[1], y[0], ny * 4, "forward");
-            check_same(dx[1], dx[0], nx * 4, "backward");
+            ok(rc == 0, "%s: maximum of %zu, stride %zu, @ %zux%zu, c %zu, %s", check_isa(i),
+               s->side, s->stride, s->h, s->w, s->c, name_of(type));
+            check_same(y[1], y[0], ny * each, "forward");
+            check_same(dx[1], dx[0], nx * each, "backward");
             check_close(kn);
         }
     check_close(ref);
     check_release();
 }
 
-static void check_mean(size_t n, size_t cells, size_t c)
+/* x of type, its mean in float32; and the other way round. */
+static void check_mean(enum kern_type type, size_t n, size_t cells, size_t c)
 {
     size_t nx = n * cells * c;
-    float *x = check_normal(nx), *dy = check_normal(n * c), *want = check_buf(n * c),
-          *dwant = check_buf(nx), *first = check_buf(n * c);
+    void *x = check_typed(type, check_normal(nx), nx);
+    float *dy = check_normal(n * c), *want = check_buf(n * c), *dwant = check_buf(nx),
+          *first = check_buf(n * c);
     struct kern *ref = check_open("ref", 1);
-    int rc = kern_avgpool_forward(ref, KERN_F32, want, x, n, cells, c);
+    int rc = kern_avgpool_forward(ref, type, want, x, n, cells, c);
     rc |= kern_avgpool_backward(ref, KERN_F32, dwant, dy, n, cells, c);
     for (int i = 1; check_isa(i); i++)
         for (int t = 0; t < CHECK_THREADS; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
-            float *y = check_buf(n * c), *dx = check_buf(nx);
-            rc |= kern_avgpool_forward(kn, KERN_F32, y, x, n, cells, c);
-            rc |= kern_avgpool_backward(kn, KERN_F32, dx, dy, n, cells, c);
-            ok(rc == 0, "%s: mean of %zu cells, c %zu", check_isa(i), cells, c);
+            float *y = check_buf(n * c);
+            void *dx = check_bytes(nx * kern_sizeof(type));
+            rc |= kern_avgpool_forward(kn, type, y, x, n, cells, c);
+            rc |= kern_avgpool_backward(kn, type, dx, dy, n, cells, c);
+            ok(rc == 0, "%s: mean of %zu cells, c %zu, %s", check_isa(i), cells, c, name_of(type));
             check_near(y, want, n * c, 4 * FLT_EPSILON, "forward");
-            check_near(dx, dwant, nx, 8 * FLT_EPSILON / (double)cells, "backward");
+            check_near_as(type, check_floats(type, dx, nx), dwant, nx,
+                          8 * FLT_EPSILON / (double)cells, "backward");
             if (t == 0)
                 memcpy(first, y, n * c * 4);
             check_same(y, first, n * c * 4, "whatever the threads");
             check_close(kn);
         }
     check_close(ref);
+    check_release();
+}
+
+/* Windows of one cell: every number of bfloat16 comes through, NaN as defined. */
+static void check_numbers(void)
+{
+    struct kern_maxpool mp = { KERN_BF16, 1, 16, 16, 256, 1, 1, 0, 0, 16, 16 };
+    uint16_t *x = check_bytes(2 << 16), *want = check_bytes(2 << 16), *got = check_bytes(2 << 16);
+    for (size_t i = 0; i < 1 << 16; i++)
+        x[i] = (uint16_t)i;
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        kern_maxpool_forward(kn, &mp, i ? got : want, x);
+        check_close(kn);
+        if (i)
+            check_same(got, want, 2 << 16, "%s: all numbers", check_isa(i));
+    }
     check_release();
 }
 
@@ -101,52 +130,74 @@ static void check_definition(void)
         struct kern_maxpool one = { KERN_F32, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1 };
         kern_maxpool_forward(kn, &one, out, low);
         ok(out[0] == -7, "%s: padding never wins", check_isa(i));
+        one.stride = 0;
+        ok(kern_maxpool_forward(kn, &one, out, low) == -EINVAL, "stride 0 is refused");
         check_close(kn);
     }
 }
 
-static void check_bfloat16(void)
+/* -- speed --------------------------------------------------------------------------------- */
+
+struct bench {
+    struct kern *kn;
+    struct kern_maxpool mp;
+    int what;
+    void *x, *y, *dx;
+    float *mean;
+};
+
+static void bench_pass(void *arg)
 {
-    struct kern_maxpool mp = pool_of(&shapes[1]);
-    size_t nx = mp.n * mp.h * mp.w * mp.c, ny = mp.n * mp.oh * mp.ow * mp.c;
-    mp.type = KERN_BF16;
-    float *dmean = check_normal(mp.n * mp.c), *mean[2];
-    void *x = check_typed(KERN_BF16, check_normal(nx), nx),
-         *dy = check_typed(KERN_BF16, check_normal(ny), ny), *y[2], *dx[2], *dplane[2];
-    int rc = 0;
-    for (int k = 0; k < 2; k++) {
-        struct kern *kn = check_open(k ? check_best_isa() : "ref", 2);
-        y[k] = check_bytes(ny * 2);
-        dx[k] = check_bytes(nx * 2);
-        dplane[k] = check_bytes(nx * 2);
-        mean[k] = check_buf(mp.n * mp.c);
-        rc |= kern_maxpool_forward(kn, &mp, y[k], x);
-        rc |= kern_maxpool_backward(kn, &mp, dx[k], dy, x, y[k]);
-        rc |= kern_avgpool_forward(kn, KERN_BF16, mean[k], x, mp.n, mp.h * mp.w, mp.c);
-        rc |= kern_avgpool_backward(kn, KERN_BF16, dplane[k], dmean, mp.n, mp.h * mp.w, mp.c);
-        mp.stride = k ? 0 : mp.stride;
-        if (k)
-            ok(kern_maxpool_forward(kn, &mp, y[k], x) == -EINVAL, "stride 0 is refused");
-        check_close(kn);
+    struct bench *b = arg;
+    const struct kern_maxpool *mp = &b->mp;
+    if (b->what == 0)
+        kern_maxpool_forward(b->kn, mp, b->y, b->x);
+    else if (b->what == 1)
+        kern_maxpool_backward(b->kn, mp, b->dx, b->y, b->x, b->y);
+    else if (b->what == 2)
+        kern_avgpool_forward(b->kn, mp->type, b->mean, b->x, mp->n, mp->h * mp->w, mp->c);
+    else
+        kern_avgpool_backward(b->kn, mp->type, b->dx, b->mean, mp->n, mp->h * mp->w, mp->c);
+}
+
+/* The stem's window; bytes are those of the tensors, each once. */
+static void bench(enum kern_type type)
+{
+    static const char *const names[] = { "maximum", "its gradient", "mean", "its gradient" };
+    struct bench b = { .mp = pool_of(type, &(struct shape){ 16, 112, 112, 64, 3, 2, 0, 1 }) };
+    size_t nx = b.mp.n * b.mp.h * b.mp.w * b.mp.c, ny = b.mp.n * b.mp.oh * b.mp.ow * b.mp.c;
+    const size_t moved[] = { nx + ny, 2 * nx + ny, nx, nx };
+    b.x = check_typed(type, check_normal(nx), nx);
+    b.y = check_typed(type, check_normal(ny), ny);
+    b.dx = check_typed(type, check_zeros(nx), nx);
+    b.mean = check_zeros(b.mp.n * b.mp.c);
+    b.kn = check_open(check_best_isa(), 2);
+    for (b.what = 0; b.what < 4; b.what++) {
+        double t = check_seconds(bench_pass, &b);
+        printf("%-4s %-13s %7.2f ms %6.1f GB/s\n", name_of(type), names[b.what], t * 1e3,
+               1e-9 * (double)(moved[b.what] * kern_sizeof(type)) / t);
     }
-    ok(rc == 0, "bfloat16 is served");
-    check_same(y[1], y[0], ny * 2, "maximum as defined");
-    check_same(dx[1], dx[0], nx * 2, "its gradient");
-    check_same(mean[1], mean[0], mp.n * mp.c * 4, "mean");
-    check_same(dplane[1], dplane[0], nx * 2, "its gradient");
-    check_release();
+    check_close(b.kn);
+    check_release_();
 }
 
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-        check_max(&shapes[i]);
-    check_mean(3, 16, 64);
-    check_mean(7, 49, 33);
-    check_mean(2, 1, 5);
-    check_mean(1, 1000, 20);
+    if (check_bench) {
+        for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
+            bench(type);
+        return 0;
+    }
+    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+        for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+            check_max(type, &shapes[i]);
+        check_mean(type, 3, 16, 64);
+        check_mean(type, 7, 49, 33);
+        check_mean(type, 2, 1, 5);
+        check_mean(type, 1, 1000, 20);
+    }
+    check_numbers();
     check_definition();
-    check_bfloat16();
     return done();
 }
