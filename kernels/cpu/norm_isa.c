@@ -9,7 +9,18 @@
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/vec.h"
 
-enum { AT_ONCE = 4 };
+enum { AT_ONCE = 4, AHEAD = 1024 };
+
+/*
+ * Loads what a pass reads once. Half the bytes for the same instructions: bfloat16 leaves the
+ * processor less time to see what comes next, so it is told, AHEAD numbers before.
+ */
+INLINE vec stream(enum kern_type type, const void *p, size_t at, size_t n)
+{
+    if (type == KERN_BF16)
+        __builtin_prefetch((const uint16_t *)p + at + AHEAD);
+    return vec_load_as(type, p, at, n);
+}
 
 /* -- statistics ---------------------------------------------------------------------------- */
 
@@ -19,7 +30,7 @@ INLINE void sums_step(enum kern_type type, float *sum, const void *x, size_t at,
 {
     vec k = vec_load_as(type, x, j, n), s = { 0 }, q = { 0 };
     for (size_t i = 0; i < rows; i++) {
-        vec d = vec_load_as(type, x, at + i * w, n) - k;
+        vec d = stream(type, x, at + i * w, n) - k;
         s += d;
         q += d * d;
     }
@@ -60,9 +71,9 @@ static void sums(enum kern_type type, float *sum, const void *x, size_t rows, si
 INLINE void apply_step(enum kern_type type, void *y, const void *x, const void *residual, size_t at,
                        const float *scale, const float *shift, size_t n, bool relu)
 {
-    vec v = vec_load_as(type, x, at, n) * vec_load(scale, n) + vec_load(shift, n);
+    vec v = stream(type, x, at, n) * vec_load(scale, n) + vec_load(shift, n);
     if (residual)
-        v += vec_load_as(type, residual, at, n);
+        v += stream(type, residual, at, n);
     if (relu) /* as the definition: NaN stays */
         v = vec_select(v < 0, (vec){ 0 }, v);
     vec_store_as(type, y, at, v, n);
@@ -107,8 +118,8 @@ static void apply(enum kern_type type, void *y, const void *x, const void *resid
 /* dy where y > 0, else 0; y NULL: dy. */
 INLINE vec masked(enum kern_type type, const void *dy, const void *y, size_t at, size_t n)
 {
-    vec g = vec_load_as(type, dy, at, n);
-    return y ? vec_select(vec_load_as(type, y, at, n) > 0, g, (vec){ 0 }) : g;
+    vec g = stream(type, dy, at, n);
+    return y ? vec_select(stream(type, y, at, n) > 0, g, (vec){ 0 }) : g;
 }
 
 INLINE void grad_sums_step(enum kern_type type, float *sum, const void *dy, const void *x,
@@ -119,7 +130,7 @@ INLINE void grad_sums_step(enum kern_type type, float *sum, const void *dy, cons
     for (size_t i = 0; i < rows; i++) {
         vec g = masked(type, dy, y, at + i * w, n);
         s += g;
-        q += g * (vec_load_as(type, x, at + i * w, n) - m);
+        q += g * (stream(type, x, at + i * w, n) - m);
     }
     vec_store(sum, vec_load(sum, n) + s, n);
     vec_store(sum + w, vec_load(sum + w, n) + q, n);
@@ -169,9 +180,9 @@ INLINE void grad_step(enum kern_type type, void *dx, void *dres, const void *dy,
                       bool add)
 {
     vec g = masked(type, dy, y, at, n),
-        centred = vec_load_as(type, x, at, n) - vec_load(coef + 3 * stride, n);
+        centred = stream(type, x, at, n) - vec_load(coef + 3 * stride, n);
     if (dres && add)
-        vec_store_as(type, dres, at, vec_load_as(type, dres, at, n) + g, n);
+        vec_store_as(type, dres, at, stream(type, dres, at, n) + g, n);
     else if (dres)
         vec_store_as(type, dres, at, g, n);
     vec_store_as(type, dx, at,
