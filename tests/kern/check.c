@@ -16,7 +16,7 @@
 bool check_bench;
 const int check_threads[CHECK_THREADS] = { 1, 2, 5 };
 
-static const char *isas[5]; /* what this machine has, NULL behind */
+static const char *isas[6]; /* what this machine has, NULL behind */
 static uint64_t drawn;      /* random buffers so far */
 
 __attribute__((noreturn)) static void die(const char *what)
