@@ -13,8 +13,9 @@ enum {
 };
 
 /*
- * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2, avx512 or amx in the environment.
- * An unknown word is ignored. Never reports what the CPU or the operating system lacks.
+ * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2, avx512 or amx in the
+ * environment. An unknown word is ignored. Never reports what the CPU or the operating system
+ * lacks.
  */
 unsigned isa_detect(void);
 const char *isa_name(unsigned isa); /* of the best bit: "amx" ... */
