@@ -33,6 +33,14 @@ static bool is_fast(const struct kern_conv *cv)
     return cv->type == KERN_F32 && cv->stride <= CONV_MAX_STEP && cv->kh * cv->kw <= CONV_MAX_TAPS;
 }
 
+/* For conv_amx.h. Not asked there: that file's code is not for every processor. */
+static bool is_for_tiles(const struct kern *kn, const struct kern_conv *cv)
+{
+    enum { MOST_CHANNELS = 1 << 20 }; /* places of weights are counted in 32 bits */
+    return cv->type == KERN_BF16 && kn->isa & ISA_AMX && cv->stride <= CONV_MAX_STEP &&
+           cv->kh * cv->kw <= CONV_MAX_TAPS && cv->c < MOST_CHANNELS && cv->k < MOST_CHANNELS;
+}
+
 static const struct conv_kernels *kernels_of(const struct kern *kn)
 {
 #if defined(__x86_64__)
@@ -78,7 +86,7 @@ static size_t packed_floats(const struct kern_conv *cv, bool backward)
 
 static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
 {
-    if (conv_amx_serves(kn, cv))
+    if (is_for_tiles(kn, cv))
         return conv_amx_packed(cv);
     if (!is_fast(cv))
         return ref_conv_packed(kn, cv);
@@ -130,7 +138,7 @@ static int pack_task(void *arg, size_t i, int worker UNUSED)
 
 static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
 {
-    if (conv_amx_serves(kn, cv))
+    if (is_for_tiles(kn, cv))
         return conv_amx_pack(kn, cv, packed, w);
     if (!is_fast(cv))
         return ref_conv_pack(kn, cv, packed, w);
@@ -240,7 +248,7 @@ static int run(struct conv_plan *p, struct conv_forward *f, double macs,
 static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                         const void *packed, const struct kern_epilogue *ep)
 {
-    if (conv_amx_serves(kn, cv))
+    if (is_for_tiles(kn, cv))
         return conv_amx_forward(kn, cv, y, x, packed, ep);
     if (!is_fast(cv))
         return ref_conv_forward(kn, cv, y, x, packed, ep);
@@ -259,7 +267,7 @@ static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, co
 static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
                               const void *packed, bool add)
 {
-    if (conv_amx_serves(kn, cv))
+    if (is_for_tiles(kn, cv))
         return conv_amx_backward_data(kn, cv, dx, dy, packed, add);
     if (!is_fast(cv))
         return ref_conv_backward_data(kn, cv, dx, dy, packed, add);
@@ -275,7 +283,7 @@ static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void 
 static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                  const void *x, const void *dy)
 {
-    if (conv_amx_serves(kn, cv))
+    if (is_for_tiles(kn, cv))
         return conv_amx_backward_weights(kn, cv, dw, x, dy);
     if (!is_fast(cv))
         return ref_conv_backward_weights(kn, cv, dw, x, dy);

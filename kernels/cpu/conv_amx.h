@@ -1,5 +1,6 @@
 /*
- * conv_amx.h - convolutions of bfloat16 on the tile unit (amx.h), for handles with ISA_AMX.
+ * conv_amx.h - convolutions of bfloat16 on the tile unit (amx.h), for handles with ISA_AMX
+ * and windows within conv.h's limits.
  *
  * Forward and backward-data: a block is 32 pixels by 32 output channels, summed over all steps of
  * 32 inputs. A tile of a is 16 pixels as they lie in memory, at a constant distance; a step's
@@ -19,7 +20,6 @@
 
 #include "kernels/cpu/conv.h"
 
-bool conv_amx_serves(const struct kern *kn, const struct kern_conv *cv);
 size_t conv_amx_packed(const struct kern_conv *cv);
 int conv_amx_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
 int conv_amx_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,

@@ -12,12 +12,9 @@
  * - each: a raster for each tap, images one behind the other (planes that do not fill steps).
  * With windows of one cell it is whichever of x and dy has fewer channels: transposing costs more.
  * A picture's 3 channels make windows' rows into channels: kw * c of them, taps are rows.
- *
- * Interleaving and transposing work within 128-bit lanes, so channels come out in another order:
- * tile 0 of 32 holds channels 0-3, 8-11, 16-19, 24-27, tile 1 the others.
  */
-#include "kernels/cpu/amx.h"
 #include "kernels/cpu/conv_amx.h"
+#include "kernels/cpu/conv_turn_amx.h"
 #include <errno.h>
 #include <string.h>
 
@@ -41,96 +38,6 @@ static size_t round_up(size_t n, size_t unit)
 static size_t blocks_of(size_t channels)
 {
     return (channels + AMX_SIDE - 1) / AMX_SIDE;
-}
-
-/* -- operands ------------------------------------------------------------------------------ */
-
-/* Pixels i and i + 1 of 32 channels, interleaved; a null pointer is zeros. */
-static inline void interleave(__m512i to[2], const uint16_t *const px[2], size_t channel,
-                              __mmask32 valid)
-{
-    __m512i zero = _mm512_setzero_si512();
-    __m512i a = px[0] ? _mm512_maskz_loadu_epi16(valid, px[0] + channel) : zero;
-    __m512i b = px[1] ? _mm512_maskz_loadu_epi16(valid, px[1] + channel) : zero;
-    to[0] = _mm512_unpacklo_epi16(a, b);
-    to[1] = _mm512_unpackhi_epi16(a, b);
-}
-
-/* The channel at place i of a pair of tiles. */
-static inline size_t channel_at(size_t i)
-{
-    size_t in_tile = i % AMX_TILE;
-    return in_tile / 4 * 8 + in_tile % 4 + i / AMX_TILE * 4;
-}
-
-/* Rows of a block's tiles for so many channels: half a tile's come from either half of 8. */
-static inline size_t tile_rows(size_t channels)
-{
-    return channels > 4 ? AMX_SIDE : AMX_TILE;
-}
-
-static inline __mmask32 channels_left(size_t channels, size_t from)
-{
-    size_t n = MIN(channels - from, (size_t)AMX_SIDE);
-    return (__mmask32)(((uint64_t)1 << n) - 1);
-}
-
-/* 16 rows of 16 32-bit numbers, transposed in place. */
-static inline void transpose(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; j++) {
-            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0x88);
-            t[i + 4 + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0xdd);
-        }
-    for (int j = 0; j < 8; j++) {
-        r[j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0x88);
-        r[8 + j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0xdd);
-    }
-}
-
-/* 32 pixels of all channels as rows of pixels: to [blocks of 32][32 rows][length], at `at`. */
-static void make_rows(uint16_t *to, size_t length, const uint16_t *const *px, size_t channels)
-{
-    for (size_t c = 0; c < channels; c += AMX_SIDE, to += AMX_SIDE * length) {
-        __mmask32 valid = channels_left(channels, c);
-        __m512i half[2][16];
-        for (int i = 0; i < 16; i++) {
-            __m512i pair[2];
-            interleave(pair, px + 2 * i, c, valid);
-            half[0][i] = pair[0];
-            half[1][i] = pair[1];
-        }
-        for (size_t h = 0; h < 2; h++) {
-            transpose(half[h]);
-            for (size_t i = 0; i < 16; i++)
-                _mm512_storeu_si512(to + (h * 16 + i) * length, half[h][i]);
-        }
-    }
-}
-
-/* 32 pixels of all channels as a step's pairs: to [blocks of 32][steps][2 tiles]. */
-static void make_pairs(uint16_t *to, size_t steps, const uint16_t *const *px, size_t channels)
-{
-    for (size_t c = 0; c < channels; c += AMX_SIDE, to += steps * 2 * AMX_B) {
-        __mmask32 valid = channels_left(channels, c);
-        for (int i = 0; i < 16; i++) {
-            __m512i pair[2];
-            interleave(pair, px + 2 * i, c, valid);
-            _mm512_storeu_si512(to + i * AMX_DEPTH, pair[0]);
-            _mm512_storeu_si512(to + AMX_B + i * AMX_DEPTH, pair[1]);
-        }
-    }
 }
 
 /* -- the layout ---------------------------------------------------------------------------- */
@@ -497,12 +404,6 @@ static int sums_task(void *arg, size_t i, int worker)
 }
 
 /* -- from sums to dw ----------------------------------------------------------------------- */
-
-/* The place of a channel in a pair of tiles: channel_at() the other way round. */
-static inline size_t place_of(size_t channel)
-{
-    return channel / 4 % 2 * AMX_TILE + channel / 8 * 4 + channel % 4;
-}
 
 /* Numbers of dw one behind the other that come from one pair of blocks, for one channel of the
  * other operand. */
