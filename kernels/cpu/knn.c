@@ -1,41 +1,42 @@
 /*
- * knn.c - exact nearest neighbours: float32 products in tiles, exact sums for whoever could be
- * among the k.
+ * knn.c - exact nearest neighbours: the lists of knn.h, and the search by float32 products.
  *
  * A float32 dot product of length d, in any order and with fused additions, differs from the exact
- * one by at most e = (d + 1) 2^-24 |query| |row| (Higham, "Accuracy and Stability of Numerical
- * Algorithms", section 3.1; doubled here for the norms' own rounding). A row whose product lies
- * more than e below the k-th best exact similarity so far cannot be among the k; for all others the
- * similarity is summed in double, in the order of the definition. So the result equals ref_knn to
- * the last bit, whatever the tiles, and ties fall to the lower row.
+ * one by at most (d + 1) 2^-24 |query| |row| (Higham, "Accuracy and Stability of Numerical
+ * Algorithms", section 3.1), and by half the smallest denormal for each product that underflows.
+ * Both are doubled here for the rounding of norms and comparisons. Vectors so long that a sum might
+ * overflow get no bound.
  *
  * Floor: 2 n m d flops of sgemm. Tasks are (block of queries) x (stretch of the bank), merged at
- * the end.
+ * the end. Memory: k hits a query and stretch, a number a row; a worker has 2 k candidates for each
+ * query of a block, and a tile of scores.
  */
 #include <cblas.h>
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/knn.h"
 
-enum { QUERIES = 32, ROWS = 512, MIN_TASKS = 8 };
+enum { QUERIES = 32, ROWS = 512, LIST_MORE = 128 };
 
-struct hit {
-    double sim;
-    int32_t row;
-};
+static size_t round_up(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+/* -- heaps of at most k hits with the worst on top ----------------------------------------- */
 
 /* Is a a worse neighbour than b? Total: less similar, or as similar and later. */
-static inline bool worse(struct hit a, struct hit b)
+static inline bool worse(struct knn_hit a, struct knn_hit b)
 {
     return a.sim < b.sim || (a.sim == b.sim && a.row > b.row);
 }
 
-/* A heap of at most k hits with the worst on top. */
-static void sift_down(struct hit *heap, size_t n, size_t at)
+static void sift_down(struct knn_hit *heap, size_t n, size_t at)
 {
-    struct hit x = heap[at];
+    struct knn_hit x = heap[at];
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= n)
@@ -50,7 +51,7 @@ static void sift_down(struct hit *heap, size_t n, size_t at)
     heap[at] = x;
 }
 
-static void offer(struct hit *heap, size_t *n, size_t k, struct hit x)
+static void offer(struct knn_hit *heap, size_t *n, size_t k, struct knn_hit x)
 {
     if (*n < k) {
         size_t at = (*n)++;
@@ -65,125 +66,242 @@ static void offer(struct hit *heap, size_t *n, size_t k, struct hit x)
     }
 }
 
-struct job {
-    struct kern *kn;
-    const struct kern_knn *q;
-    size_t blocks, stretches, stretch; /* stretch: rows of the bank a task */
-    struct hit *hits;                  /* [stretches][n][k] heaps, then sorted */
-    uint32_t *found;                   /* [stretches][n] */
-    const float *query_norm, *bank_norm;
-};
+/* -- lists of candidates ------------------------------------------------------------------- */
 
-static double dot(const float *a, const float *b, size_t d)
+size_t knn_lists_bytes(const struct knn *s, size_t queries)
 {
-    double s = 0;
-    for (size_t c = 0; c < d; c++)
-        s += (double)a[c] * b[c];
-    return s;
+    size_t k = s->q->k, room = 2 * k + LIST_MORE;
+    return round_up(k * sizeof(struct knn_hit) +
+                    queries * (room * sizeof(struct knn_maybe) + sizeof(size_t) + sizeof(float)));
 }
 
-static void scan(const struct job *j, const float *score, size_t i, size_t row0, size_t rows,
-                 struct hit *heap, size_t *found)
+/* The threshold of scores for similarities of at least sim, below which nothing is listed. */
+static float threshold(const struct knn *s, double scaled)
 {
-    const struct kern_knn *q = j->q;
-    float slack = 2 * (float)(q->d + 1) * 0x1p-24f * j->query_norm[i];
-    for (size_t r = 0; r < rows; r++) {
-        size_t row = row0 + r;
-        if (*found == q->k && score[r] + slack * j->bank_norm[row] < heap[0].sim)
-            continue;
-        if (q->bank_id && q->bank_id[row] == q->query_id[i])
-            continue;
-        struct hit x = { dot(q->query + i * q->d, q->bank + row * q->d, q->d), (int32_t)row };
-        if (x.sim == x.sim) /* a NaN is nobody's neighbour */
-            offer(heap, found, q->k, x);
+    double least = fmin(scaled - s->least_error, FLT_MAX);
+    return nextafterf((float)least, -INFINITY);
+}
+
+/* The threshold from what a stretch has found so far. */
+static float found_least(const struct knn_lists *l, size_t query)
+{
+    const struct knn *s = l->search;
+    size_t i = l->first + query, heap = l->part * s->q->n + i;
+    return s->found[heap] < s->q->k ? -INFINITY
+                                    : threshold(s, s->hits[heap * s->q->k].sim * s->scale[i]);
+}
+
+void knn_lists_begin(struct knn_lists *l, const struct knn *s, size_t part, size_t first,
+                     size_t queries, void *memory)
+{
+    *l = (struct knn_lists){ .search = s, .part = part, .first = first };
+    l->room = 2 * s->q->k + LIST_MORE;
+    l->lower = memory;
+    l->maybe = (struct knn_maybe *)(l->lower + s->q->k);
+    l->listed = (size_t *)(l->maybe + queries * l->room);
+    l->least = (float *)(l->listed + queries);
+    for (size_t i = 0; i < queries; i++) {
+        l->listed[i] = 0;
+        l->least[i] = first + i < s->q->n ? found_least(l, i) : INFINITY;
     }
+}
+
+/* The exact similarities of a list. */
+static void settle(struct knn_lists *l, size_t query)
+{
+    const struct knn *s = l->search;
+    const struct kern_knn *q = s->q;
+    const struct cpu_knn *isa = ISA_BEST(s->kn, cpu_knn);
+    size_t i = l->first + query, at = l->part * q->n + i, n = l->listed[query];
+    const struct knn_maybe *list = l->maybe + query * l->room;
+    for (size_t t = 0; t < n; t += KNN_DOTS) {
+        const float *row[KNN_DOTS];
+        double sum[KNN_DOTS];
+        for (size_t r = 0; r < KNN_DOTS; r++)
+            row[r] = q->bank + (size_t)list[MIN(t + r, n - 1)].row * q->d;
+        isa->dots(sum, q->query + i * q->d, row, q->d);
+        for (size_t r = 0; r < MIN(n - t, (size_t)KNN_DOTS); r++)
+            if (sum[r] == sum[r]) /* a NaN is nobody's neighbour */
+                offer(s->hits + at * q->k, &s->found[at], q->k,
+                      (struct knn_hit){ sum[r], list[t + r].row });
+    }
+    l->listed[query] = 0;
+    l->least[query] = fmaxf(l->least[query], found_least(l, query));
+}
+
+/*
+ * At least k rows are as similar as the k-th best lower bound says: whoever cannot reach that,
+ * goes. If that makes no room, sums do.
+ */
+void knn_lists_weed(struct knn_lists *l, size_t query, bool all)
+{
+    const struct knn *s = l->search;
+    const struct kern_knn *q = s->q;
+    size_t i = l->first + query, n = 0, bounds = 0;
+    struct knn_maybe *list = l->maybe + query * l->room;
+    for (size_t t = 0; t < l->listed[query]; t++) {
+        if (q->bank_id && q->bank_id[list[t].row] == q->query_id[i])
+            continue;
+        double lower = list[t].score - (double)s->reach[i] * s->error[list[t].row];
+        if (isfinite(lower))
+            offer(l->lower, &bounds, q->k, (struct knn_hit){ lower, list[t].row });
+        list[n++] = list[t];
+    }
+    if (bounds == q->k)
+        l->least[query] = fmaxf(l->least[query], threshold(s, l->lower[0].sim - s->least_error));
+    size_t kept = 0;
+    for (size_t t = 0; t < n; t++)
+        if (!(list[t].score + s->reach[i] * s->error[list[t].row] < l->least[query]))
+            list[kept++] = list[t];
+    l->listed[query] = kept;
+    if (all || kept > l->room / 2)
+        settle(l, query);
+}
+
+/* -- the whole search ---------------------------------------------------------------------- */
+
+size_t knn_bytes(const struct knn *s)
+{
+    size_t heaps = s->stretches * s->q->n;
+    return round_up(heaps * (s->q->k * sizeof(*s->hits) + sizeof(*s->found)) +
+                    s->q->n * (sizeof(*s->scale) + sizeof(*s->reach)) +
+                    s->q->m * sizeof(*s->error));
+}
+
+void knn_memory(struct knn *s, void *memory)
+{
+    size_t heaps = s->stretches * s->q->n;
+    s->hits = memory;
+    s->found = (size_t *)(s->hits + heaps * s->q->k);
+    s->scale = (double *)(s->found + heaps);
+    s->reach = (float *)(s->scale + s->q->n);
+    s->error = s->reach + s->q->n;
+    memset(s->found, 0, heaps * sizeof(*s->found));
+}
+
+struct answer {
+    const struct knn *search;
+    int32_t *idx;
+    float *sim;
+};
+
+/* Stretches into the first one's heap, then the heap into the answer, best first. */
+static int merge(void *arg, size_t block, int worker UNUSED)
+{
+    const struct answer *a = arg;
+    const struct knn *s = a->search;
+    const struct kern_knn *q = s->q;
+    for (size_t i = block * QUERIES; i < MIN(q->n, (block + 1) * QUERIES); i++) {
+        struct knn_hit *heap = s->hits + i * q->k;
+        int32_t *idx = a->idx + i * q->k;
+        float *sim = a->sim + i * q->k;
+        size_t n = s->found[i];
+        for (size_t part = 1; part < s->stretches; part++)
+            for (size_t t = 0; t < s->found[part * q->n + i]; t++)
+                offer(heap, &n, q->k, s->hits[(part * q->n + i) * q->k + t]);
+        for (size_t t = n; t < q->k; t++) {
+            idx[t] = -1;
+            sim[t] = -INFINITY;
+        }
+        while (n > 0) { /* the worst of what is left goes last */
+            struct knn_hit last = heap[0];
+            heap[0] = heap[--n];
+            sift_down(heap, n, 0);
+            idx[n] = last.row;
+            sim[n] = (float)last.sim;
+        }
+    }
+    return 0;
+}
+
+int knn_answer(struct knn *s, int32_t *idx, float *sim)
+{
+    struct answer a = { s, idx, sim };
+    return pool_run(s->kn->pool, (s->q->n + QUERIES - 1) / QUERIES, merge, &a);
+}
+
+/* -- by float32 products ------------------------------------------------------------------- */
+
+struct job {
+    struct knn s;
+    size_t blocks, stretch; /* of queries; rows of a stretch */
+};
+
+static double length(const struct cpu_knn *isa, const float *x, size_t d)
+{
+    double norm = sqrt(isa->square(x, d));
+    return norm < 0x1p63 ? norm * (1 + 0x1p-20) : INFINITY;
+}
+
+/* Lengths of vectors: blocks of queries, then of rows. */
+static int measure(void *arg, size_t i, int worker UNUSED)
+{
+    struct job *j = arg;
+    const struct kern_knn *q = j->s.q;
+    const struct cpu_knn *isa = ISA_BEST(j->s.kn, cpu_knn);
+    const double unit = 2 * (double)(q->d + 2) * 0x1p-24;
+    if (i < j->blocks) {
+        for (size_t t = i * QUERIES; t < MIN(q->n, (i + 1) * QUERIES); t++) {
+            j->s.scale[t] = 1;
+            j->s.reach[t] = (float)length(isa, q->query + t * q->d, q->d);
+        }
+        return 0;
+    }
+    i -= j->blocks;
+    for (size_t r = i * ROWS; r < MIN(q->m, (i + 1) * ROWS); r++)
+        j->s.error[r] = (float)(unit * length(isa, q->bank + r * q->d, q->d));
+    return 0;
 }
 
 static int search(void *arg, size_t i, int worker)
 {
     const struct job *j = arg;
-    const struct kern_knn *q = j->q;
-    size_t block = i % j->blocks, part = i / j->blocks;
-    size_t first = block * QUERIES, nq = MIN((size_t)QUERIES, q->n - first);
-    size_t end = MIN(q->m, (part + 1) * j->stretch);
-    float *score = kern_scratch_of(j->kn, worker);
-    size_t found[QUERIES] = { 0 };
+    const struct kern_knn *q = j->s.q;
+    const struct cpu_knn *isa = ISA_BEST(j->s.kn, cpu_knn);
+    size_t part = i / j->blocks, first = i % j->blocks * QUERIES;
+    size_t nq = MIN((size_t)QUERIES, q->n - first), end = MIN(q->m, (part + 1) * j->stretch);
+    float *score = kern_scratch_of(j->s.kn, worker);
+    uint32_t *at = (uint32_t *)(score + QUERIES * ROWS);
+    struct knn_lists l;
+    knn_lists_begin(&l, &j->s, part, first, QUERIES, at + ROWS);
     for (size_t row = part * j->stretch; row < end; row += ROWS) {
         size_t rows = MIN((size_t)ROWS, end - row);
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)nq, (int)rows, (int)q->d, 1,
                     q->query + first * q->d, (int)q->d, q->bank + row * q->d, (int)q->d, 0, score,
                     ROWS);
-        for (size_t t = 0; t < nq; t++)
-            scan(j, score + t * ROWS, first + t, row, rows,
-                 j->hits + (part * q->n + first + t) * q->k, &found[t]);
+        for (size_t t = 0; t < nq; t++) {
+            const float *of = score + t * ROWS;
+            size_t n = isa->pick(at, of, j->s.error + row, j->s.reach[first + t], l.least[t], rows);
+            for (size_t p = 0; p < n; p++)
+                knn_list(&l, t, of[at[p]], row + at[p]);
+        }
     }
     for (size_t t = 0; t < nq; t++)
-        j->found[part * q->n + first + t] = (uint32_t)found[t];
+        knn_lists_weed(&l, t, true);
     return 0;
-}
-
-/* Stretches into the first one's heap, then the heap into the answer, best first. */
-static int merge(void *arg, size_t block, int worker UNUSED)
-{
-    const struct job *j = ((void **)arg)[0];
-    int32_t *idx = ((void **)arg)[1];
-    float *sim = ((void **)arg)[2];
-    const struct kern_knn *q = j->q;
-    for (size_t i = block * QUERIES; i < MIN(q->n, (block + 1) * QUERIES); i++) {
-        struct hit *heap = j->hits + i * q->k;
-        size_t n = j->found[i];
-        for (size_t part = 1; part < j->stretches; part++)
-            for (size_t t = 0; t < j->found[part * q->n + i]; t++)
-                offer(heap, &n, q->k, j->hits[(part * q->n + i) * q->k + t]);
-        for (size_t t = n; t < q->k; t++) {
-            idx[i * q->k + t] = -1;
-            sim[i * q->k + t] = -INFINITY;
-        }
-        while (n > 0) { /* the worst of what is left goes last */
-            struct hit last = heap[0];
-            heap[0] = heap[--n];
-            sift_down(heap, n, 0);
-            idx[i * q->k + n] = last.row;
-            sim[i * q->k + n] = (float)last.sim;
-        }
-    }
-    return 0;
-}
-
-static void norms(float *out, const float *x, size_t n, size_t d)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)sqrt(dot(x + i * d, x + i * d, d));
 }
 
 static int cpu_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim)
 {
-    struct job j = { .kn = kn, .q = q };
+    struct job j = { .s = { .kn = kn, .q = q, .least_error = (float)(q->d + 1) * 0x1p-148f } };
     j.blocks = (q->n + QUERIES - 1) / QUERIES;
-    size_t most =
-        (q->m + ROWS - 1) / ROWS; /* few queries: cut the bank, so that all threads have work */
-    j.stretches = MAX((size_t)1, MIN(most, (MIN_TASKS + j.blocks - 1) / j.blocks));
-    j.stretch = MAX((size_t)1, (most + j.stretches - 1) / j.stretches) * ROWS;
-    size_t heaps = j.stretches * q->n;
-    size_t bytes =
-        heaps * (q->k * sizeof(struct hit) + sizeof(uint32_t)) + (q->n + q->m) * sizeof(float);
-    uint8_t *mem = kern_shared(kn, bytes);
-    if (!mem || kern_scratch(kn, (size_t)QUERIES * ROWS * sizeof(float)) < 0)
+    size_t most = (q->m + ROWS - 1) / ROWS;
+    size_t cut = MAX((size_t)1, MIN(most, (KNN_MIN_TASKS + j.blocks - 1) / j.blocks));
+    j.s.stretches = cut;
+    j.stretch = MAX((size_t)1, (most + cut - 1) / cut) * ROWS;
+    uint8_t *memory = kern_shared(kn, knn_bytes(&j.s));
+    size_t tile = (QUERIES * ROWS + ROWS) * sizeof(float);
+    if (!memory || kern_scratch(kn, tile + knn_lists_bytes(&j.s, QUERIES)) < 0)
         return -ENOMEM;
-    j.hits = (struct hit *)mem;
-    j.found = (uint32_t *)(j.hits + heaps * q->k);
-    float *norm = (float *)(j.found + heaps);
-    norms(norm, q->query, q->n, q->d);
-    norms(norm + q->n, q->bank, q->m, q->d);
-    j.query_norm = norm;
-    j.bank_norm = norm + q->n;
-    int rc = pool_run(kn->pool, j.blocks * j.stretches, search, &j);
-    void *answer[] = { &j, idx, sim };
-    return rc < 0 ? rc : pool_run(kn->pool, j.blocks, merge, answer);
+    knn_memory(&j.s, memory);
+    int rc = pool_run(kn->pool, j.blocks + most, measure, &j);
+    if (rc == 0)
+        rc = pool_run(kn->pool, j.blocks * cut, search, &j);
+    return rc ? rc : knn_answer(&j.s, idx, sim);
 }
 
-void cpu_init_knn(struct kern_ops *o, unsigned isa UNUSED)
+void cpu_init_knn(struct kern_ops *o, unsigned isa)
 {
     openblas_set_num_threads(1); /* the pool is the only source of threads */
-    o->knn = cpu_knn;
+    o->knn = isa & ISA_AMX ? knn_amx : cpu_knn;
 }

@@ -1,21 +1,45 @@
 /*
  * check_knn.c - exact neighbours: equal to the definition to the last bit, ties, duplicates, ids,
- * odd sizes.
+ * odd sizes, tight clusters, any scale.
  */
 #include <string.h>
 
 #include "tests/kern/check.h"
 
+/* What vectors look like: directions evenly spread; clusters of the given spread; units of the last
+ * place apart, around one vector; lengths from 2^-40 to 2^40 in one bank. */
+enum look { EVEN, CLUSTERS, CLOSE, LENGTHS };
+
 struct shape {
     size_t n, m, d, k;
     bool ids;
     int copies; /* each bank row stands this often */
+    enum look look;
+    float query_scale, bank_scale;
 };
 
 static const struct shape shapes[] = {
-    { 1, 1, 1, 1, false, 1 },     { 33, 700, 17, 5, false, 1 },   { 5, 3, 8, 7, false, 1 },
-    { 64, 513, 64, 20, true, 1 }, { 7, 2100, 40, 1, true, 3 },    { 40, 600, 12, 600, false, 2 },
-    { 3, 0, 5, 2, false, 1 },     { 2, 5000, 31, 9, false, 500 },
+    { 1, 1, 1, 1, false, 1, EVEN, 1, 1 },
+    { 33, 700, 17, 5, false, 1, EVEN, 1, 1 },
+    { 5, 3, 8, 7, false, 1, EVEN, 1, 1 },
+    { 64, 513, 64, 20, true, 1, EVEN, 1, 1 },
+    { 7, 2100, 40, 1, true, 3, EVEN, 1, 1 },
+    { 40, 600, 12, 600, false, 2, EVEN, 1, 1 },
+    { 3, 0, 5, 2, false, 1, EVEN, 1, 1 },
+    { 2, 5000, 31, 9, false, 500, EVEN, 1, 1 },
+    { 300, 3000, 70, 10, false, 1, CLUSTERS, 1, 1 },
+    { 270, 2049, 33, 1, true, 2, CLUSTERS, 1, 1 },
+    { 40, 3000, 64, 20, false, 1, CLOSE, 1, 1 },
+    { 33, 2000, 128, 1, false, 3, CLOSE, 1, 1 },
+    { 50, 4000, 48, 15, false, 1, LENGTHS, 1, 1 },
+    { 17, 900, 1, 3, false, 1, LENGTHS, 1, 1 },
+    { 20, 1500, 2, 4, false, 1, EVEN, 1, 1 },
+    { 20, 1500, 3, 1500, false, 1, EVEN, 1, 1 },
+    { 33, 1100, 40, 5, false, 1, CLUSTERS, 1e30f, 1e30f },
+    { 33, 1100, 40, 5, false, 1, CLUSTERS, 3e38f, 3e38f },
+    { 33, 1100, 40, 5, false, 1, CLUSTERS, 1e-30f, 1e-30f },
+    { 33, 1100, 40, 5, false, 1, EVEN, 1e-42f, 1e-43f },
+    { 33, 1100, 40, 5, false, 1, EVEN, 1, 1e-44f },
 };
 
 static void unit_rows(float *x, size_t n, size_t d)
@@ -27,12 +51,32 @@ static void unit_rows(float *x, size_t n, size_t d)
     }
 }
 
+/* Rows of one make; the centres are the same for queries and bank. */
+static float *vectors(const struct shape *s, size_t n, const float *centre, float scale)
+{
+    enum { CENTRES = 7 };
+    static const float spread[] = { [CLUSTERS] = 0.05f, [CLOSE] = 0x1p-22f };
+    float *x = check_normal(n * s->d);
+    for (size_t i = 0; i < n && (s->look == CLUSTERS || s->look == CLOSE); i++)
+        for (size_t c = 0; c < s->d; c++) {
+            float at = centre[(s->look == CLUSTERS ? i % CENTRES : 0) * s->d + c];
+            x[i * s->d + c] = at + x[i * s->d + c] * spread[s->look];
+        }
+    unit_rows(x, n, s->d);
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < s->d; c++) {
+            float length = s->look == LENGTHS ? ldexpf(1, (int)(i * 37 % 81) - 40) : 1;
+            x[i * s->d + c] *= length * scale;
+        }
+    return x;
+}
+
 static void check_shape(const struct shape *s, const char *isa)
 {
-    float *query = check_normal(s->n * s->d), *bank = check_normal(s->m * s->d);
+    float *centre = check_normal(7 * s->d);
+    float *query = vectors(s, s->n, centre, s->query_scale);
+    float *bank = vectors(s, s->m, centre, s->bank_scale);
     uint64_t *qid = check_bytes(s->n * sizeof(*qid)), *bid = check_bytes(s->m * sizeof(*bid));
-    unit_rows(query, s->n, s->d);
-    unit_rows(bank, s->m, s->d);
     for (size_t j = 0; j < s->m; j++) /* copies lie far apart */
         memcpy(bank + j * s->d, bank + j % (s->m / (size_t)s->copies + 1) * s->d,
                s->d * sizeof(float));
@@ -58,6 +102,38 @@ static void check_shape(const struct shape *s, const char *isa)
     check_release();
 }
 
+/* An infinity or NaN spoils the pairs that it is in, and no others. */
+static void check_unbounded(const char *isa)
+{
+    enum { N = 3, M = 600, D = 20, K = 4 };
+    float *query = check_normal(N * D), *bank = check_normal(M * D);
+    bank[100 * D + 3] = INFINITY;
+    bank[200 * D] = NAN;
+    bank[300 * D] = bank[300 * D + 1] = 3e38f;
+    query[1 * D] = query[1 * D + 1] = 3e38f;
+    query[2 * D + 3] = 0; /* infinity times 0 */
+    int32_t want[N * K], got[N * K], least = INT32_MAX;
+    float want_sim[N * K], got_sim[N * K];
+    struct kern_knn q = { N, M, D, K, query, bank, NULL, NULL };
+    struct kern *kn = check_open(isa, 2);
+    ok(kern_knn(kn, &q, got, got_sim) == 0, "infinities and NaN are taken");
+    for (int i = 0; i < N * K; i++)
+        least = got[i] == 200 ? -1 : got[i] < least ? got[i] : least;
+    ok(least >= 0, "a NaN is nobody's neighbour");
+    check_close(kn);
+    memset(bank + 200 * D, 0, D * sizeof(*bank)); /* the definition does not compare NaN */
+    query[2 * D + 3] = 1;
+    kn = check_open("ref", 1);
+    kern_knn(kn, &q, want, want_sim);
+    check_close(kn);
+    kn = check_open(isa, 2);
+    kern_knn(kn, &q, got, got_sim);
+    check_close(kn);
+    check_same(got, want, sizeof(want), "rows of %s beside infinities", isa);
+    check_same(got_sim, want_sim, sizeof(want_sim), "similarities");
+    check_release();
+}
+
 static void check_definition(void)
 {
     const float bank[] = { 1, 0, 0, 1, 1, 0, 0.6f, 0.8f }, query[] = { 1, 0 };
@@ -78,12 +154,58 @@ static void check_definition(void)
     check_close(kn);
 }
 
+/* -- timing -------------------------------------------------------------------------------- */
+
+struct bench {
+    struct kern *kn;
+    struct kern_knn q;
+    int32_t *idx;
+    float *sim;
+};
+
+static void run(void *arg)
+{
+    struct bench *b = arg;
+    kern_knn(b->kn, &b->q, b->idx, b->sim);
+}
+
+static void bench(void)
+{
+    enum { N = 10000, M = 100000, D = 512, CENTRES = 1000, K = 20 };
+    float *centre = check_normal((size_t)CENTRES * D), *query = check_normal((size_t)N * D);
+    float *bank = check_normal((size_t)M * D);
+    for (size_t i = 0; i < N + M; i++)
+        for (size_t c = 0; c < D; c++)
+            *(i < N ? &query[i * D + c] : &bank[(i - N) * D + c]) += centre[i % CENTRES * D + c];
+    unit_rows(query, N, D);
+    unit_rows(bank, M, D);
+    struct bench b = { .idx = check_bytes((size_t)N * K * 4), .sim = check_buf((size_t)N * K) };
+    for (int i = 1; check_isa(i); i++)
+        for (size_t k = 1; k <= K; k += K - 1) {
+            if (check_isa(i + 1) && strcmp(check_isa(i), "avx512") != 0)
+                continue;
+            b.q = (struct kern_knn){ N, M, D, k, query, bank, NULL, NULL };
+            b.kn = check_open(check_isa(i), 0);
+            double seconds = check_seconds(run, &b);
+            printf("# knn %d x %d x %d, k %2zu, %-7s %6.3f s %6.0f GF/s\n", N, M, D, k,
+                   check_isa(i), seconds, 2e-9 * N * M * D / seconds);
+            check_close(b.kn);
+        }
+    check_release();
+}
+
 int main(int argc, char **argv)
 {
     check_init(argc, argv);
+    if (check_bench) {
+        bench();
+        return done();
+    }
     check_definition();
-    for (int i = 1; check_isa(i); i++)
+    for (int i = 1; check_isa(i); i++) {
+        check_unbounded(check_isa(i));
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
             check_shape(&shapes[s], check_isa(i));
+    }
     return done();
 }
