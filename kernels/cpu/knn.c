@@ -19,7 +19,7 @@
 
 #include "kernels/cpu/knn.h"
 
-enum { QUERIES = 32, ROWS = 512, LIST_MORE = 128 };
+enum { QUERIES = 256, ROWS = 512, LIST_MORE = 128 };
 
 static size_t round_up(size_t n)
 {

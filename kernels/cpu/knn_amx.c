@@ -27,7 +27,7 @@ enum {
     QUERIES = 256,
     BLOCKS = QUERIES / AMX_SIDE,
     STEP = 2 * AMX_B, /* numbers of a step of a block, of either operand */
-    PIECE_BYTES = 64 << 20,
+    PIECE_BYTES = 128 << 20,
     BANK_ROWS = 1024, /* that are looked through for the largest number in one task */
 };
 

@@ -134,6 +134,38 @@ static void check_unbounded(const char *isa)
     check_release();
 }
 
+/*
+ * Scores as wrong as they can be: in bfloat16 the first row loses 2^-8 of its similarity and the
+ * second gains as much, and yet the first is nearer. First by the rounding of the rows, then by the
+ * rounding of the query. Last, a sum whose beginning overflows.
+ */
+static void check_margin(const char *isa)
+{
+    enum { D = 64 };
+    const float down = 1 + 0x1p-8f - 0x1p-20f, up = 1 + 0x1p-8f + 0x1p-20f;
+    float query[3][D], bank[3][2][D] = { 0 };
+    for (int c = 0; c < D; c++) {
+        query[0][c] = 1;
+        bank[0][0][c] = down;
+        bank[0][1][c] = c ? up : 1 - 0x1p-8f;
+        query[1][c] = c % 2 ? up : down;
+        bank[1][c % 2][c] = c == 1 ? 2 - 0x1p-7f : 2;
+        query[2][c] = 1e19f;
+    }
+    bank[2][0][0] = -4e19f;
+    bank[2][0][1] = 3e19f;
+    bank[2][1][0] = -2e19f;
+    struct kern *kn = check_open(isa, 1);
+    for (int i = 0; i < 3; i++) {
+        int32_t idx;
+        float sim;
+        struct kern_knn q = { 1, 2, D, 1, query[i], bank[i][0], NULL, NULL };
+        kern_knn(kn, &q, &idx, &sim);
+        ok(idx == 0, "%s: the nearer row, in spite of its score (%d)", isa, i);
+    }
+    check_close(kn);
+}
+
 static void check_definition(void)
 {
     const float bank[] = { 1, 0, 0, 1, 1, 0, 0.6f, 0.8f }, query[] = { 1, 0 };
@@ -202,8 +234,10 @@ int main(int argc, char **argv)
         return done();
     }
     check_definition();
+    check_margin("ref");
     for (int i = 1; check_isa(i); i++) {
         check_unbounded(check_isa(i));
+        check_margin(check_isa(i));
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
             check_shape(&shapes[s], check_isa(i));
     }
