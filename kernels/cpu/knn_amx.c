@@ -24,7 +24,7 @@
 #include "kernels/cpu/knn.h"
 
 enum {
-    QUERIES = 256,
+    QUERIES = 512,
     BLOCKS = QUERIES / AMX_SIDE,
     STEP = 2 * AMX_B, /* numbers of a step of a block, of either operand */
     PIECE_BYTES = 128 << 20,

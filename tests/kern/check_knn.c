@@ -27,7 +27,7 @@ static const struct shape shapes[] = {
     { 40, 600, 12, 600, false, 2, EVEN, 1, 1 },
     { 3, 0, 5, 2, false, 1, EVEN, 1, 1 },
     { 2, 5000, 31, 9, false, 500, EVEN, 1, 1 },
-    { 300, 3000, 70, 10, false, 1, CLUSTERS, 1, 1 },
+    { 530, 3000, 70, 10, false, 1, CLUSTERS, 1, 1 },
     { 270, 2049, 33, 1, true, 2, CLUSTERS, 1, 1 },
     { 40, 3000, 64, 20, false, 1, CLOSE, 1, 1 },
     { 33, 2000, 128, 1, false, 3, CLOSE, 1, 1 },
