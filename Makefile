@@ -6,7 +6,8 @@
 ## make check         all tests; T='tests/cli/knn.t ...': only these
 ## make check-san     tests under the address, undefined-behaviour and thread sanitizers
 ## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
-## make bench         times the kernels
+## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (4 minutes)
+## make bench-peers   the same work by PyTorch, Pillow and faiss, as ratios; installs them into $(BUILD)/peers
 ## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
 ## make completions   completions for bash, zsh and fish, in $(BUILD)/completions
 ## make install       programs, manual pages and completions, under $(DESTDIR)$(PREFIX)
@@ -54,22 +55,24 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 
 PROGRAMS := semppl-prep semppl-embed semppl-knn semppl-train-step semppl-eval semppl-ckpt
 LIB_SRC := $(wildcard common/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
-# kernels/cpu/*_isa.c are compiled once for each instruction set, with ISA(name) appending _avx512, _avx2 or _generic
-ISA_SRC := $(wildcard kernels/cpu/*_isa.c)
+# *_isa.c are compiled once for each instruction set, with ISA(name) appending _avx512, _avx2 or _generic
 ISA_FLAGS_generic :=
 ISA_FLAGS_avx2 := -mavx2 -mfma
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 ISAS := generic avx2 avx512
-# kernels/cpu/*_amx.c are for the tile unit only
-AMX_SRC := $(wildcard kernels/cpu/*_amx.c)
+# *_amx.c are for the tile unit only
+AMX_SRC := $(wildcard kernels/cpu/*_amx.c bench/*_amx.c)
 AMX_FLAGS := $(ISA_FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
-LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(ISA_SRC),$(LIB_SRC))) \
-    $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(ISA_SRC)))
+# The objects of sources, those of *_isa.c for each set
+objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_isa.c,$(1))) \
+    $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(filter %_isa.c,$(1))))
+LIB_OBJ := $(call objects,$(LIB_SRC))
 LIB := $(BUILD)/libsemppl.a
 
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
 CLI := $(wildcard tests/cli/*.t)
 BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
 
@@ -101,11 +104,12 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
-# Tests and examples: one program each
-$(UNIT) $(KERN) $(EXAMPLES): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+# Tests, examples and benchmarks: one program each
+$(UNIT) $(KERN) $(EXAMPLES) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(KERN): $(BUILD)/tests/kern/check.o
+$(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
 # A changed flag rebuilds everything, a source that went away the library.
 $(BUILD)/.flags: FORCE
@@ -187,8 +191,12 @@ check-san:
 	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT)) $(SAN_CLI)' check
 	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED))' check
 
-bench: $(KERN)
-	$(Q)for t in $(filter %/check_%,$(KERN)); do $$t --bench || exit 1; done
+bench: all $(BENCH)
+	$(Q)BUILD='$(BUILD)' bench/run.sh
+
+# Packages by their names only; torch without those of CUDA, which a CPU does not need.
+bench-peers: all $(BENCH)
+	$(Q)BUILD='$(BUILD)' bench/peers/run.sh
 
 demo: all
 	$(Q)BUILD='$(BUILD)' DATA='$(DATA)' examples/demo.sh
@@ -207,9 +215,9 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 
 # -- Lint ----
 
-C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c)
-H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h)
-SH_FILES := .ci/run $(wildcard examples/*.sh tests/cli/lib.sh tests/*/*.t)
+C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c)
+H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h)
+SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/*/*.t)
 # Tests are left to the compiler's warnings: analysing them takes as long as all the rest.
 TIDY := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out tests/%,$(C_FILES)))
 
@@ -298,5 +306,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json
 
-.PHONY: all help deps check check-san bench demo fuzz fuzz-run lint lint-format lint-headers lint-shell lint-manuals \
-    lint-completions lint-tidy completions install uninstall clean FORCE
+.PHONY: all help deps check check-san bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
+    lint-manuals lint-completions lint-tidy completions install uninstall clean FORCE

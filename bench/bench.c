@@ -1,0 +1,82 @@
+/*
+ * bench.c - the tables of `make bench` that need no program: all, or those that are named. SHARD
+ * holds JPEGs.
+ *
+ *     bench SHARD [layers] [passes] [search] [photos]
+ */
+#include "bench/bench.h"
+#include "common/base/rng.h"
+#include "kernels/ops.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void bench_die(const char *what)
+{
+    fprintf(stderr, "bench: %s\n", what);
+    exit(1);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_seconds(void (*f)(void *arg), void *arg)
+{
+    double best = INFINITY, start = now();
+    f(arg); /* warms caches and scratch */
+    for (int i = 0; i < 100 && (i < 2 || now() - start < 0.15); i++) {
+        double t = now();
+        f(arg);
+        best = fmin(best, now() - t);
+    }
+    return best;
+}
+
+void *bench_random(enum kern_type type, size_t n)
+{
+    enum { PERIOD = 65521 }; /* prime: no two rows of a tensor are alike */
+    size_t each = kern_sizeof(type), have = MIN(n, (size_t)PERIOD);
+    uint8_t *p = aligned_alloc(64, (n * each + 63) / 64 * 64);
+    struct rng r;
+    if (!p)
+        bench_die("no memory");
+    rng_init(&r, 1, RNG_TEST, 0, n, 0);
+    for (size_t i = 0; i < have; i++)
+        kern_store(type, p, i, rng_range(&r, -1, 1));
+    for (; have < n; have += MIN(have, n - have))
+        memcpy(p + have * each, p, MIN(have, n - have) * each);
+    return p;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*print)(struct bench *b);
+    } tables[] = {
+        { "layers", layers }, { "passes", passes }, { "search", search }, { "photos", photos }
+    };
+    struct bench b = { 0 };
+    if (argc < 2)
+        bench_die("usage: bench SHARD [layers] [passes] [search] [photos]");
+    b.photos = argv[1];
+    if (pool_open(&b.pool, 0) < 0 || kern_open(&b.kn, KERN_CPU, b.pool) < 0)
+        bench_die("cannot open a kernel handle");
+    ceilings(&b);
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        bool named = argc < 3;
+        for (int j = 2; j < argc; j++)
+            named = named || strcmp(argv[j], tables[i].name) == 0;
+        if (named)
+            tables[i].print(&b);
+    }
+    kern_close(b.kn);
+    pool_close(b.pool);
+    return 0;
+}

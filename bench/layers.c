@@ -1,0 +1,216 @@
+/*
+ * layers.c - every convolution of ResNet-50 at 224 and of CIFAR ResNet-18, three passes, both types
+ * of storage; and the products of the heads.
+ *
+ * A pass cannot be faster than its operations at the peak, nor than one reading or writing of each
+ * tensor: the last columns say what that leaves of the peak in the forward pass.
+ */
+#include "bench/bench.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct layer {
+    int count;                 /* in the network */
+    size_t side, c, k, kernel; /* of the square input; channels; of the window */
+    size_t stride, pad;        /* above and on the left */
+};
+
+enum { PASSES = 3 };
+
+struct conv {
+    struct kern *kn;
+    struct kern_conv cv;
+    int pass;
+    void *x, *y, *packed;
+    float *w, *mean, *var;
+};
+
+static void conv_pass(void *arg)
+{
+    struct conv *c = arg;
+    struct kern_epilogue sums = { .mean = c->mean, .var = c->var };
+    int rc = c->pass == 0   ? kern_conv_forward(c->kn, &c->cv, c->y, c->x, c->packed, &sums)
+             : c->pass == 1 ? kern_conv_backward_data(c->kn, &c->cv, c->x, c->y, c->packed, false)
+                            : kern_conv_backward_weights(c->kn, &c->cv, c->w, c->x, c->y);
+    if (rc)
+        bench_die("a convolution failed");
+}
+
+struct total {
+    double flops[PASSES], seconds[PASSES];
+};
+
+static void print_rate(double rate, double peak)
+{
+    printf(" %5.0f %3.0f %% |", rate, 100 * rate / peak);
+    fflush(stdout);
+}
+
+/* Three columns; returns the rate that the forward pass cannot exceed. */
+static double layer_passes(struct bench *b, enum kern_type type, const struct layer *l, size_t n,
+                           struct total *total)
+{
+    size_t out = (l->side + l->stride - 1) / l->stride;
+    struct conv c = { b->kn,
+                      { type, n, l->side, l->side, l->c, l->k, l->kernel, l->kernel, l->stride,
+                        l->pad, l->pad, out, out },
+                      0,
+                      NULL,
+                      NULL,
+                      NULL,
+                      NULL,
+                      NULL,
+                      NULL };
+    size_t nx = n * l->side * l->side * l->c, ny = n * out * out * l->k;
+    size_t nw = l->k * l->c * l->kernel * l->kernel, each = kern_sizeof(type);
+    double work = 2.0 * (double)(ny * l->c * l->kernel * l->kernel), peak = bench_peak(b, type);
+    c.x = bench_random(type, nx);
+    c.y = bench_random(type, ny);
+    c.w = bench_random(KERN_F32, nw);
+    c.mean = bench_random(KERN_F32, l->k);
+    c.var = bench_random(KERN_F32, l->k);
+    c.packed = bench_random(KERN_F32, kern_conv_packed(b->kn, &c.cv) / 4 + 1);
+    if (kern_conv_pack(b->kn, &c.cv, c.packed, c.w))
+        bench_die("weights are not packed");
+    for (c.pass = 0; c.pass < PASSES; c.pass++) {
+        if (l->c == 3 && c.pass == 1) { /* nobody asks for the gradient of the picture */
+            printf("           |");
+            continue;
+        }
+        double t = bench_seconds(conv_pass, &c);
+        total->flops[c.pass] += l->count * work;
+        total->seconds[c.pass] += l->count * t;
+        print_rate(1e-9 * work / t, peak);
+    }
+    void *all[] = { c.x, c.y, c.w, c.mean, c.var, c.packed };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        free(all[i]);
+    return fmin(peak, work / ((double)(each * (nx + ny) + 4 * nw) / b->copy));
+}
+
+static void print_floor(double rate, double peak)
+{
+    if (rate < peak)
+        printf(" memory %3.0f %% |", 100 * rate / peak);
+    else
+        printf(" arithmetic   |");
+}
+
+static void network(struct bench *b, const char *name, size_t n, const struct layer *layer,
+                    size_t nlayers)
+{
+    enum { TYPES = 2 };
+    struct total total[TYPES] = { 0 };
+    double peak[TYPES], floor[TYPES];
+    b->fma = ceiling_fma(b); /* neighbours come and go */
+    b->tile = ceiling_tile(b);
+    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
+        peak[type] = bench_peak(b, type);
+    printf("## Convolutions of %s, %zu pictures: GF/s and share of the peak (float32 %.0f, "
+           "bfloat16 %.0f)\n\n",
+           name, n, peak[KERN_F32], peak[KERN_BF16]);
+    printf("| layer                     | x | f32 forward | data | weights | bf16 forward | data | "
+           "weights | floor, f32 | floor, bf16 |\n|:--|--:|--:|--:|--:|--:|--:|--:|:--|:--|\n");
+    for (const struct layer *l = layer; l < layer + nlayers; l++) {
+        printf("| %zux%zu /%zu %4zu->%4zu @ %3zu | %d |", l->kernel, l->kernel, l->stride, l->c,
+               l->k, l->side, l->count);
+        for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
+            floor[type] = layer_passes(b, type, l, n, &total[type]);
+        for (int type = 0; type < TYPES; type++)
+            print_floor(floor[type], peak[type]);
+        printf("\n");
+    }
+    printf("| **all**                 | |");
+    for (int type = 0; type < TYPES; type++)
+        for (int p = 0; p < PASSES; p++)
+            print_rate(1e-9 * total[type].flops[p] / total[type].seconds[p], peak[type]);
+    printf(" | |\n\nPictures a second, convolutions only:");
+    for (int type = 0; type < TYPES; type++) {
+        const double *s = total[type].seconds;
+        printf(" %s forward %.0f, all passes %.0f%s", type ? "bf16" : "f32", (double)n / s[0],
+               (double)n / (s[0] + s[1] + s[2]), type ? ".\n\n" : ";");
+    }
+}
+
+/* -- heads --------------------------------------------------------------------------------- */
+
+struct product {
+    struct kern *kn;
+    size_t m, n, k;
+    float *a, *b, *c;
+};
+
+static void product(void *arg)
+{
+    struct product *p = arg;
+    kern_gemm(p->kn, false, true, p->m, p->n, p->k, 1, p->a, p->b, 0, p->c);
+}
+
+static void heads(struct bench *b)
+{
+    static const size_t sizes[][3] = {
+        { 256, 512, 512 }, { 256, 128, 512 }, { 256, 4096, 2048 }, { 256, 256, 4096 }
+    };
+    printf("## Heads, float32: GF/s and share of the peak\n\n");
+    printf("| rows x outputs x inputs | rate |\n|:--|--:|\n");
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct product p = { b->kn, sizes[i][0], sizes[i][1], sizes[i][2], NULL, NULL, NULL };
+        p.a = bench_random(KERN_F32, p.m * p.k);
+        p.b = bench_random(KERN_F32, p.n * p.k);
+        p.c = bench_random(KERN_F32, p.m * p.n);
+        printf("| %zu x %zu x %zu |", p.m, p.n, p.k);
+        print_rate(2e-9 * (double)(p.m * p.n * p.k) / bench_seconds(product, &p), b->fma);
+        printf("\n");
+        free(p.a);
+        free(p.b);
+        free(p.c);
+    }
+    printf("\n");
+}
+
+void layers(struct bench *b)
+{
+    static const struct layer resnet50[] = {
+        { 1, 224, 3, 64, 7, 2, 2 },
+        /* layer1 */
+        { 1, 56, 64, 64, 1, 1, 0 },
+        { 3, 56, 64, 64, 3, 1, 1 },
+        { 4, 56, 64, 256, 1, 1, 0 },
+        { 2, 56, 256, 64, 1, 1, 0 },
+        /* layer2 */
+        { 1, 56, 256, 128, 1, 1, 0 },
+        { 1, 56, 128, 128, 3, 2, 0 },
+        { 1, 56, 256, 512, 1, 2, 0 },
+        { 4, 28, 128, 512, 1, 1, 0 },
+        { 3, 28, 512, 128, 1, 1, 0 },
+        { 3, 28, 128, 128, 3, 1, 1 },
+        /* layer3 */
+        { 1, 28, 512, 256, 1, 1, 0 },
+        { 1, 28, 256, 256, 3, 2, 0 },
+        { 1, 28, 512, 1024, 1, 2, 0 },
+        { 6, 14, 256, 1024, 1, 1, 0 },
+        { 5, 14, 1024, 256, 1, 1, 0 },
+        { 5, 14, 256, 256, 3, 1, 1 },
+        /* layer4 */
+        { 1, 14, 1024, 512, 1, 1, 0 },
+        { 1, 14, 512, 512, 3, 2, 0 },
+        { 1, 14, 1024, 2048, 1, 2, 0 },
+        { 3, 7, 512, 2048, 1, 1, 0 },
+        { 2, 7, 2048, 512, 1, 1, 0 },
+        { 2, 7, 512, 512, 3, 1, 1 },
+    };
+    static const struct layer resnet18[] = {
+        { 1, 32, 3, 64, 3, 1, 1 },    { 4, 32, 64, 64, 3, 1, 1 },
+        { 1, 32, 64, 64, 1, 1, 0 }, /* the first group's projection */
+        { 1, 32, 64, 128, 3, 2, 0 },  { 1, 32, 64, 128, 1, 2, 0 },
+        { 3, 16, 128, 128, 3, 1, 1 }, { 1, 16, 128, 256, 3, 2, 0 },
+        { 1, 16, 128, 256, 1, 2, 0 }, { 3, 8, 256, 256, 3, 1, 1 },
+        { 1, 8, 256, 512, 3, 2, 0 },  { 1, 8, 256, 512, 1, 2, 0 },
+        { 3, 4, 512, 512, 3, 1, 1 },
+    };
+    network(b, "CIFAR ResNet-18", 128, resnet18, ARRAY_LEN(resnet18));
+    network(b, "ResNet-50 at 224", 16, resnet50, ARRAY_LEN(resnet50));
+    heads(b);
+}

@@ -1,0 +1,151 @@
+/*
+ * passes.c - what does little with each number: batch norm, pooling, the optimiser. The floor is a
+ * copy of as many bytes, measured at the tensor's own size (caches are large).
+ */
+#include "bench/bench.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct pass {
+    struct kern *kn;
+    enum kern_type type;
+    size_t rows, c; /* of the tensor; pictures of side side */
+    size_t n, side;
+    void *x, *y, *dy, *dx, *residual;
+    float *v;
+};
+
+static void bn_forward(void *arg)
+{
+    struct pass *p = arg;
+    kern_bn_forward(p->kn, p->type, p->y, p->x, NULL, p->v, p->v, p->rows, p->c, true);
+}
+
+static void bn_forward_residual(void *arg)
+{
+    struct pass *p = arg;
+    kern_bn_forward(p->kn, p->type, p->y, p->x, p->residual, p->v, p->v, p->rows, p->c, true);
+}
+
+static void bn_backward(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_bn_backward b = { .type = p->type,
+                                  .rows = p->rows,
+                                  .c = p->c,
+                                  .relu = true,
+                                  .dx = p->dx,
+                                  .dy = p->dy,
+                                  .x = p->x,
+                                  .y = p->y,
+                                  .dgamma = p->v + p->c,
+                                  .dbeta = p->v + 2 * p->c,
+                                  .mean = p->v,
+                                  .rstd = p->v,
+                                  .gamma = p->v };
+    kern_bn_backward(p->kn, &b);
+}
+
+static struct kern_maxpool window(const struct pass *p)
+{
+    return (struct kern_maxpool){ p->type, p->n, p->side, p->side,     p->c,       3,
+                                  2,       0,    0,       p->side / 2, p->side / 2 };
+}
+
+static void maximum(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_maxpool mp = window(p);
+    kern_maxpool_forward(p->kn, &mp, p->y, p->x);
+}
+
+static void maximum_backward(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_maxpool mp = window(p);
+    kern_maxpool_backward(p->kn, &mp, p->dx, p->dy, p->x, p->y);
+}
+
+static void average(void *arg)
+{
+    struct pass *p = arg;
+    kern_avgpool_forward(p->kn, p->type, p->v, p->x, p->n, p->side * p->side, p->c);
+}
+
+struct kind {
+    const char *name;
+    void (*run)(void *arg);
+    double tensors; /* read or written, of n x side x side x c */
+};
+
+static void tensor(struct bench *b, size_t n, size_t side, size_t c, const struct kind *kind,
+                   size_t nkinds)
+{
+    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+        size_t rows = n * side * side, all = rows * c;
+        struct pass p = { .kn = b->kn, .type = type, .rows = rows, .c = c, .n = n, .side = side };
+        void **buffer[] = { &p.x, &p.y, &p.dy, &p.dx, &p.residual };
+        for (size_t i = 0; i < ARRAY_LEN(buffer); i++)
+            *buffer[i] = bench_random(type, all);
+        p.v = bench_random(KERN_F32, 3 * c + n * c);
+        double bytes = (double)(all * kern_sizeof(type));
+        double copy =
+            ceiling_copy(b, all * kern_sizeof(type), rows / 64 * c * kern_sizeof(type), 1);
+        for (const struct kind *k = kind; k < kind + nkinds; k++) {
+            double t = bench_seconds(k->run, &p), rate = 1e-9 * k->tensors * bytes / t;
+            printf("| %s, %zu x %zu x %zu x %zu | %s | %.2f | %.1f | %.0f %% | %.1f |\n", k->name,
+                   n, side, side, c, type ? "bf16" : "f32", 1e3 * t, rate, 100 * rate / copy, copy);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(buffer); i++)
+            free(*buffer[i]);
+        free(p.v);
+    }
+}
+
+static void lars(void *arg)
+{
+    struct kern_lars *l = ((void **)arg)[1];
+    kern_lars(((void **)arg)[0], l);
+}
+
+/* As many weights as ResNet-18, in 16 tensors. Two arrays are read for the norms; then four are
+ * read and three written. */
+static void optimiser(struct bench *b)
+{
+    enum { SEGMENTS = 16, EACH = 700000, N = SEGMENTS * EACH };
+    struct kern_segment seg[SEGMENTS];
+    for (size_t i = 0; i < SEGMENTS; i++)
+        seg[i] = (struct kern_segment){ i * EACH, EACH, false };
+    float *w[4];
+    for (int i = 0; i < 4; i++)
+        w[i] = bench_random(KERN_F32, N);
+    struct kern_lars l = { 1e-3f, 0.9f, 1e-3f, 1e-6f, 0.99f, w[0],
+                           w[1],  w[2], w[3],  N,     seg,   SEGMENTS };
+    void *arg[] = { b->kn, &l };
+    double t = bench_seconds(lars, arg), rate = 9e-9 * 4 * N / t;
+    double copy = ceiling_copy(b, 4 * (size_t)N, 4 * EACH, 1);
+    printf("| LARS and target's average, %d weights | f32 | %.2f | %.1f | %.0f %% | %.1f |\n\n", N,
+           1e3 * t, rate, 100 * rate / copy, copy);
+    for (int i = 0; i < 4; i++)
+        free(w[i]);
+}
+
+void passes(struct bench *b)
+{
+    static const struct kind norm[] = {
+        { "batch norm, ReLU", bn_forward, 2 },
+        { "batch norm, residual, ReLU", bn_forward_residual, 3 },
+        { "batch norm's gradient", bn_backward, 7 }, /* two passes over dy, x and y; dx */
+    };
+    static const struct kind pool[] = {
+        { "maximum 3x3 /2", maximum, 1.25 },
+        { "its gradient", maximum_backward, 2.5 },
+        { "average", average, 1 },
+    };
+    printf("## Passes over memory: GB/s and share of a copy of the same tensor\n\n");
+    printf("| pass | type | ms | GB/s | share | floor: copy, GB/s |\n|:--|:--|--:|--:|--:|--:|\n");
+    tensor(b, 128, 32, 64, norm, ARRAY_LEN(norm));
+    tensor(b, 16, 56, 256, norm, ARRAY_LEN(norm));
+    tensor(b, 16, 112, 64, pool, ARRAY_LEN(pool));
+    optimiser(b);
+}
