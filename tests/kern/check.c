@@ -1,5 +1,5 @@
 /*
- * check.c - handles, guarded buffers, comparisons and timing for the tests of kernels.
+ * check.c - handles, guarded buffers and comparisons for the tests of kernels.
  */
 #include "tests/kern/check.h"
 #include "common/base/rng.h"
@@ -7,13 +7,8 @@
 #include "kernels/ops.h"
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
-bool check_bench;
 const int check_threads[CHECK_THREADS] = { 1, 2, 5 };
 
 static const char *isas[6]; /* what this machine has, NULL behind */
@@ -25,12 +20,10 @@ __attribute__((noreturn)) static void die(const char *what)
     exit(1);
 }
 
-void check_init(int argc, char **argv)
+void check_init(void)
 {
     static const char *const all[] = { "ref", "generic", "avx2", "avx512", "amx" };
     int n = 0;
-    for (int i = 1; i < argc; i++)
-        check_bench |= strcmp(argv[i], "--bench") == 0;
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         setenv("SEMPPL_ISA", all[i], 1);
         if (strcmp(isa_name(isa_detect()), all[i]) == 0)
@@ -296,99 +289,3 @@ bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, cons
     }
     return good;
 }
-
-/* -- timing -------------------------------------------------------------------------------- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-double check_seconds(void (*f)(void *arg), void *arg)
-{
-    double best = INFINITY, start = now();
-    f(arg); /* warms caches and scratch */
-    for (int i = 0; i < 100 && (i < 2 || now() - start < 0.2); i++) {
-        double t = now();
-        f(arg);
-        best = fmin(best, now() - t);
-    }
-    return best;
-}
-
-#if defined(__x86_64__)
-enum { CHAINS = 12, ROUNDS = 20000, PEAK_TASKS = 64 };
-static const double lanes[] = { 8, 16 };
-
-/* Chains of fused multiply-adds that do not wait for one another; the sum keeps them alive. */
-__attribute__((target("avx2,fma"))) static float chains_avx2(void)
-{
-    __m256 a[CHAINS], x = _mm256_set1_ps(0.5f), sum = x;
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm256_set1_ps((float)j);
-    for (int r = 0; r < ROUNDS; r++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm256_fmadd_ps(a[j], x, x);
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        sum = _mm256_add_ps(sum, a[j]);
-    return sum[0];
-}
-
-__attribute__((target("avx512f"))) static float chains_avx512(void)
-{
-    __m512 a[CHAINS], x = _mm512_set1_ps(0.5f), sum = x;
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        a[j] = _mm512_set1_ps((float)j);
-    for (int r = 0; r < ROUNDS; r++)
-#pragma GCC unroll 12
-        for (int j = 0; j < CHAINS; j++)
-            a[j] = _mm512_fmadd_ps(a[j], x, x);
-#pragma GCC unroll 12
-    for (int j = 0; j < CHAINS; j++)
-        sum = _mm512_add_ps(sum, a[j]);
-    return sum[0];
-}
-
-static float (*const chains[])(void) = { chains_avx2, chains_avx512 };
-static float peak_sink[PEAK_TASKS];
-
-static int peak_task(void *which, size_t i, int worker UNUSED)
-{
-    peak_sink[i] = chains[*(int *)which]();
-    return 0;
-}
-
-struct peak {
-    struct pool *pool;
-    int which;
-};
-
-static void peak_run(void *arg)
-{
-    struct peak *p = arg;
-    pool_run(p->pool, PEAK_TASKS, peak_task, &p->which);
-}
-
-double check_peak(int threads)
-{
-    struct peak p = { .which = strcmp(check_best_isa(), "avx2") != 0 };
-    if (strcmp(check_best_isa(), "generic") == 0)
-        return 0;
-    if (pool_open(&p.pool, threads) < 0)
-        die("cannot open a pool");
-    double seconds = check_seconds(peak_run, &p);
-    pool_close(p.pool);
-    return 2e-9 * PEAK_TASKS * ROUNDS * CHAINS * lanes[p.which] / seconds;
-}
-#else
-double check_peak(int threads UNUSED)
-{
-    return 0;
-}
-#endif

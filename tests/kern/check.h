@@ -1,11 +1,11 @@
 /*
  * check.h - what the tests of kernels share: handles for every instruction set and thread count,
- * random buffers between guard pages, comparison of arrays, finite differences, and timing.
+ * random buffers between guard pages, comparison of arrays and finite differences.
  *
  * A test program is
- *     int main(int argc, char **argv)
+ *     int main(void)
  *     {
- *         check_init(argc, argv);
+ *         check_init();
  *         ... for (int i = 0; check_isa(i); i++) { struct kern *kn = check_open(check_isa(i), 2);
  * ... return done();
  *     }
@@ -17,8 +17,7 @@
 #include "kernels/kern.h"
 #include "tests/t.h"
 
-void check_init(int argc, char **argv);
-extern bool check_bench; /* --bench was given: time, instead of testing */
+void check_init(void);
 
 /* The i-th of "ref", "generic", "avx2", "avx512", "amx" that this machine has; NULL behind the
  * last. */
@@ -80,11 +79,5 @@ bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, cons
                      double step, double tol);
 /* sum x*y in double: the usual scalar that makes a gradient of an array. */
 double check_dot(const float *x, const float *y, size_t n);
-
-/* Seconds of f(arg): the best of several calls that last a fifth of a second together. */
-double check_seconds(void (*f)(void *arg), void *arg);
-/* float32 fused multiply-adds in GF/s that threads threads of the best instruction set reach now;
- * about a tenth of a second. 0 where this is not known. */
-double check_peak(int threads);
 
 #endif

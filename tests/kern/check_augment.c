@@ -190,9 +190,9 @@ static void check_random(const char *isa)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    check_init(argc, argv);
+    check_init();
     for (int i = 0; check_isa(i); i++) {
         check_values(check_isa(i));
         check_random(check_isa(i));

@@ -1,6 +1,6 @@
 /*
  * check_conv.c - convolutions against their definition: every instruction set, odd sizes, windows,
- * strides and paddings, epilogues, thread counts. With --bench: speed of the layers of ResNets.
+ * strides and paddings, epilogues, thread counts.
  */
 #include "tests/kern/check.h"
 #include <errno.h>
@@ -256,128 +256,9 @@ static void check_others(void)
     check_release();
 }
 
-/* -- speed --------------------------------------------------------------------------------- */
-
-struct bench {
-    struct kern *kn;
-    struct kern_conv cv;
-    int pass;
-    float *x, *y, *w, *mean, *var;
-    void *packed;
-};
-
-static void bench_pass(void *arg)
+int main(void)
 {
-    struct bench *b = arg;
-    struct kern_epilogue sums = { .mean = b->mean, .var = b->var };
-    if (b->pass == 0)
-        kern_conv_forward(b->kn, &b->cv, b->y, b->x, b->packed, &sums);
-    else if (b->pass == 1)
-        kern_conv_backward_data(b->kn, &b->cv, b->x, b->y, b->packed, false);
-    else
-        kern_conv_backward_weights(b->kn, &b->cv, b->w, b->x, b->y);
-}
-
-/* One layer, count times in its network; adds to flops and seconds [3]. */
-static void bench_layer(struct kern *kn, const struct shape *s, int count, double flops[3],
-                        double seconds[3])
-{
-    struct bench b = { .kn = kn, .cv = conv_of(s) };
-    struct kern_conv *cv = &b.cv;
-    size_t nx = cv->n * cv->h * cv->w * cv->c, ny = cv->n * cv->oh * cv->ow * cv->k;
-    double work = 2.0 * (double)(ny * cv->c * cv->kh * cv->kw);
-    b.x = check_uniform(nx, -1, 1);
-    b.y = check_uniform(ny, -1, 1);
-    b.w = check_uniform(cv->k * cv->c * cv->kh * cv->kw, -1, 1);
-    b.mean = check_buf(cv->k);
-    b.var = check_buf(cv->k);
-    b.packed = check_bytes(kern_conv_packed(kn, cv));
-    kern_conv_pack(kn, cv, b.packed, b.w);
-    printf("%-36s x%d", name_of(cv), count);
-    for (b.pass = 0; b.pass < 3; b.pass++) {
-        if (cv->c <= 4 && b.pass == 1) { /* nobody asks for the gradient of the picture */
-            printf("       -");
-            continue;
-        }
-        double t = check_seconds(bench_pass, &b);
-        flops[b.pass] += count * work;
-        seconds[b.pass] += count * t;
-        printf(" %7.0f", 1e-9 * work / t);
-        fflush(stdout);
-    }
-    printf("\n");
-    check_release_();
-}
-
-struct layer {
-    struct shape shape;
-    int count;
-};
-
-static void bench_net(struct kern *kn, const char *name, const struct layer *layers, size_t n)
-{
-    double flops[3] = { 0 }, seconds[3] = { 0 };
-    printf("%s (peak %.0f GF/s)\n%-40s forward    data weights\n", name, check_peak(2), "");
-    for (size_t i = 0; i < n; i++)
-        bench_layer(kn, &layers[i].shape, layers[i].count, flops, seconds);
-    double all = seconds[0] + seconds[1] + seconds[2];
-    printf("%-39s", "all");
-    for (int i = 0; i < 3; i++)
-        printf(" %7.0f", 1e-9 * flops[i] / seconds[i]);
-    printf("   together %.0f GF/s, %.0f images/s (peak %.0f)\n\n",
-           1e-9 * (flops[0] + flops[1] + flops[2]) / all, (double)layers[0].shape.n / all,
-           check_peak(2));
-}
-
-/* ResNet-18 with the small stem; c: channels of the first group. */
-static void bench_cifar(struct kern *kn, size_t n, size_t c)
-{
-    char name[64];
-    const struct layer net[] = {
-        { { n, 32, 32, 3, c, 3, 3, 1, 1, 1, 1 }, 1 },
-        { { n, 32, 32, c, c, 3, 3, 1, 1, 1, 1 }, 4 },
-        { { n, 32, 32, c, 2 * c, 3, 3, 2, 1, 1, 1 }, 1 },
-        { { n, 32, 32, c, 2 * c, 1, 1, 2, 0, 0, 0 }, 1 },
-        { { n, 16, 16, 2 * c, 2 * c, 3, 3, 1, 1, 1, 1 }, 3 },
-        { { n, 16, 16, 2 * c, 4 * c, 3, 3, 2, 1, 1, 1 }, 1 },
-        { { n, 16, 16, 2 * c, 4 * c, 1, 1, 2, 0, 0, 0 }, 1 },
-        { { n, 8, 8, 4 * c, 4 * c, 3, 3, 1, 1, 1, 1 }, 3 },
-        { { n, 8, 8, 4 * c, 8 * c, 3, 3, 2, 1, 1, 1 }, 1 },
-        { { n, 8, 8, 4 * c, 8 * c, 1, 1, 2, 0, 0, 0 }, 1 },
-        { { n, 4, 4, 8 * c, 8 * c, 3, 3, 1, 1, 1, 1 }, 3 },
-    };
-    snprintf(name, sizeof(name), "CIFAR ResNet-18, %zu channels", c);
-    bench_net(kn, name, net, ARRAY_LEN(net));
-}
-
-static void bench(void)
-{
-    static const struct layer resnet50[] = {
-        { { 4, 224, 224, 3, 64, 7, 7, 2, 3, 3, 3 }, 1 },
-        { { 4, 56, 56, 64, 64, 3, 3, 1, 1, 1, 1 }, 3 },
-        { { 4, 56, 56, 64, 256, 1, 1, 1, 0, 0, 0 }, 4 },
-        { { 4, 56, 56, 256, 64, 1, 1, 1, 0, 0, 0 }, 2 },
-        { { 4, 56, 56, 128, 128, 3, 3, 2, 1, 1, 1 }, 1 },
-        { { 4, 28, 28, 128, 128, 3, 3, 1, 1, 1, 1 }, 3 },
-        { { 4, 14, 14, 256, 1024, 1, 1, 1, 0, 0, 0 }, 6 },
-        { { 4, 14, 14, 256, 256, 3, 3, 1, 1, 1, 1 }, 5 },
-        { { 4, 7, 7, 512, 512, 3, 3, 1, 1, 1, 1 }, 2 },
-        { { 4, 7, 7, 2048, 512, 1, 1, 1, 0, 0, 0 }, 2 },
-    };
-    struct kern *kn = check_open(check_best_isa(), 2);
-    bench_cifar(kn, 64, 16);
-    bench_cifar(kn, 64, 64);
-    bench_net(kn, "some layers of ResNet-50", resnet50, ARRAY_LEN(resnet50));
-    check_close(kn);
-}
-
-int main(int argc, char **argv)
-{
-    check_init(argc, argv);
-    if (check_bench) {
-        bench();
-        return 0;
-    }
+    check_init();
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         check_shape(&shapes[i]);
     check_many_threads(&shapes[1], KERN_F32);

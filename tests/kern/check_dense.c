@@ -1,6 +1,6 @@
 /*
  * check_dense.c - matrix products, biases, unit vectors and row copies against their definition.
- * With --bench: the products of the heads, in GF/s.
+ *
  */
 #include "tests/kern/check.h"
 #include <errno.h>
@@ -138,50 +138,9 @@ static void check_copies(struct kern *kn, const char *isa)
     check_near(dst, src, 6, 0, "or as they lie");
 }
 
-/* -- speed --------------------------------------------------------------------------------- */
-
-struct bench {
-    struct kern *kn;
-    size_t m, n, k;
-    float *a, *b, *c;
-};
-
-static void bench_product(void *arg)
+int main(void)
 {
-    struct bench *b = arg;
-    kern_gemm(b->kn, false, true, b->m, b->n, b->k, 1, b->a, b->b, 0, b->c);
-}
-
-static void bench(void)
-{
-    static const size_t sizes[][3] = { { 256, 512, 128 },   { 1024, 512, 512 },
-                                       { 256, 4096, 2048 }, { 4096, 4096, 2048 },
-                                       { 4096, 256, 4096 }, { 2048, 4096, 256 },
-                                       { 10, 512, 50000 } };
-    struct bench b = { .kn = check_open(check_best_isa(), 2) };
-    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-        b.m = sizes[i][0];
-        b.n = sizes[i][1];
-        b.k = sizes[i][2];
-        b.a = check_uniform(b.m * b.k, -1, 1);
-        b.b = check_uniform(b.k * b.n, -1, 1);
-        b.c = check_buf(b.m * b.n);
-        double rate = 2e-9 * (double)(b.m * b.n * b.k) / check_seconds(bench_product, &b);
-        double peak = check_peak(2);
-        printf("%5zu x %4zu x %5zu: %4.0f GF/s, %3.0f %% of %.0f\n", b.m, b.n, b.k, rate,
-               100 * rate / peak, peak);
-        check_release_();
-    }
-    check_close(b.kn);
-}
-
-int main(int argc, char **argv)
-{
-    check_init(argc, argv);
-    if (check_bench) {
-        bench();
-        return 0;
-    }
+    check_init();
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         for (int t = 0; t < 4; t++)
             check_product(&shapes[i], t & 2, t & 1);

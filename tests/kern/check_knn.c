@@ -186,53 +186,9 @@ static void check_definition(void)
     check_close(kn);
 }
 
-/* -- timing -------------------------------------------------------------------------------- */
-
-struct bench {
-    struct kern *kn;
-    struct kern_knn q;
-    int32_t *idx;
-    float *sim;
-};
-
-static void run(void *arg)
+int main(void)
 {
-    struct bench *b = arg;
-    kern_knn(b->kn, &b->q, b->idx, b->sim);
-}
-
-static void bench(void)
-{
-    enum { N = 10000, M = 100000, D = 512, CENTRES = 1000, K = 20 };
-    float *centre = check_normal((size_t)CENTRES * D), *query = check_normal((size_t)N * D);
-    float *bank = check_normal((size_t)M * D);
-    for (size_t i = 0; i < N + M; i++)
-        for (size_t c = 0; c < D; c++)
-            *(i < N ? &query[i * D + c] : &bank[(i - N) * D + c]) += centre[i % CENTRES * D + c];
-    unit_rows(query, N, D);
-    unit_rows(bank, M, D);
-    struct bench b = { .idx = check_bytes((size_t)N * K * 4), .sim = check_buf((size_t)N * K) };
-    for (int i = 1; check_isa(i); i++)
-        for (size_t k = 1; k <= K; k += K - 1) {
-            if (check_isa(i + 1) && strcmp(check_isa(i), "avx512") != 0)
-                continue;
-            b.q = (struct kern_knn){ N, M, D, k, query, bank, NULL, NULL };
-            b.kn = check_open(check_isa(i), 0);
-            double seconds = check_seconds(run, &b);
-            printf("# knn %d x %d x %d, k %2zu, %-7s %6.3f s %6.0f GF/s\n", N, M, D, k,
-                   check_isa(i), seconds, 2e-9 * N * M * D / seconds);
-            check_close(b.kn);
-        }
-    check_release();
-}
-
-int main(int argc, char **argv)
-{
-    check_init(argc, argv);
-    if (check_bench) {
-        bench();
-        return done();
-    }
+    check_init();
     check_definition();
     check_margin("ref");
     for (int i = 1; check_isa(i); i++) {

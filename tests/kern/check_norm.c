@@ -1,6 +1,6 @@
 /*
  * check_norm.c - batch normalisation against its definition: every instruction set, both types of
- * storage, odd shapes, large means, thread counts. With --bench: share of the memory's speed.
+ * storage, odd shapes, large means, thread counts.
  */
 #include "kernels/ops.h"
 #include "tests/kern/check.h"
@@ -246,101 +246,9 @@ static void check_others(void)
     check_close(kn);
 }
 
-/* -- speed --------------------------------------------------------------------------------- */
-
-struct bench {
-    struct kern *kn;
-    struct pool *pool;
-    enum kern_type type;
-    size_t rows, c, nbytes;
-    int what;
-    uint8_t *x, *y, *dy, *dx, *res; /* nbytes each */
-    float *v;
-};
-
-enum { PIECE = 1 << 18 };
-
-static int copy_task(void *arg, size_t i, int worker UNUSED)
+int main(void)
 {
-    struct bench *b = arg;
-    size_t at = i * PIECE, n = MIN((size_t)PIECE, b->nbytes - at);
-    if (b->what == 0)
-        memcpy(b->y + at, b->x + at, n);
-    else if (memcmp(b->res + at, b->dy + at, n))
-        return -EIO;
-    return 0;
-}
-
-static void bench_ceiling(void *arg)
-{
-    struct bench *b = arg;
-    pool_run(b->pool, (b->nbytes + PIECE - 1) / PIECE, copy_task, b);
-}
-
-static void bench_pass(void *arg)
-{
-    struct bench *b = arg;
-    float *v = b->v;
-    size_t c = b->c;
-    if (b->what == 0)
-        kern_bn_stats(b->kn, b->type, v, v + c, b->x, b->rows, c);
-    else if (b->what <= 2)
-        kern_bn_forward(b->kn, b->type, b->y, b->x, b->what == 2 ? b->res : NULL, v, v + c, b->rows,
-                        c, true);
-    else {
-        struct kern_bn_backward back = { b->type, b->rows, c, true, false, b->dx, NULL, b->dy,
-                                         b->x,    b->y,    v, v,    v + c, v + c, v + c };
-        back.dresidual = b->what == 4 ? b->res : NULL;
-        kern_bn_backward(b->kn, &back);
-    }
-}
-
-static void bench_shape(enum kern_type type, size_t rows, size_t c)
-{
-    static const char *const names[] = { "statistics", "forward", "forward, residual", "backward",
-                                         "backward, residual" };
-    static const double passes[] = { 1, 2, 3, 7, 8 };
-    size_t n = rows * c;
-    struct bench b = { .type = type, .rows = rows, .c = c, .nbytes = n * kern_sizeof(type) };
-    uint8_t **all[] = { &b.x, &b.y, &b.dy, &b.dx, &b.res };
-    for (size_t k = 0; k < ARRAY_LEN(all); k++) {
-        *all[k] = check_aligned(b.nbytes);
-        for (size_t i = 0; i < n; i++)
-            kern_store(type, *all[k], i, (float)(i % 1021) / 512 - 1);
-    }
-    b.v = check_zeros(2 * c);
-    b.kn = check_open(check_best_isa(), 2);
-    pool_open(&b.pool, 2);
-    double bytes = 1e-9 * (double)b.nbytes, copy, read;
-    copy = 2 * bytes / check_seconds(bench_ceiling, &b);
-    b.what = 1;
-    read = 2 * bytes / check_seconds(bench_ceiling, &b);
-    printf("%zu x %zu %s (%.0f MB): copy %.1f GB/s, read %.1f GB/s\n", rows, c,
-           type == KERN_BF16 ? "bf16" : "f32", bytes * 1e3, copy, read);
-    for (b.what = 0; b.what < 5; b.what++) {
-        double t = check_seconds(bench_pass, &b), rate = passes[b.what] * bytes / t;
-        printf("  %-20s %7.2f ms %6.1f GB/s, %3.0f %% of %s\n", names[b.what], t * 1e3, rate,
-               100 * rate / (b.what ? copy : read), b.what ? "copy" : "read");
-    }
-    pool_close(b.pool);
-    check_close(b.kn);
-    check_release_();
-}
-
-static const size_t benched[][2] = {
-    { 64 * 1024, 16 }, { 128 * 1024, 64 },    { 512 * 1024, 64 }, { 64 * 256, 256 },
-    { 256 * 16, 512 }, { 16 * 56 * 56, 256 }, { 1024, 4096 },
-};
-
-int main(int argc, char **argv)
-{
-    check_init(argc, argv);
-    if (check_bench) {
-        for (size_t i = 0; i < ARRAY_LEN(benched); i++)
-            for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
-                bench_shape(type, benched[i][0], benched[i][1]);
-        return 0;
-    }
+    check_init();
     for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_shape(type, shapes[i][0], shapes[i][1]);

@@ -122,9 +122,9 @@ static void check_norms(void)
     }
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    check_init(argc, argv);
+    check_init();
     for (int i = 0; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 2);
         printf("# %s\n", check_isa(i));

@@ -1,6 +1,6 @@
 /*
  * check_pool.c - pooling against its definition: every instruction set, both types of storage, odd
- * sides, paddings and channels, ties, thread counts. With --bench: GB/s.
+ * sides, paddings and channels, ties, thread counts.
  */
 #include "tests/kern/check.h"
 #include <errno.h>
@@ -136,59 +136,9 @@ static void check_definition(void)
     }
 }
 
-/* -- speed --------------------------------------------------------------------------------- */
-
-struct bench {
-    struct kern *kn;
-    struct kern_maxpool mp;
-    int what;
-    void *x, *y, *dx;
-    float *mean;
-};
-
-static void bench_pass(void *arg)
+int main(void)
 {
-    struct bench *b = arg;
-    const struct kern_maxpool *mp = &b->mp;
-    if (b->what == 0)
-        kern_maxpool_forward(b->kn, mp, b->y, b->x);
-    else if (b->what == 1)
-        kern_maxpool_backward(b->kn, mp, b->dx, b->y, b->x, b->y);
-    else if (b->what == 2)
-        kern_avgpool_forward(b->kn, mp->type, b->mean, b->x, mp->n, mp->h * mp->w, mp->c);
-    else
-        kern_avgpool_backward(b->kn, mp->type, b->dx, b->mean, mp->n, mp->h * mp->w, mp->c);
-}
-
-/* The stem's window; bytes are those of the tensors, each once. */
-static void bench(enum kern_type type)
-{
-    static const char *const names[] = { "maximum", "its gradient", "mean", "its gradient" };
-    struct bench b = { .mp = pool_of(type, &(struct shape){ 16, 112, 112, 64, 3, 2, 0, 1 }) };
-    size_t nx = b.mp.n * b.mp.h * b.mp.w * b.mp.c, ny = b.mp.n * b.mp.oh * b.mp.ow * b.mp.c;
-    const size_t moved[] = { nx + ny, 2 * nx + ny, nx, nx };
-    b.x = check_typed(type, check_normal(nx), nx);
-    b.y = check_typed(type, check_normal(ny), ny);
-    b.dx = check_typed(type, check_zeros(nx), nx);
-    b.mean = check_zeros(b.mp.n * b.mp.c);
-    b.kn = check_open(check_best_isa(), 2);
-    for (b.what = 0; b.what < 4; b.what++) {
-        double t = check_seconds(bench_pass, &b);
-        printf("%-4s %-13s %7.2f ms %6.1f GB/s\n", name_of(type), names[b.what], t * 1e3,
-               1e-9 * (double)(moved[b.what] * kern_sizeof(type)) / t);
-    }
-    check_close(b.kn);
-    check_release_();
-}
-
-int main(int argc, char **argv)
-{
-    check_init(argc, argv);
-    if (check_bench) {
-        for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
-            bench(type);
-        return 0;
-    }
+    check_init();
     for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_max(type, &shapes[i]);

@@ -48,9 +48,9 @@ static void check_unit(struct net *t)
     check_gradient(unit, t, t->x, ROWS * IN, du, 0.01, 2e-4, "by the vectors");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    check_init(argc, argv);
+    check_init();
     for (int i = 0; check_isa(i); i++) {
         struct net t = { check_open(check_isa(i), 2), check_normal(ROWS * IN),
                          check_normal(OUT * IN),      check_normal(OUT),

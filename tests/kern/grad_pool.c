@@ -26,9 +26,9 @@ static double mean(void *arg)
                : check_dot(t->seed, t->y, NMEAN);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    check_init(argc, argv);
+    check_init();
     for (int i = 0; check_isa(i); i++) {
         struct net t = { check_open(check_isa(i), 2), check_buf(NX), check_buf(NY),
                          check_normal(NY) };
