@@ -21,7 +21,7 @@ steps_begin() {
 
 # train_rate f32|bf16: pictures a second in the median step, of ResNet-18
 train_rate() {
-    local n=8
+    local n=5
     rm -f "$STEPS_DIR/log"
     semppl-train-step -q --precision "$1" -n $n -c "$STEPS_DIR/r18.h5" -o "$STEPS_DIR/out.h5" \
         --log "$STEPS_DIR/log" "$STEPS_DIR/shapes.h5"
