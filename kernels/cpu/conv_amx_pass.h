@@ -20,7 +20,7 @@ struct conv_run {
 };
 
 struct conv_runs {
-    size_t n, steps, ic, oc, width; /* channels in and out of the pass; columns of the window */
+    size_t n, steps, ic, oc; /* channels in and out of the pass */
     struct conv_run run[CONV_MAX_TAPS];
 };
 struct conv_runs conv_list_runs(const struct kern_conv *cv, bool backward);

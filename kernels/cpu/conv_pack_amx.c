@@ -13,7 +13,7 @@ static void add_run(struct conv_runs *rs, size_t first, size_t count, ptrdiff_t 
 
 struct conv_runs conv_list_runs(const struct kern_conv *cv, bool backward)
 {
-    struct conv_runs rs = { .width = cv->kw };
+    struct conv_runs rs = { 0 };
     rs.ic = backward ? cv->k : cv->c;
     rs.oc = backward ? cv->c : cv->k;
     for (size_t r = 0; r < cv->kh; r++) {
