@@ -4,6 +4,9 @@
 #include "common/base/prov.h"
 #include <archive.h>
 #include <cblas.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +59,9 @@ static void print_cpu(void)
     PRINT_IF("avx512bw");
     PRINT_IF("avx512dq");
     PRINT_IF("avx512vl");
+    unsigned a, b, c, d; /* bit 22 of EDX: tiles of bfloat16 */
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && d & 1u << 22)
+        printf(" amx-bf16");
     putchar('\n');
 #else
     printf("CPU: not x86-64\n");

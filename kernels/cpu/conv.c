@@ -53,11 +53,6 @@ static const struct conv_kernels *kernels_of(const struct kern *kn)
     return &conv_kernels_generic;
 }
 
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
 /* -- packed weights ------------------------------------------------------------------------ */
 
 /*
@@ -80,8 +75,8 @@ static void plan_channels(struct conv_plan *p, struct kern *kn, const struct ker
 
 static size_t packed_floats(const struct kern_conv *cv, bool backward)
 {
-    return round_up(backward ? cv->c : cv->k, CONV_BLOCK) * (backward ? cv->k : cv->c) * cv->kh *
-           cv->kw;
+    return conv_round_up(backward ? cv->c : cv->k, CONV_BLOCK) * (backward ? cv->k : cv->c) *
+           cv->kh * cv->kw;
 }
 
 static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
@@ -184,7 +179,7 @@ static void plan_backward(struct conv_plan *p, struct kern *kn, const struct ker
 static void plan_room(struct conv_plan *p)
 {
     /* a last block's rows beyond its channels are read (and not used) by backward-weights */
-    p->band_floats = round_up(
+    p->band_floats = conv_round_up(
         p->task_images * conv_band_rows(p, p->task_rows) * p->row_numbers + 2 * CONV_BLOCK, 16);
 }
 
@@ -198,7 +193,7 @@ static size_t places_bytes(const struct conv_plan *p)
     size_t n = 0;
     for (size_t i = 0; i < p->nphases; i++)
         n += 2 * phase_pixels(p, &p->phase[i]);
-    return round_up(n * sizeof(size_t), 64);
+    return conv_round_up(n * sizeof(size_t), 64);
 }
 
 /* Where the pixels of a full task are in the band and in the output: once a call, for all tasks. */
@@ -291,14 +286,14 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     struct conv_plan p;
     plan_forward(&p, kn, cv);
     size_t plane = cv->oh * cv->ow;
-    size_t most = SUM_FLOATS / (MIN(p.group, round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
+    size_t most = SUM_FLOATS / (MIN(p.group, conv_round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
     if (plane <= most)
         conv_cut(&p, MIN(most / plane, p.n), p.rows);
     else
         conv_cut(&p, 1, MAX(most / cv->ow, (size_t)1));
     plan_room(&p);
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
-    d.row_stride = p.plain ? round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK;
+    d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK;
     d.partial_floats = p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
     size_t by_work = (size_t)(conv_image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
     size_t by_memory = PARTIAL_FLOATS / (d.partial_floats * p.ngroups);

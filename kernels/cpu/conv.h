@@ -134,6 +134,11 @@ struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
 void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
                  size_t padded);
 
+static inline size_t conv_round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
 /* Channels of group g, and where its weights begin in the packed ones. */
 static inline size_t conv_group_width(const struct conv_plan *p, size_t g)
 {

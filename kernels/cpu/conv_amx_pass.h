@@ -26,11 +26,6 @@ struct conv_runs {
 struct conv_runs conv_list_runs(const struct kern_conv *cv, bool backward);
 size_t conv_packed_numbers(const struct conv_runs *rs);
 
-static inline size_t conv_round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
 /* Output channels of a group, in whole tiles. */
 static inline size_t conv_amx_width(size_t oc, size_t g)
 {

@@ -30,11 +30,6 @@ enum {
     PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
 };
 
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
 static size_t blocks_of(size_t channels)
 {
     return (channels + AMX_SIDE - 1) / AMX_SIDE;
@@ -131,9 +126,9 @@ static void lay_out(struct sums *s)
     if (s->layout == WIDE && cols % AMX_DEPTH == 0)
         s->steps = p->task_images * p->task_rows * (cols / AMX_DEPTH);
     /* the step of the last pixels reads on behind them, where dy is zero and x must not be NaN */
-    s->length = round_up((s->layout == SPLIT ? p->step * s->rest : p->task_images * s->image) +
-                             AMX_DEPTH - 1,
-                         AMX_DEPTH);
+    s->length = conv_round_up((s->layout == SPLIT ? p->step * s->rest : p->task_images * s->image) +
+                                  AMX_DEPTH - 1,
+                              AMX_DEPTH);
     s->rows_numbers = 0;
     for (size_t i = 0; i < s->nrasters; i++) {
         s->raster[i].at = s->rows_numbers;
@@ -141,7 +136,7 @@ static void lay_out(struct sums *s)
     }
     s->pairs_numbers = blocks_of(s->cb) * s->steps * 2 * AMX_B;
     s->band_numbers =
-        p->plain ? round_up(p->task_images * band * p->columns * p->ic + AMX_SIDE, 32) : 0;
+        p->plain ? conv_round_up(p->task_images * band * p->columns * p->ic + AMX_SIDE, 32) : 0;
 }
 
 /* -- lists of pixels ----------------------------------------------------------------------- */
@@ -206,15 +201,15 @@ static size_t step_pixels(const struct sums *s, size_t step, struct pixel px[AMX
 
 static size_t list_bytes(const struct sums *s)
 {
-    return round_up(s->steps * sizeof *s->step, 64) +
-           round_up(s->taps * AMX_SIDE * sizeof *s->run, 64) +
-           round_up((s->nrasters * s->length + s->steps * AMX_DEPTH) * sizeof *s->rows_px, 64);
+    return conv_round_up(s->steps * sizeof *s->step, 64) +
+           conv_round_up(s->taps * AMX_SIDE * sizeof *s->run, 64) +
+           conv_round_up((s->nrasters * s->length + s->steps * AMX_DEPTH) * sizeof *s->rows_px, 64);
 }
 
 static void list_pixels(struct sums *s, uint8_t *memory)
 {
     s->step = (struct amx_step *)(void *)memory;
-    s->rows_px = (struct pixel *)(void *)(memory + round_up(s->steps * sizeof *s->step, 64));
+    s->rows_px = (struct pixel *)(void *)(memory + conv_round_up(s->steps * sizeof *s->step, 64));
     s->pairs_px = s->rows_px + s->nrasters * s->length;
     for (size_t j = 0; j < s->steps; j++) {
         struct pixel *px = s->pairs_px + j * AMX_DEPTH;
@@ -516,7 +511,7 @@ int conv_amx_backward_weights(struct kern *kn, const struct kern_conv *cv, float
         return -ENOMEM;
     s.run = (int32_t *)(void *)shared;
     list_run(&s);
-    list_pixels(&s, shared + round_up(s.taps * AMX_SIDE * sizeof *s.run, 64));
+    list_pixels(&s, shared + conv_round_up(s.taps * AMX_SIDE * sizeof *s.run, 64));
     s.partial = (float *)(void *)(shared + lists);
     s.pairs = pairs ? (uint16_t *)(void *)(shared + lists + partial) : NULL;
     int rc = pairs ? pool_run(kn->pool, s.plan.ntasks, pairs_task, &s) : 0;
