@@ -42,13 +42,13 @@ struct amx_step {
 
 /*
  * c [32][32] = sum over steps of a b, added to what is there if add. a0, a1: the upper and lower
- * 16 rows of a, whose rows are stride bytes apart; b: tiles of the left and the right half of a
- * step, one behind the other, steps b_each numbers apart.
+ * 16 rows of a, whose rows are stride bytes apart; b0, b1: the left and right tile of a step of b,
+ * steps b_each numbers apart.
  */
 struct amx_block {
     size_t rows, cols; /* up to 16, or up to 32: the second half of a or b, and c's, is left out */
     float *c;
-    const uint16_t *a0, *a1, *b;
+    const uint16_t *a0, *a1, *b0, *b1;
     size_t stride, b_each;
     const struct amx_step *step;
     size_t n;
@@ -62,15 +62,16 @@ struct amx_block {
 #define AMX_BLOCK(ROWS, COLS)                                                                      \
     static inline void amx_steps_##ROWS##COLS(const struct amx_block *k, size_t from, size_t to)   \
     {                                                                                              \
-        const uint16_t *a0 = k->a0, *a1 = k->a1, *b = k->b;                                        \
+        const uint16_t *a0 = k->a0, *a1 = k->a1;                                                   \
+        const uint16_t *b0 = k->b0, *b1 = k->b1;                                                   \
         size_t stride = k->stride, b_each = k->b_each;                                             \
         for (const struct amx_step *s = k->step + from; s < k->step + to; s++) {                   \
-            const uint16_t *bs = b + s->b * b_each;                                                \
-            _tile_loadd(6, bs, 64);                                                                \
+            size_t b = s->b * b_each;                                                              \
+            _tile_loadd(6, b0 + b, 64);                                                            \
             _tile_loadd(4, a0 + s->a, stride);                                                     \
             _tile_dpbf16ps(0, 4, 6);                                                               \
             if ((COLS) > 1) {                                                                      \
-                _tile_loadd(7, bs + AMX_B, 64);                                                    \
+                _tile_loadd(7, b1 + b, 64);                                                        \
                 _tile_dpbf16ps(1, 4, 7);                                                           \
             }                                                                                      \
             if ((ROWS) > 1) {                                                                      \

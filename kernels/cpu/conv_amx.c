@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+    GROUPS_NUMBERS = 384 << 10, /* of weights that stay in the second cache */
+};
+
 static const struct conv_limits limits = {
     .band = 320 << 10, /* of 2 bytes; the second cache holds at least 1 MiB */
     .pixels = 4096,
@@ -91,12 +95,23 @@ static void pack_split(const struct conv_pass *p, const struct conv_share *s, ui
 
 /* -- from a block to the output ------------------------------------------------------------ */
 
-struct sink {
+/* One task's share of a pass. */
+struct task {
     const struct conv_pass *p;
-    size_t k;              /* first channel */
-    __mmask32 valid;       /* channels that there are, of 32 */
-    size_t base, limit;    /* of the task in the output; places below limit are stored */
-    double *sum, *squares; /* of the task, from channel k on; or NULL */
+    struct conv_share sh;
+    const uint16_t *band;
+    uint16_t *copy;         /* of pixels, where the band is the tensor */
+    size_t base, limit;     /* in the output; places below limit are stored */
+    double *sums, *squares; /* or NULL */
+    struct amx_ahead ahead;
+};
+
+/* A block whose sums are finished. */
+struct finished {
+    const float *c;
+    const size_t *out;
+    size_t pixels, k; /* k: first channel */
+    __mmask32 valid;  /* channels that there are, of 32 */
 };
 
 static inline __m512 widen(__m256i v)
@@ -112,18 +127,18 @@ static inline void load_pair(__m512 v[2], const uint16_t *from, __mmask32 valid)
 }
 
 /* scale, shift, residual and ReLU. A negative number becomes 0, NaN stays. */
-static inline void affine(const struct sink *s, __m512 v[2], size_t at)
+static inline void affine(const struct conv_pass *p, const struct finished *f, __m512 v[2],
+                          size_t at)
 {
-    const struct conv_pass *p = s->p;
     for (int i = 0; i < 2 && p->scale; i++) {
-        __mmask16 m = (__mmask16)(s->valid >> 16 * i);
-        const float *scale = p->scale + s->k + 16 * i, *shift = p->shift + s->k + 16 * i;
+        __mmask16 m = (__mmask16)(f->valid >> 16 * i);
+        const float *scale = p->scale + f->k + 16 * i, *shift = p->shift + f->k + 16 * i;
         v[i] =
             _mm512_fmadd_ps(v[i], _mm512_maskz_loadu_ps(m, scale), _mm512_maskz_loadu_ps(m, shift));
     }
     if (p->residual) {
         __m512 r[2];
-        load_pair(r, p->residual + at, s->valid);
+        load_pair(r, p->residual + at, f->valid);
         v[0] += r[0];
         v[1] += r[1];
     }
@@ -142,28 +157,30 @@ static void add_doubles(double *to, __m512 v)
 
 /* Pixels of a block to their places; their sums are those of the numbers before they are rounded.
  */
-static inline void store(const struct sink *s, const float *c, const size_t *out, size_t pixels)
+static inline void store(const struct task *w, const struct finished *f)
 {
-    const struct conv_pass *p = s->p;
+    const struct conv_pass *p = w->p;
+    const float *c = f->c;
     __m512 sum[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     __m512 squares[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     bool plain = !p->scale && !p->residual;
-    for (size_t i = 0; i < pixels; i++, c += AMX_SIDE) {
-        if (out[i] >= s->limit)
+    size_t first = w->base + f->k;
+    for (size_t i = 0; i < f->pixels; i++, c += AMX_SIDE) {
+        if (f->out[i] >= w->limit)
             continue;
         __m512 v[2] = { _mm512_load_ps(c), _mm512_load_ps(c + AMX_TILE) };
         if (!plain)
-            affine(s, v, s->base + out[i] + s->k);
+            affine(p, f, v, first + f->out[i]);
         for (int l = 0; l < 2; l++) {
             sum[l] += v[l];
             squares[l] = _mm512_fmadd_ps(v[l], v[l], squares[l]);
         }
-        _mm512_mask_storeu_epi16(p->y + s->base + out[i] + s->k, s->valid,
+        _mm512_mask_storeu_epi16(p->y + first + f->out[i], f->valid,
                                  (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
     }
-    for (int l = 0; l < 2 && s->sum && s->valid >> 16 * l; l++) {
-        add_doubles(s->sum + 16 * l, sum[l]);
-        add_doubles(s->squares + 16 * l, squares[l]);
+    for (int l = 0; l < 2 && w->sums && f->valid >> 16 * l; l++) {
+        add_doubles(w->sums + f->k + 16 * l, sum[l]);
+        add_doubles(w->squares + f->k + 16 * l, squares[l]);
     }
 }
 
@@ -199,38 +216,45 @@ static struct amx_ahead ahead_of(const struct conv_pass *p, size_t spatial, size
     return amx_ahead(p->x + from * pl->iw * pl->ic, (end - from) * pl->iw * pl->ic, blocks);
 }
 
-/* Each block is stored while the next one is summed. */
-static void run_phase(const struct conv_pass *p, size_t i, const struct conv_share *sh,
-                      size_t width, const uint16_t *band, uint16_t *copy, const uint16_t *b,
-                      const struct sink *s, struct amx_ahead *ahead)
+/*
+ * A phase's pixels by some groups of channels. A pair of tiles stays in the first cache while the
+ * groups' weights pass, from the second, and a pixel's outputs
+ * are written one behind the other, each block while the next one is summed.
+ */
+static void run_phase(struct task *w, size_t i, size_t from, size_t to)
 {
-    float c[2][AMX_C] __attribute__((aligned(64)));
+    const struct conv_pass *p = w->p;
     const struct conv_tiles *ph = &p->phase[i];
-    size_t tiles = conv_count_tiles(p, i, sh->images, phase_rows(p, i, sh->rows, sh->row));
-    struct amx_block k = { .cols = width,
-                           .b = b,
-                           .stride = p->distance * sizeof(uint16_t),
-                           .b_each = width * AMX_DEPTH,
+    size_t tiles = conv_count_tiles(p, i, w->sh.images, phase_rows(p, i, w->sh.rows, w->sh.row));
+    size_t turn = 0;
+    struct amx_block k = { .stride = p->distance * sizeof(uint16_t),
                            .step = ph->step,
                            .n = ph->steps };
-    if (width < AMX_SIDE)
+    float c[2][AMX_C] __attribute__((aligned(64)));
+    struct finished last = { 0 };
+    if (p->plan.oc % AMX_SIDE > 0)
         memset(c, 0, sizeof c); /* the half that is never written is summed */
-    for (size_t t = 0, n = 0, at = 0; t < tiles || n > 0; t += 2, at = !at) {
-        size_t next = t < tiles ? MIN(tiles - t, (size_t)2) : 0;
-        if (next > 0) {
-            k.rows = next * AMX_TILE;
-            k.c = c[at];
-            k.a0 = tile_of(p, band, t, ph->in[t], sh, copy);
-            k.a1 = next > 1 ? tile_of(p, band, t + 1, ph->in[t + 1], sh, copy) : k.a0;
+    for (size_t t = 0; t < tiles; t += 2) {
+        k.rows = MIN(tiles - t, (size_t)2) * AMX_TILE;
+        k.a0 = tile_of(p, w->band, t, ph->in[t], &w->sh, w->copy);
+        k.a1 =
+            k.rows > AMX_TILE ? tile_of(p, w->band, t + 1, ph->in[t + 1], &w->sh, w->copy) : k.a0;
+        for (size_t g = from; g < to; g++, turn = !turn) {
+            size_t oc = p->plan.oc, valid = MIN(oc - g * AMX_SIDE, (size_t)AMX_SIDE);
+            k.c = c[turn];
+            k.cols = conv_amx_width(oc, g);
+            k.b_each = k.cols * AMX_DEPTH;
+            k.b0 = p->packed + g * AMX_SIDE * p->runs.steps * AMX_DEPTH;
+            k.b1 = k.b0 + AMX_B;
             amx_block_begin(&k);
-            amx_look_ahead(ahead);
-        }
-        if (n > 0)
-            store(s, c[!at], ph->out + (t - 2) * AMX_TILE, n * AMX_TILE);
-        if (next > 0)
+            amx_look_ahead(&w->ahead);
+            store(w, &last);
             amx_block_end(&k);
-        n = next;
+            last = (struct finished){ k.c, ph->out + t * AMX_TILE, k.rows, g * AMX_SIDE,
+                                      (__mmask32)(((uint64_t)1 << valid) - 1) };
+        }
     }
+    store(w, &last);
 }
 
 /* Places of the share in the output lie below this, relative to its base. */
@@ -259,22 +283,18 @@ static int forward_task(void *arg, size_t i, int worker)
         pack_split(p, &sh, scratch);
     amx_begin();
     size_t from = groups * part / p->group_parts, to = groups * (part + 1) / p->group_parts;
-    struct amx_ahead ahead =
-        ahead_of(p, spatial, (to - from) * (sh.images * sh.rows * pl->ow / AMX_SIDE + 1));
-    for (size_t g = from; g < to; g++) {
-        struct sink s = { .p = p, .k = g * AMX_SIDE };
-        size_t width = conv_amx_width(pl->oc, g), valid = MIN(width, pl->oc - s.k);
-        s.valid = (__mmask32)(((uint64_t)1 << valid) - 1);
-        s.base = (sh.image * pl->oh + sh.row * pl->out_step) * pl->ow * pl->oc;
-        s.limit = output_limit(pl, &sh);
-        if (p->sums) {
-            s.sum = p->sums + spatial * 2 * padded + s.k;
-            s.squares = s.sum + padded;
-        }
-        const uint16_t *b = p->packed + s.k * p->runs.steps * AMX_DEPTH;
-        for (size_t ph = 0; ph < pl->nphases; ph++)
-            run_phase(p, ph, &sh, width, band, scratch, b, &s, &ahead);
+    struct task k = {
+        .p = p, .sh = sh, .band = band, .copy = scratch, .limit = output_limit(pl, &sh)
+    };
+    k.base = (sh.image * pl->oh + sh.row * pl->out_step) * pl->ow * pl->oc;
+    if (p->sums) {
+        k.sums = p->sums + spatial * 2 * padded;
+        k.squares = k.sums + padded;
     }
+    k.ahead = ahead_of(p, spatial, (to - from) * (sh.images * sh.rows * pl->ow / AMX_SIDE + 1));
+    for (size_t g = from; g < to; g += p->groups)
+        for (size_t ph = 0; ph < pl->nphases; ph++)
+            run_phase(&k, ph, g, MIN(g + p->groups, to));
     _tile_release();
     return 0;
 }
@@ -296,6 +316,8 @@ static int run(struct conv_pass *p, const struct kern_conv *cv, const struct ker
     if (!shared || kern_scratch(p->kn, room * sizeof(uint16_t)))
         return -ENOMEM;
     conv_list_all(p, shared);
+    size_t group = p->runs.steps * AMX_SIDE * AMX_DEPTH;
+    p->groups = MAX(GROUPS_NUMBERS / group, (size_t)1);
     p->group_parts = conv_group_parts(pl, &limits, macs, groups);
     if (sums)
         p->sums = memset(shared + lists, 0, sums * sizeof(double));

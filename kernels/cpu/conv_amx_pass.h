@@ -61,6 +61,7 @@ struct conv_pass {
     size_t band_numbers;
     struct conv_tiles phase[CONV_MAX_PHASES];
     size_t group_parts;
+    size_t groups; /* whose weights pass again and again */
 
     const uint16_t *x, *packed;
     uint16_t *y;

@@ -16,13 +16,12 @@ static inline size_t place_of(size_t channel)
     return channel / 4 % 2 * AMX_TILE + channel / 8 * 4 + channel % 4;
 }
 
-/* Pixels i and i + 1 of 32 channels, interleaved; a null pointer is zeros. */
+/* Two pixels of 32 channels, interleaved. */
 static inline void interleave(__m512i to[2], const uint16_t *const px[2], size_t channel,
                               __mmask32 valid)
 {
-    __m512i zero = _mm512_setzero_si512();
-    __m512i a = px[0] ? _mm512_maskz_loadu_epi16(valid, px[0] + channel) : zero;
-    __m512i b = px[1] ? _mm512_maskz_loadu_epi16(valid, px[1] + channel) : zero;
+    __m512i a = _mm512_maskz_loadu_epi16(valid, px[0] + channel);
+    __m512i b = _mm512_maskz_loadu_epi16(valid, px[1] + channel);
     to[0] = _mm512_unpacklo_epi16(a, b);
     to[1] = _mm512_unpackhi_epi16(a, b);
 }
@@ -63,39 +62,32 @@ static inline void transpose(__m512i r[16])
     }
 }
 
-/* 32 pixels of all channels as rows of pixels: to [blocks of 32][32 rows][length], at `at`. */
-static inline void make_rows(uint16_t *to, size_t length, const uint16_t *const *px,
-                             size_t channels)
+/* 32 pixels of 32 channels from c on as rows of pixels: to [32 channels][32 pixels]. */
+static inline void make_rows(uint16_t *to, const uint16_t *const *px, size_t c, __mmask32 valid)
 {
-    for (size_t c = 0; c < channels; c += AMX_SIDE, to += AMX_SIDE * length) {
-        __mmask32 valid = channels_left(channels, c);
-        __m512i half[2][16];
-        for (int i = 0; i < 16; i++) {
-            __m512i pair[2];
-            interleave(pair, px + 2 * i, c, valid);
-            half[0][i] = pair[0];
-            half[1][i] = pair[1];
-        }
-        for (size_t h = 0; h < 2; h++) {
-            transpose(half[h]);
-            for (size_t i = 0; i < 16; i++)
-                _mm512_storeu_si512(to + (h * 16 + i) * length, half[h][i]);
-        }
+    __m512i half[2][16];
+    for (int i = 0; i < 16; i++) {
+        __m512i pair[2];
+        interleave(pair, px + 2 * i, c, valid);
+        half[0][i] = pair[0];
+        half[1][i] = pair[1];
+    }
+    for (size_t h = 0; h < 2; h++) {
+        transpose(half[h]);
+        for (size_t i = 0; i < 16; i++)
+            _mm512_storeu_si512(to + (h * 16 + i) * AMX_DEPTH, half[h][i]);
     }
 }
 
-/* 32 pixels of all channels as a step's pairs: to [blocks of 32][steps][2 tiles]. */
-static inline void make_pairs(uint16_t *to, size_t steps, const uint16_t *const *px,
-                              size_t channels)
+/* The same as pairs: two tiles, `half` apart. */
+static inline void make_pairs(uint16_t *to, size_t half, const uint16_t *const *px, size_t c,
+                              __mmask32 valid)
 {
-    for (size_t c = 0; c < channels; c += AMX_SIDE, to += steps * 2 * AMX_B) {
-        __mmask32 valid = channels_left(channels, c);
-        for (int i = 0; i < 16; i++) {
-            __m512i pair[2];
-            interleave(pair, px + 2 * i, c, valid);
-            _mm512_storeu_si512(to + i * AMX_DEPTH, pair[0]);
-            _mm512_storeu_si512(to + AMX_B + i * AMX_DEPTH, pair[1]);
-        }
+    for (size_t i = 0; i < 16; i++, to += AMX_DEPTH) {
+        __m512i pair[2];
+        interleave(pair, px + 2 * i, c, valid);
+        _mm512_storeu_si512(to, pair[0]);
+        _mm512_storeu_si512(to + half, pair[1]);
     }
 }
 

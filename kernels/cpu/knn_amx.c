@@ -238,7 +238,8 @@ static int search(void *arg, size_t i, int worker)
         struct amx_ahead ahead = amx_ahead(k.a0 + a->steps * STEP, more, BLOCKS);
         for (size_t t = 0; t < nq; t += AMX_SIDE, which ^= 1) {
             k.cols = MIN(nq - t, (size_t)AMX_SIDE);
-            k.b = queries + t * a->steps * AMX_DEPTH;
+            k.b0 = queries + t * a->steps * AMX_DEPTH;
+            k.b1 = k.b0 + AMX_B;
             k.c = s->c[which];
             amx_block_begin(&k);
             amx_look_ahead(&ahead);

@@ -45,6 +45,10 @@ static const struct shape shapes[] = {
     { 3, 5, 7, 64, 160, 1, 1, 1, 0, 0, 0 },
     { 9, 4, 4, 512, 512, 1, 1, 1, 0, 0, 0 }, /* sums that take several tasks */
     { 1, 64, 64, 32, 32, 3, 3, 1, 1, 1, 1 },
+    { 1, 50, 46, 32, 32, 3, 3, 1, 1, 1, 1 }, /* columns that do not fill steps */
+    { 5, 14, 14, 40, 96, 3, 3, 1, 1, 1, 1 }, /* sums that take several tasks, of all taps */
+    { 8, 7, 7, 256, 512, 1, 1, 1, 0, 0, 0 },
+    { 3, 4, 4, 640, 768, 1, 1, 1, 0, 0, 0 }, /* weights beyond the second cache */
 };
 
 static struct kern_conv conv_of(const struct shape *s)
