@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { N = 2048, M = 100000, D = 512, MOST = 20 };
+enum { N = 10000, M = 100000, D = 512, MOST = 20 };
 
 struct job {
     struct kern *kn;

@@ -53,25 +53,28 @@ struct amx_block {
     const struct amx_step *step;
     size_t n;
     bool add;
+    bool
+        stream; /* b passes by: what the first cache keeps is a, which the next block reads again */
 };
 
 /*
  * A block is begun with its first steps and ended with the others. What is done in between, with
  * other registers, runs beside the tile unit.
  */
-#define AMX_BLOCK(ROWS, COLS)                                                                      \
-    static inline void amx_steps_##ROWS##COLS(const struct amx_block *k, size_t from, size_t to)   \
+#define AMX_BLOCK(ROWS, COLS, NAME, LOAD_B)                                                        \
+    static inline void amx_##NAME##_##ROWS##COLS(const struct amx_block *k, size_t from,           \
+                                                 size_t to)                                        \
     {                                                                                              \
         const uint16_t *a0 = k->a0, *a1 = k->a1;                                                   \
         const uint16_t *b0 = k->b0, *b1 = k->b1;                                                   \
         size_t stride = k->stride, b_each = k->b_each;                                             \
         for (const struct amx_step *s = k->step + from; s < k->step + to; s++) {                   \
             size_t b = s->b * b_each;                                                              \
-            _tile_loadd(6, b0 + b, 64);                                                            \
+            LOAD_B(6, b0 + b, 64);                                                                 \
             _tile_loadd(4, a0 + s->a, stride);                                                     \
             _tile_dpbf16ps(0, 4, 6);                                                               \
             if ((COLS) > 1) {                                                                      \
-                _tile_loadd(7, b1 + b, 64);                                                        \
+                LOAD_B(7, b1 + b, 64);                                                             \
                 _tile_dpbf16ps(1, 4, 7);                                                           \
             }                                                                                      \
             if ((ROWS) > 1) {                                                                      \
@@ -82,14 +85,17 @@ struct amx_block {
             }                                                                                      \
         }                                                                                          \
     }
-AMX_BLOCK(1, 1)
-AMX_BLOCK(1, 2)
-AMX_BLOCK(2, 1)
-AMX_BLOCK(2, 2)
+AMX_BLOCK(1, 1, steps, _tile_loadd)
+AMX_BLOCK(1, 2, steps, _tile_loadd)
+AMX_BLOCK(2, 1, steps, _tile_loadd)
+AMX_BLOCK(2, 2, steps, _tile_loadd)
+AMX_BLOCK(2, 2, stream, _tile_stream_loadd)
 
 static inline void amx_steps(const struct amx_block *k, size_t from, size_t to)
 {
-    if (k->rows > AMX_TILE && k->cols > AMX_TILE)
+    if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream)
+        amx_stream_22(k, from, to);
+    else if (k->rows > AMX_TILE && k->cols > AMX_TILE)
         amx_steps_22(k, from, to);
     else if (k->rows > AMX_TILE)
         amx_steps_21(k, from, to);

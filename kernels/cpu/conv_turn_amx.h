@@ -9,6 +9,7 @@
 #define SEMPPL_CPU_CONV_TURN_AMX_H
 
 #include "kernels/cpu/amx.h"
+#include "kernels/cpu/transpose.h"
 
 /* The place of a channel in a pair of tiles. */
 static inline size_t place_of(size_t channel)
@@ -36,30 +37,6 @@ static inline __mmask32 channels_left(size_t channels, size_t from)
 {
     size_t n = MIN(channels - from, (size_t)AMX_SIDE);
     return (__mmask32)(((uint64_t)1 << n) - 1);
-}
-
-/* 16 rows of 16 32-bit numbers, transposed in place. */
-static inline void transpose(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 2; j++) {
-            r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-            r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-        }
-    for (int i = 0; i < 16; i += 8)
-        for (int j = 0; j < 4; j++) {
-            t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0x88);
-            t[i + 4 + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0xdd);
-        }
-    for (int j = 0; j < 8; j++) {
-        r[j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0x88);
-        r[8 + j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0xdd);
-    }
 }
 
 /* 32 pixels of 32 channels from c on as rows of pixels: to [32 channels][32 pixels]. */

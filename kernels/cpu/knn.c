@@ -8,7 +8,7 @@
  * overflow get no bound.
  *
  * Floor: 2 n m d flops of sgemm. Tasks are (block of queries) x (stretch of the bank), merged at
- * the end. Memory: k hits a query and stretch, a number a row; a worker has 2 k candidates for each
+ * the end. Memory: k hits a query and stretch, a number a row; a worker has 3 k candidates for each
  * query of a block, and a tile of scores.
  */
 #include <cblas.h>
@@ -19,7 +19,7 @@
 
 #include "kernels/cpu/knn.h"
 
-enum { QUERIES = 256, ROWS = 512, LIST_MORE = 128 };
+enum { QUERIES = 256, ROWS = 512 };
 
 static size_t round_up(size_t n)
 {
@@ -68,11 +68,18 @@ static void offer(struct knn_hit *heap, size_t *n, size_t k, struct knn_hit x)
 
 /* -- lists of candidates ------------------------------------------------------------------- */
 
+/* Weeding leaves somewhat more than k: the longer a list, the fewer times; but the later it is
+ * weeded, the lower is what more is listed by. */
+static size_t list_full(const struct knn *s)
+{
+    return (3 * s->q->k + KNN_MORE + 15) / 16 * 16;
+}
+
 size_t knn_lists_bytes(const struct knn *s, size_t queries)
 {
-    size_t k = s->q->k, room = 2 * k + LIST_MORE;
-    return round_up(k * sizeof(struct knn_hit) +
-                    queries * (room * sizeof(struct knn_maybe) + sizeof(size_t) + sizeof(float)));
+    size_t room = list_full(s) + KNN_MORE;
+    return round_up(room * sizeof(float) + queries * (room * (sizeof(float) + sizeof(int32_t)) +
+                                                      sizeof(size_t) + sizeof(float)));
 }
 
 /* The threshold of scores for similarities of at least sim, below which nothing is listed. */
@@ -95,67 +102,95 @@ void knn_lists_begin(struct knn_lists *l, const struct knn *s, size_t part, size
                      size_t queries, void *memory)
 {
     *l = (struct knn_lists){ .search = s, .part = part, .first = first };
-    l->room = 2 * s->q->k + LIST_MORE;
-    l->lower = memory;
-    l->maybe = (struct knn_maybe *)(l->lower + s->q->k);
-    l->listed = (size_t *)(l->maybe + queries * l->room);
-    l->least = (float *)(l->listed + queries);
+    l->full = list_full(s);
+    l->room = l->full + KNN_MORE;
+    l->listed = memory;
+    l->lower = (float *)(l->listed + queries);
+    l->upper = l->lower + l->room;
+    l->row = (int32_t *)(l->upper + queries * l->room);
+    l->least = (float *)(l->row + queries * l->room);
     for (size_t i = 0; i < queries; i++) {
         l->listed[i] = 0;
         l->least[i] = first + i < s->q->n ? found_least(l, i) : INFINITY;
     }
 }
 
-/* The exact similarities of a list. */
-static void settle(struct knn_lists *l, size_t query)
+/* Rows of a list from t on; those beyond its end are its last. */
+static void rows_of(const float *row[KNN_DOTS], const struct knn_lists *l, size_t query, size_t t)
+{
+    const struct kern_knn *q = l->search->q;
+    const int32_t *list = l->row + query * l->room;
+    for (size_t r = 0; r < KNN_DOTS; r++)
+        row[r] = q->bank + (size_t)list[MIN(t + r, l->listed[query] - 1)] * q->d;
+}
+
+/* The exact similarities of a list; next: whose list is settled next. */
+static void settle(struct knn_lists *l, size_t query, size_t next)
 {
     const struct knn *s = l->search;
     const struct kern_knn *q = s->q;
     const struct cpu_knn *isa = ISA_BEST(s->kn, cpu_knn);
     size_t i = l->first + query, at = l->part * q->n + i, n = l->listed[query];
-    const struct knn_maybe *list = l->maybe + query * l->room;
+    const int32_t *list = l->row + query * l->room;
     for (size_t t = 0; t < n; t += KNN_DOTS) {
-        const float *row[KNN_DOTS];
+        const float *row[KNN_DOTS], *then[KNN_DOTS];
         double sum[KNN_DOTS];
-        for (size_t r = 0; r < KNN_DOTS; r++)
-            row[r] = q->bank + (size_t)list[MIN(t + r, n - 1)].row * q->d;
-        isa->dots(sum, q->query + i * q->d, row, q->d);
+        rows_of(row, l, query, t);
+        if (t + KNN_DOTS < n)
+            rows_of(then, l, query, t + KNN_DOTS);
+        else
+            rows_of(then, l, l->listed[next] ? next : query, 0);
+        isa->dots(sum, q->query + i * q->d, row, then, q->d);
         for (size_t r = 0; r < MIN(n - t, (size_t)KNN_DOTS); r++)
             if (sum[r] == sum[r]) /* a NaN is nobody's neighbour */
                 offer(s->hits + at * q->k, &s->found[at], q->k,
-                      (struct knn_hit){ sum[r], list[t + r].row });
+                      (struct knn_hit){ sum[r], list[t + r] });
     }
     l->listed[query] = 0;
     l->least[query] = fmaxf(l->least[query], found_least(l, query));
 }
 
-/*
- * At least k rows are as similar as the k-th best lower bound says: whoever cannot reach that,
- * goes. If that makes no room, sums do.
- */
-void knn_lists_weed(struct knn_lists *l, size_t query, bool all)
+/* Leaves out rows with the query's own id. */
+static size_t others(const struct kern_knn *q, uint64_t own, float *upper, int32_t *row, size_t n)
 {
-    const struct knn *s = l->search;
-    const struct kern_knn *q = s->q;
-    size_t i = l->first + query, n = 0, bounds = 0;
-    struct knn_maybe *list = l->maybe + query * l->room;
-    for (size_t t = 0; t < l->listed[query]; t++) {
-        if (q->bank_id && q->bank_id[list[t].row] == q->query_id[i])
-            continue;
-        double lower = list[t].score - (double)s->reach[i] * s->error[list[t].row];
-        if (isfinite(lower))
-            offer(l->lower, &bounds, q->k, (struct knn_hit){ lower, list[t].row });
-        list[n++] = list[t];
-    }
-    if (bounds == q->k)
-        l->least[query] = fmaxf(l->least[query], threshold(s, l->lower[0].sim - s->least_error));
     size_t kept = 0;
     for (size_t t = 0; t < n; t++)
-        if (!(list[t].score + s->reach[i] * s->error[list[t].row] < l->least[query]))
-            list[kept++] = list[t];
-    l->listed[query] = kept;
-    if (all || kept > l->room / 2)
-        settle(l, query);
+        if (q->bank_id[row[t]] != own) {
+            upper[kept] = upper[t];
+            row[kept++] = row[t];
+        }
+    return kept;
+}
+
+/* At least k rows are as similar as their lower bounds say: whoever cannot reach that, goes. */
+static void weed(struct knn_lists *l, size_t query)
+{
+    const struct knn *s = l->search;
+    const struct cpu_knn *isa = ISA_BEST(s->kn, cpu_knn);
+    size_t i = l->first + query, n = l->listed[query];
+    float *upper = l->upper + query * l->room;
+    int32_t *row = l->row + query * l->room;
+    if (s->q->bank_id)
+        n = others(s->q, s->q->query_id[i], upper, row, n);
+    float bar = isa->bar(l->lower, upper, row, s->error, s->reach[i], n, s->q->k);
+    l->least[query] = fmaxf(l->least[query], threshold(s, bar - s->least_error));
+    l->listed[query] = isa->keep(upper, row, l->least[query], n);
+}
+
+/* If bounds make no room, sums do. */
+void knn_lists_weed(struct knn_lists *l, size_t query)
+{
+    weed(l, query);
+    if (l->listed[query] > l->full / 2)
+        settle(l, query, query);
+}
+
+void knn_lists_end(struct knn_lists *l, size_t queries)
+{
+    for (size_t i = 0; i < queries; i++)
+        weed(l, i);
+    for (size_t i = 0; i < queries; i++)
+        settle(l, i, MIN(i + 1, queries - 1));
 }
 
 /* -- the whole search ---------------------------------------------------------------------- */
@@ -272,12 +307,15 @@ static int search(void *arg, size_t i, int worker)
         for (size_t t = 0; t < nq; t++) {
             const float *of = score + t * ROWS;
             size_t n = isa->pick(at, of, j->s.error + row, j->s.reach[first + t], l.least[t], rows);
-            for (size_t p = 0; p < n; p++)
-                knn_list(&l, t, of[at[p]], row + at[p]);
+            for (size_t p = 0; p < n; p++) {
+                size_t end_of = t * l.room + l.listed[t];
+                l.upper[end_of] = of[at[p]] + j->s.reach[first + t] * j->s.error[row + at[p]];
+                l.row[end_of] = (int32_t)(row + at[p]);
+                knn_listed(&l, t, 1);
+            }
         }
     }
-    for (size_t t = 0; t < nq; t++)
-        knn_lists_weed(&l, t, true);
+    knn_lists_end(&l, nq);
     return 0;
 }
 

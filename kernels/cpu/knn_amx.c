@@ -12,8 +12,9 @@
  * The maximum is close to each: roundings average out.
  *
  * Floor: 2 n m d flops of the tile unit. The bank is packed in pieces of PIECE_BYTES, and each is
- * read by blocks of queries that stay in the second cache; a block of scores is looked through
- * while the tile unit makes the next.
+ * read by blocks of queries. Of both, the second cache holds a part; of 32 queries against its
+ * rows, the queries stay in the first cache and the rows pass by. A block of scores is looked
+ * through while the tile unit makes the next.
  */
 #include <errno.h>
 #include <float.h>
@@ -22,11 +23,14 @@
 
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/knn.h"
+#include "kernels/cpu/transpose.h"
 
 enum {
     QUERIES = 512,
     BLOCKS = QUERIES / AMX_SIDE,
-    STEP = 2 * AMX_B, /* numbers of a step of a block, of either operand */
+    STEP = 2 * AMX_B,    /* numbers of a step of a block, of either operand */
+    ROWS = 8 * AMX_SIDE, /* of the bank, that the second cache holds beside the queries */
+    AHEAD = 4,           /* rows that are asked for while one is packed */
     PIECE_BYTES = 128 << 20,
     BANK_ROWS = 1024, /* that are looked through for the largest number in one task */
 };
@@ -38,7 +42,7 @@ struct amx {
     float *part_loss;     /* of a block of queries, the maximum above */
     double bank_scale, loss;
     struct amx_step *step;
-    uint16_t *piece;                        /* [rows / 32][steps][2][16][32] */
+    uint16_t *piece; /* the second operand: [rows / 32][steps][2][16 pairs][16 rows] */
     size_t piece_rows, begin, end, stretch; /* rows: of all pieces, of this one, of a stretch */
 };
 
@@ -137,38 +141,46 @@ static int lengths_task(void *arg, size_t i, int worker)
     return 0;
 }
 
-/* 32 rows of the piece. */
+/* Where row r of a block of 32 begins, as the first operand: [steps][2][16][32]. */
+static uint16_t *row_of(uint16_t *block, size_t r)
+{
+    return block + r / AMX_TILE * AMX_B + r % AMX_TILE * AMX_DEPTH;
+}
+
+/* 32 rows of the piece. Rows beyond the bank are left as they are: columns do not meet. */
 static int piece_task(void *arg, size_t i, int worker UNUSED)
 {
     struct amx *a = arg;
     const struct kern_knn *q = a->s.q;
     uint16_t *to = a->piece + i * a->steps * STEP;
-    for (size_t r = 0; r < AMX_SIDE; r++) {
-        size_t row = a->begin + i * AMX_SIDE + r;
-        if (row >= a->end) /* left as they are: rows of a product do not meet */
-            break;
-        struct lengths l = pack_row(to + r / AMX_TILE * AMX_B + r % AMX_TILE * AMX_DEPTH,
-                                    q->bank + row * q->d, q->d, a->steps, a->bank_scale);
+    size_t first = a->begin + i * AMX_SIDE;
+    for (size_t row = first; row < MIN(first + AMX_SIDE, a->end); row++) {
+        const float *soon = q->bank + MIN(row + AHEAD, q->m - 1) * q->d;
+        for (size_t c = 0; c < q->d; c += 16)
+            _mm_prefetch(soon + c, _MM_HINT_T0);
+        struct lengths l =
+            pack_row(row_of(to, row - first), q->bank + row * q->d, q->d, a->steps, a->bank_scale);
         a->s.error[row] = (float)((l.rest + a->loss * l.rounded) * (1 + 0x1p-20));
+    }
+    for (size_t tile = 0; tile < 2 * a->steps; tile++, to += AMX_B) {
+        __m512i r[AMX_TILE];
+        for (size_t j = 0; j < AMX_TILE; j++)
+            r[j] = _mm512_loadu_si512(to + j * AMX_DEPTH);
+        transpose(r);
+        for (size_t j = 0; j < AMX_TILE; j++)
+            _mm512_storeu_si512(to + j * AMX_DEPTH, r[j]);
     }
     return 0;
 }
 
-/* Queries as the second operand: [blocks][steps][2][16 pairs][16 queries]. */
-static void pack_queries(const struct amx *a, size_t first, size_t n, uint16_t *to, uint16_t *row)
+/* Queries as the first operand: [blocks][steps][2][16][32]. */
+static void pack_queries(const struct amx *a, size_t first, size_t n, uint16_t *to)
 {
     const struct kern_knn *q = a->s.q;
-    memset(to, 0, (n + AMX_SIDE - 1) / AMX_SIDE * a->steps * STEP * sizeof(*to));
-    for (size_t t = 0; t < n; t++) {
-        const float *x = q->query + (first + t) * q->d;
-        (void)pack_row(row, x, q->d, a->steps, a->s.scale[first + t] / a->bank_scale);
-        uint16_t *column = to + t / AMX_SIDE * a->steps * STEP + t % AMX_SIDE / AMX_TILE * AMX_B +
-                           t % AMX_TILE * 2;
-        for (size_t j = 0; j < a->steps; j++)
-            for (size_t pair = 0; pair < AMX_DEPTH / 2; pair++)
-                memcpy(column + j * STEP + pair * AMX_TILE * 2, row + j * STEP + pair * 2,
-                       2 * sizeof(*row));
-    }
+    for (size_t t = 0; t < n; t++)
+        (void)pack_row(row_of(to + t / AMX_SIDE * a->steps * STEP, t % AMX_SIDE),
+                       q->query + (first + t) * q->d, q->d, a->steps,
+                       a->s.scale[first + t] / a->bank_scale);
 }
 
 /* -- the search ---------------------------------------------------------------------------- */
@@ -176,31 +188,58 @@ static void pack_queries(const struct amx *a, size_t first, size_t n, uint16_t *
 /* A block of scores. */
 struct block {
     const float *c;
-    size_t row, rows, query, queries; /* query: of the block of queries */
+    size_t query, queries, row; /* query: of the block of queries */
+    __mmask32 rows;             /* that are there */
 };
 
-/* Lists who is above the threshold. */
+/* Upper bounds of a query and the rows of a block. */
+struct high {
+    __m512 left, right;
+};
+
+static inline struct high high(const struct block *b, size_t i, float reach, const __m512 error[2])
+{
+    const float *c = b->c + i * AMX_SIDE;
+    __m512 far = _mm512_set1_ps(reach);
+    return (struct high){ _mm512_fmadd_ps(far, error[0], _mm512_load_ps(c)),
+                          _mm512_fmadd_ps(far, error[1], _mm512_load_ps(c + AMX_TILE)) };
+}
+
+/* Puts the rows of a half, that are asked for, at the end of a list. */
+static inline void list_half(struct knn_lists *l, size_t query, __mmask16 m, __m512 upper,
+                             size_t row)
+{
+    const __m512i more = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t end = query * l->room + l->listed[query];
+    _mm512_mask_compressstoreu_ps(l->upper + end, m, upper);
+    _mm512_mask_compressstoreu_epi32(l->row + end, m,
+                                     _mm512_add_epi32(_mm512_set1_epi32((int)row), more));
+    knn_listed(l, query, (size_t)__builtin_popcount(m));
+}
+
+/* Lists who is not below the threshold. First all are compared, without a branch: few are listed,
+ * but nobody could foretell which. */
 static void look(struct knn_lists *l, const float *reach, const struct block *b)
 {
     const float *error = l->search->error + b->row;
-    for (size_t h = 0; h * AMX_TILE < b->queries; h++) {
-        size_t query = b->query + h * AMX_TILE,
-               n = MIN(b->queries - h * AMX_TILE, (size_t)AMX_TILE);
-        const __mmask16 there = (__mmask16)((1u << n) - 1);
-        const __m512 far = _mm512_loadu_ps(reach + query);
-        __m512 least = _mm512_loadu_ps(l->least + query);
-        for (size_t r = 0; r < b->rows; r++) {
-            const float *c = b->c + r * AMX_SIDE + h * AMX_TILE;
-            __m512 high = _mm512_fmadd_ps(far, _mm512_set1_ps(error[r]), _mm512_loadu_ps(c));
-            unsigned m = _mm512_mask_cmp_ps_mask(there, high, least, _CMP_NLT_UQ);
-            if (!m)
-                continue;
-            for (; m; m &= m - 1) {
-                size_t lane = (size_t)__builtin_ctz(m);
-                knn_list(l, query + lane, c[lane], b->row + r);
-            }
-            least = _mm512_loadu_ps(l->least + query);
-        }
+    const __m512 errors[2] = { _mm512_maskz_loadu_ps((__mmask16)b->rows, error),
+                               _mm512_maskz_loadu_ps((__mmask16)(b->rows >> 16),
+                                                     error + AMX_TILE) };
+    uint32_t there[AMX_SIDE] = { 0 };
+    for (size_t i = 0; i < b->queries; i++) {
+        struct high h = high(b, i, reach[b->query + i], errors);
+        __m512 least = _mm512_set1_ps(l->least[b->query + i]);
+        there[i] = b->rows & _mm512_kunpackw(_mm512_cmp_ps_mask(h.right, least, _CMP_NLT_UQ),
+                                             _mm512_cmp_ps_mask(h.left, least, _CMP_NLT_UQ));
+    }
+    __m512i left = _mm512_loadu_si512(there), right = _mm512_loadu_si512(there + AMX_TILE);
+    uint32_t some =
+        _mm512_kunpackw(_mm512_test_epi32_mask(right, right), _mm512_test_epi32_mask(left, left));
+    for (; some; some &= some - 1) {
+        size_t i = (size_t)__builtin_ctz(some), query = b->query + i;
+        struct high h = high(b, i, reach[query], errors);
+        list_half(l, query, (__mmask16)there[i], h.left, b->row);
+        list_half(l, query, (__mmask16)(there[i] >> 16), h.right, b->row + AMX_TILE);
     }
 }
 
@@ -220,38 +259,43 @@ static int search(void *arg, size_t i, int worker)
     size_t nq = MIN((size_t)QUERIES, a->s.q->n - first);
     size_t begin = a->begin + part * a->stretch, end = MIN(a->end, begin + a->stretch);
     struct scratch *s = kern_scratch_of(a->s.kn, worker);
-    uint16_t *queries = (uint16_t *)(s + 1), *row = queries + queries_numbers(a);
+    uint16_t *queries = (uint16_t *)(s + 1);
     struct knn_lists l;
-    knn_lists_begin(&l, &a->s, part, first, QUERIES, row + a->steps * STEP);
-    pack_queries(a, first, nq, queries, row);
-    memset(s->reach, 0, sizeof(s->reach));
+    knn_lists_begin(&l, &a->s, part, first, QUERIES, queries + queries_numbers(a));
+    pack_queries(a, first, nq, queries);
     memcpy(s->reach, a->s.reach + first, nq * sizeof(*s->reach));
-    struct amx_block k = { .stride = 64, .b_each = STEP, .step = a->step, .n = a->steps };
-    struct block last = { 0 };
+    struct amx_block k = {
+        .stride = 64, .b_each = STEP, .step = a->step, .n = a->steps, .stream = true
+    };
+    struct block last = { .c = s->c[1] }; /* nothing of it */
     size_t which = 0;
     amx_begin();
-    for (size_t r = begin; r < end; r += AMX_SIDE) {
-        k.a0 = a->piece + (r - a->begin) * a->steps * AMX_DEPTH;
-        k.a1 = k.a0 + AMX_B;
-        k.rows = MIN(end - r, (size_t)AMX_SIDE);
-        size_t more = r + AMX_SIDE < end ? a->steps * STEP : 0;
-        struct amx_ahead ahead = amx_ahead(k.a0 + a->steps * STEP, more, BLOCKS);
-        for (size_t t = 0; t < nq; t += AMX_SIDE, which ^= 1) {
-            k.cols = MIN(nq - t, (size_t)AMX_SIDE);
-            k.b0 = queries + t * a->steps * AMX_DEPTH;
-            k.b1 = k.b0 + AMX_B;
-            k.c = s->c[which];
-            amx_block_begin(&k);
-            amx_look_ahead(&ahead);
-            look(&l, s->reach, &last);
-            amx_block_end(&k);
-            last = (struct block){ k.c, r, k.rows, t, k.cols };
+    for (size_t rows = begin; rows < end; rows += ROWS) {
+        size_t stop = MIN(rows + ROWS, end), next = MIN(stop + ROWS, end);
+        struct amx_ahead ahead = amx_ahead(a->piece + (stop - a->begin) * a->steps * AMX_DEPTH,
+                                           (next - stop) * a->steps * AMX_DEPTH,
+                                           (nq + AMX_SIDE - 1) / AMX_SIDE * (ROWS / AMX_SIDE));
+        for (size_t t = 0; t < nq; t += AMX_SIDE) {
+            k.a0 = queries + t * a->steps * AMX_DEPTH;
+            k.a1 = k.a0 + AMX_B;
+            k.rows = MIN(nq - t, (size_t)AMX_SIDE);
+            for (size_t r = rows; r < stop; r += AMX_SIDE, which ^= 1) {
+                k.cols = MIN(stop - r, (size_t)AMX_SIDE);
+                k.b0 = a->piece + (r - a->begin) * a->steps * AMX_DEPTH;
+                k.b1 = k.b0 + AMX_B;
+                k.c = s->c[which];
+                amx_block_begin(&k);
+                amx_look_ahead(&ahead);
+                look(&l, s->reach, &last);
+                amx_block_end(&k);
+                last =
+                    (struct block){ k.c, t, k.rows, r, (__mmask32)(((uint64_t)1 << k.cols) - 1) };
+            }
         }
     }
     _tile_release();
     look(&l, s->reach, &last);
-    for (size_t t = 0; t < nq; t++)
-        knn_lists_weed(&l, t, true);
+    knn_lists_end(&l, nq);
     return 0;
 }
 
@@ -298,7 +342,7 @@ int knn_amx(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim)
     size_t parts = (q->m + BANK_ROWS - 1) / BANK_ROWS + a.blocks;
     uint8_t *memory = kern_shared(kn, knn_bytes(&a.s) + numbers * sizeof(*a.piece) +
                                           steps * sizeof(*a.step) + parts * sizeof(*a.part_most));
-    size_t operands = (queries_numbers(&a) + a.steps * STEP) * sizeof(uint16_t);
+    size_t operands = queries_numbers(&a) * sizeof(uint16_t);
     if (!memory ||
         kern_scratch(kn, sizeof(struct scratch) + operands + knn_lists_bytes(&a.s, QUERIES)) < 0)
         return -ENOMEM;
