@@ -68,7 +68,7 @@ static int read_state(struct state *s)
     struct ckpt c = { 0 };
     int rc = ckpt_read(&c, o.in);
     if (rc == 0)
-        rc = prov_input(c.name, ckpt_checksum(&c));
+        rc = prov_input(c.name, c.checksum);
     if (rc == 0)
         rc = state_from_ckpt(s, &c);
     ckpt_release(&c);

@@ -151,6 +151,7 @@ void ckpt_release(struct ckpt *c)
 struct reader {
     struct ckpt *c;
     const struct h5in *in;
+    const char *const *group; /* that are read; NULL: everything */
     uint64_t bytes; /* of all tensors so far: hard links could show one dataset many times */
     int rc;
     char path[512];
@@ -177,6 +178,15 @@ static int read_tensor(struct reader *r)
     return h5_read(r->in, r->path, type, count, data);
 }
 
+static bool wanted(const struct reader *r, const char *name)
+{
+    const char *const *g = r->group;
+
+    while (g && *g && strcmp(*g, name) != 0)
+        g++;
+    return !g || *g;
+}
+
 /* Visits one link: a group's are visited in turn, a dataset is read. */
 static herr_t visit(hid_t group, const char *name, const H5L_info_t *info UNUSED, void *arg)
 {
@@ -184,7 +194,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info UNUSED
     size_t before = r->len, n = strlen(name);
     hid_t object;
 
-    if (r->depth == 0 && reserved(name))
+    if (r->depth == 0 && (reserved(name) || !wanted(r, name)))
         return 0;
     if (r->len + n + 2 > sizeof(r->path) || r->depth > MAX_DEPTH) {
         r->rc = fail(-EINVAL, "%s: %.80s: names are too long, or groups nested too deeply",
@@ -230,9 +240,40 @@ static int read_attr(void *arg, const char *name, enum h5_attr_kind kind, int64_
     }
 }
 
-static int read_all(struct ckpt *c, const struct h5in *in)
+static int check_sum(const struct h5in *in, const char *object, uint32_t have)
 {
-    struct reader r = { .c = c, .in = in };
+    int64_t want;
+    int rc = h5_attr_int(in, object, "checksum", &want);
+
+    if (rc < 0)
+        return rc;
+    return want == (int64_t)have
+               ? 0
+               : fail(-EIO, "%s: damaged: the content does not match its checksum", in->name);
+}
+
+/* A file by another program may have none, one of an early version has none of its groups. */
+static int check_sums(struct ckpt *c, const struct h5in *in, const char *const *group)
+{
+    int64_t stored;
+    int rc;
+
+    if (!group || !h5_has_attr(in, "", "checksum")) {
+        c->checksum = ckpt_checksum(c);
+        return h5_has_attr(in, "", "checksum") ? check_sum(in, "", c->checksum) : 0;
+    }
+    if ((rc = h5_attr_int(in, "", "checksum", &stored)) < 0)
+        return rc;
+    c->checksum = (uint32_t)stored;
+    for (; *group && rc == 0; group++)
+        if (h5_has_attr(in, *group, "checksum"))
+            rc = check_sum(in, *group, ckpt_group_checksum(c, *group));
+    return rc;
+}
+
+static int read_all(struct ckpt *c, const struct h5in *in, const char *const *group)
+{
+    struct reader r = { .c = c, .in = in, .group = group };
     int rc = h5_check_format(in, CKPT_FORMAT, CKPT_VERSION, &c->history);
 
     if (rc < 0)
@@ -248,17 +289,10 @@ static int read_all(struct ckpt *c, const struct h5in *in)
     if (r.rc < 0)
         return r.rc;
     ckpt_sort(c);
-    if (!h5_has_attr(in, "", "checksum"))
-        return 0; /* by another program */
-    int64_t want;
-    if ((rc = h5_attr_int(in, "", "checksum", &want)) < 0)
-        return rc;
-    return want == (int64_t)ckpt_checksum(c)
-               ? 0
-               : fail(-EIO, "%s: damaged: the content does not match its checksum", in->name);
+    return check_sums(c, in, group);
 }
 
-int ckpt_read(struct ckpt *c, const char *path)
+int ckpt_read_groups(struct ckpt *c, const char *path, const char *const *group)
 {
     struct h5in in;
     int rc;
@@ -266,23 +300,46 @@ int ckpt_read(struct ckpt *c, const char *path)
     *c = (struct ckpt){ 0 };
     if ((rc = h5in_open(&in, path)) < 0)
         return rc;
-    rc = read_all(c, &in);
+    rc = read_all(c, &in, group);
     h5in_close(&in);
     if (rc < 0)
         ckpt_release(c);
     return rc;
 }
 
+int ckpt_read(struct ckpt *c, const char *path)
+{
+    return ckpt_read_groups(c, path, NULL);
+}
+
 /* -- writing ---- */
+
+/* The checksum of a tensor's group of the root, if the last tensor was not in it too. */
+static int write_group_sum(const struct ckpt *c, struct h5out *o, const char *name,
+                           const char *last)
+{
+    size_t n = strcspn(name, "/");
+    char group[256];
+
+    if (name[n] == '\0' || n >= sizeof(group) || strncmp(name, last, n + 1) == 0)
+        return 0;
+    memcpy(group, name, n);
+    group[n] = '\0';
+    return h5_put_int(o, group, "checksum", ckpt_group_checksum(c, group));
+}
 
 static int write_all(const struct ckpt *c, struct h5out *o)
 {
     struct ckpt_order order;
+    const char *last = "";
     int rc = ckpt_order_init(&order, c);
 
     for (size_t i = 0; i < c->ntensors && rc == 0; i++) {
         const struct ckpt_tensor *t = order.tensor[i];
         rc = h5_write(o, t->name, t->type, t->ndim, t->dim, t->data);
+        if (rc == 0)
+            rc = write_group_sum(c, o, t->name, last);
+        last = t->name;
     }
     for (size_t i = 0; i < c->nattrs && rc == 0; i++) {
         const struct ckpt_attr *a = order.attr[i];

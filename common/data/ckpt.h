@@ -38,10 +38,14 @@ struct ckpt {
     size_t nattrs, attr_room;
     struct classes classes;
     struct history history;
-    char *name; /* of the file, for messages */
+    uint32_t checksum; /* of the whole file, after reading: as stored, else of what was read */
+    char *name;        /* of the file, for messages */
 };
 
 int ckpt_read(struct ckpt *c, const char *path); /* "-" is standard input */
+/* Of the tensors only those below groups of the root, up to a NULL: a queue can be larger than the
+ * rest. Their own checksums are verified in place of the file's. */
+int ckpt_read_groups(struct ckpt *c, const char *path, const char *const *group);
 /* Atomic, replaces path; "-" is standard output. The same content makes the same bytes, in whatever
  * order it was added. */
 int ckpt_write(const struct ckpt *c, const char *path);
@@ -64,6 +68,8 @@ const struct ckpt_attr *ckpt_attr(const struct ckpt *c, const char *name); /* NU
 /* CRC-32 over class names, all attributes, and names, shapes, bytes of all tensors, in name order;
  * history aside. Stored by ckpt_write(), verified by ckpt_read() (-EIO). */
 uint32_t ckpt_checksum(const struct ckpt *c);
+/* The same over the tensors below a group of the root. */
+uint32_t ckpt_group_checksum(const struct ckpt *c, const char *group);
 /* FNV-1a 64 of the tensors below prefix ("online/encoder"; full names, shapes, bytes, in name
  * order), as 16 hex digits: names the weights that made an embedding. */
 void ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17]);

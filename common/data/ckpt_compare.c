@@ -90,6 +90,31 @@ static size_t tensor_bytes(const struct ckpt_tensor *t)
     return t->count * h5_sizeof(t->type);
 }
 
+/* Is the tensor below the group, which may have slashes behind it, or is there no group? */
+static bool below(const struct ckpt_tensor *t, const char *group)
+{
+    size_t n = strlen(group);
+
+    while (n > 0 && group[n - 1] == '/')
+        n--;
+    return n == 0 || (strncmp(t->name, group, n) == 0 && t->name[n] == '/');
+}
+
+static uint32_t crc_tensors(uint32_t crc, const struct ckpt_order *o, size_t n, const char *group)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct ckpt_tensor *t = o->tensor[i];
+        char shape[CKPT_SHAPE_TEXT];
+        if (!below(t, group))
+            continue;
+        ckpt_shape_text(t, shape);
+        crc = crc_bytes(crc, t->name, strlen(t->name) + 1);
+        crc = crc_bytes(crc, shape, strlen(shape) + 1);
+        crc = crc_bytes(crc, t->data, tensor_bytes(t));
+    }
+    return crc;
+}
+
 uint32_t ckpt_checksum(const struct ckpt *c)
 {
     struct ckpt_order o;
@@ -109,15 +134,19 @@ uint32_t ckpt_checksum(const struct ckpt *c)
         else
             crc = crc_bytes(crc, &a->d, sizeof(a->d));
     }
-    for (size_t i = 0; i < c->ntensors; i++) {
-        const struct ckpt_tensor *t = o.tensor[i];
-        char shape[CKPT_SHAPE_TEXT];
-        ckpt_shape_text(t, shape);
-        crc = crc_bytes(crc, t->name, strlen(t->name) + 1);
-        crc = crc_bytes(crc, shape, strlen(shape) + 1);
-        crc = crc_bytes(crc, t->data, tensor_bytes(t));
-    }
+    crc = crc_tensors(crc, &o, c->ntensors, "");
 out:
+    ckpt_order_release(&o);
+    return crc;
+}
+
+uint32_t ckpt_group_checksum(const struct ckpt *c, const char *group)
+{
+    struct ckpt_order o;
+    uint32_t crc = 0;
+
+    if (ckpt_order_init(&o, c) == 0)
+        crc = crc_tensors(0, &o, c->ntensors, group);
     ckpt_order_release(&o);
     return crc;
 }
@@ -126,15 +155,12 @@ void ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17])
 {
     struct ckpt_order o;
     uint64_t h = ROWS_HASH0;
-    size_t n = strlen(prefix);
 
-    while (n > 0 && prefix[n - 1] == '/')
-        n--;
     if (ckpt_order_init(&o, c) == 0) {
         for (size_t i = 0; i < c->ntensors; i++) {
             const struct ckpt_tensor *t = o.tensor[i];
             char shape[CKPT_SHAPE_TEXT];
-            if (n > 0 && (strncmp(t->name, prefix, n) != 0 || t->name[n] != '/'))
+            if (!below(t, prefix))
                 continue;
             ckpt_shape_text(t, shape);
             h = rows_hash(h, t->name, strlen(t->name) + 1);

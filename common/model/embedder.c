@@ -116,16 +116,17 @@ static int open_network(struct embedder *e, struct state *s, const char *name,
 /* The checkpoint is let go before the network's memory is taken, the rest of the state after. */
 static int open_checkpoint(struct embedder *e, const char *path, enum embedder_net which)
 {
+    static const char *const nothing[] = { NULL };
     bool target = which == EMBEDDER_TARGET, pixels = e->layer == EMBEDDER_PIXELS;
     struct ckpt c = { 0 };
     struct state s = { 0 };
-    int rc = ckpt_read(&c, path);
+    int rc = ckpt_read_groups(&c, path, pixels ? nothing : state_network_groups(target));
     if (rc >= 0)
         rc = history_merge(&e->history, &c.history);
     if (rc >= 0)
-        rc = prov_input(path, ckpt_checksum(&c));
+        rc = prov_input(path, c.checksum);
     if (rc >= 0)
-        rc = pixels ? settings_from_ckpt(&e->set, &c) : state_from_ckpt(&s, &c);
+        rc = pixels ? settings_from_ckpt(&e->set, &c) : state_network_from_ckpt(&s, &c, target);
     if (rc >= 0 && !pixels) {
         state_precision(&s, e->type);
         snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");

@@ -86,22 +86,31 @@ static int build(struct state *s)
     return 0;
 }
 
+static int allocate_online(struct state *s)
+{
+    s->theta = mem_alloc(s->nparam, sizeof *s->theta, "the online network");
+    s->running = mem_alloc(s->nrunning, sizeof *s->running, "the running statistics");
+    return s->theta && s->running ? 0 : -ENOMEM;
+}
+
+static int allocate_target(struct state *s)
+{
+    s->xi = mem_alloc(s->ntarget, sizeof *s->xi, "the target network");
+    s->running_target =
+        mem_alloc(s->nrunning_target, sizeof *s->running_target, "the running statistics");
+    return s->xi && s->running_target ? 0 : -ENOMEM;
+}
+
 static int allocate(struct state *s)
 {
     size_t vectors = (size_t)s->set.large_crops * s->capacity; /* both are bounded by the table */
-    s->theta = mem_alloc(s->nparam, sizeof *s->theta, "the online network");
+    if (allocate_online(s) < 0 || allocate_target(s) < 0)
+        return -ENOMEM;
     s->momentum = mem_alloc(s->nparam, sizeof *s->momentum, "the momentum");
-    s->xi = mem_alloc(s->ntarget, sizeof *s->xi, "the target network");
-    s->running = mem_alloc(s->nrunning, sizeof *s->running, "the running statistics");
-    s->running_target =
-        mem_alloc(s->nrunning_target, sizeof *s->running_target, "the running statistics");
     s->queue = mem_alloc(vectors, (size_t)s->set.dim * sizeof *s->queue, "the queue");
     s->queue_label = mem_alloc(s->capacity, sizeof *s->queue_label, "the queue");
     s->queue_id = mem_alloc(s->capacity, sizeof *s->queue_id, "the queue");
-    return s->theta && s->momentum && s->xi && s->running && s->running_target && s->queue &&
-                   s->queue_label && s->queue_id
-               ? 0
-               : -ENOMEM;
+    return s->momentum && s->queue && s->queue_label && s->queue_id ? 0 : -ENOMEM;
 }
 
 /* index: of the tensor among all parts, which with the row makes the draw its own. */
@@ -258,6 +267,7 @@ static void add_network(struct slots *l, const struct state *s, const char *grou
     }
 }
 
+/* Of what has memory. */
 static int list_slots(struct slots *l, const struct state *state)
 {
     struct state *s = (struct state *)(uintptr_t)state; /* the list serves reading and writing */
@@ -268,8 +278,12 @@ static int list_slots(struct slots *l, const struct state *state)
     add_slot(l, H5_I64, 0, NULL, &s->data_rows, CHECK_COUNT, "counters/data_rows");
     add_slot(l, H5_I64, 0, NULL, &s->updates, CHECK_COUNT, "counters/updates");
     add_slot(l, H5_I64, 0, NULL, &s->updates_target, CHECK_COUNT, "counters/updates_target");
-    add_network(l, s, "online", NPARTS, s->theta, s->running, &s->updates);
-    add_network(l, s, "target", PREDICTOR, s->xi, s->running_target, &s->updates_target);
+    if (s->theta)
+        add_network(l, s, "online", NPARTS, s->theta, s->running, &s->updates);
+    if (s->xi)
+        add_network(l, s, "target", PREDICTOR, s->xi, s->running_target, &s->updates_target);
+    if (!s->queue)
+        return l->rc;
     add_network(l, s, "momentum", NPARTS, s->momentum, NULL, NULL);
     add_slot(l, H5_F32, 3, queue, s->queue, CHECK_FINITE, "queue/vectors");
     add_slot(l, H5_I32, 1, &s->capacity, s->queue_label, CHECK_NONE, "queue/labels");
@@ -377,29 +391,41 @@ static int check_queue(const struct state *s, const char *name)
 }
 
 /* Settings are not believed until the file has as many numbers as they ask memory for. */
-static int check_size(const struct state *s, const struct ckpt *c)
+static int check_size(const struct ckpt *c, uint64_t want)
 {
-    uint64_t have = 0, want = (uint64_t)s->set.large_crops * s->capacity * (uint64_t)s->set.dim;
+    uint64_t have = 0;
     for (size_t i = 0; i < c->ntensors; i++)
         have += c->tensor[i].count;
-    for (int part = 0; part < NPARTS; part++)
-        want += (part == PREDICTOR ? 2 : 3) * net_parameters(part_of(s, part));
     if (want > have)
         return fail(-EINVAL, "%s: its settings ask for %llu numbers, its tensors hold %llu",
                     c->name, (unsigned long long)want, (unsigned long long)have);
     return 0;
 }
 
-int state_from_ckpt(struct state *s, const struct ckpt *c)
+/* Learned numbers of a network's first nparts parts. */
+static uint64_t parameters(const struct state *s, int nparts)
+{
+    uint64_t sum = 0;
+    for (int part = 0; part < nparts; part++)
+        sum += net_parameters(part_of(s, part));
+    return sum;
+}
+
+static int begin(struct state *s, const struct ckpt *c)
 {
     *s = (struct state){ 0 };
     int rc = settings_from_ckpt(&s->set, c);
     if (rc == 0 && s->set.queue == 0)
         rc = fail(-EINVAL, "%s: setting queue is 0", c->name);
+    return rc < 0 ? rc : build(s);
+}
+
+int state_from_ckpt(struct state *s, const struct ckpt *c)
+{
+    int rc = begin(s, c);
     if (rc == 0)
-        rc = build(s);
-    if (rc == 0)
-        rc = check_size(s, c);
+        rc = check_size(c, (uint64_t)s->set.large_crops * s->capacity * (uint64_t)s->set.dim +
+                               2 * parameters(s, NPARTS) + parameters(s, PREDICTOR));
     if (rc == 0)
         rc = allocate(s);
     if (rc == 0)
@@ -410,6 +436,27 @@ int state_from_ckpt(struct state *s, const struct ckpt *c)
         rc = history_merge(&s->history, &c->history);
     if (rc == 0)
         rc = check_queue(s, c->name);
+    if (rc < 0)
+        state_release(s);
+    return rc;
+}
+
+const char *const *state_network_groups(bool target)
+{
+    static const char *const groups[2][3] = { { "counters", "online", NULL },
+                                              { "counters", "target", NULL } };
+    return groups[target];
+}
+
+int state_network_from_ckpt(struct state *s, const struct ckpt *c, bool target)
+{
+    int rc = begin(s, c);
+    if (rc == 0)
+        rc = check_size(c, parameters(s, target ? PREDICTOR : NPARTS));
+    if (rc == 0)
+        rc = target ? allocate_target(s) : allocate_online(s);
+    if (rc == 0)
+        rc = read_slots(s, c);
     if (rc < 0)
         state_release(s);
     return rc;

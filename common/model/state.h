@@ -42,6 +42,12 @@ struct state {
 int state_new(struct state *s, const struct settings *set);
 /* Everything is checked: shapes, ranges, that all numbers are finite and nothing is left over. */
 int state_from_ckpt(struct state *s, const struct ckpt *c);
+/*
+ * One network, for use, and the counters: likewise, from a checkpoint of which these groups have
+ * been read (ckpt_read_groups()). The other network, momentum and queue stay NULL.
+ */
+const char *const *state_network_groups(bool target);
+int state_network_from_ckpt(struct state *s, const struct ckpt *c, bool target);
 /* -ENUMERIC (worded) if a number is not finite: such a checkpoint could not be read. */
 int state_to_ckpt(const struct state *s, struct ckpt *c);
 /*

@@ -195,6 +195,38 @@ static void test_damage(void)
     ckpt_release(&a);
 }
 
+/* Only what is asked for is read, and found damaged. */
+static void test_groups(void)
+{
+    static const char *const online[] = { "counters", "online", NULL },
+                             *const target[] = { "counters", "target", NULL },
+                             *const none[] = { NULL };
+    struct ckpt a, b;
+    struct h5in in;
+    uint64_t at = 0;
+
+    fill(&a, false);
+    files_must(ckpt_write(&a, "g.h5") == 0, fail_text());
+    ok(ckpt_read_groups(&b, "g.h5", online) == 0 && b.ntensors == 2 && ckpt_find(&b, WEIGHT) &&
+           ckpt_find(&b, "counters/step") && b.nattrs == 3 && b.classes.n == 2,
+       "two groups: %s", fail_text());
+    ok(b.checksum == ckpt_checksum(&a), "and the checksum of all");
+    ckpt_release(&b);
+    ok(ckpt_read_groups(&b, "g.h5", none) == 0 && b.ntensors == 0 && b.nattrs == 3, "no group");
+    ckpt_release(&b);
+    files_must(h5in_open(&in, "g.h5") == 0 && h5_offset(&in, WEIGHT, H5_F32, &at) == 0,
+               fail_text());
+    h5in_close(&in);
+    int fd = open("g.h5", O_WRONLY);
+    files_must(pwrite(fd, "!", 1, (off_t)at + 9) == 1, "flip");
+    close(fd);
+    ok(ckpt_read_groups(&b, "g.h5", target) == 0, "damage elsewhere: %s", fail_text());
+    ckpt_release(&b);
+    ok(ckpt_read_groups(&b, "g.h5", online) == -EIO && strstr(fail_text(), "g.h5: damaged"),
+       "damage in a group: %s", fail_text());
+    ckpt_release(&a);
+}
+
 /* Many tensors, some large, a long attribute; through a pipe too. */
 static void test_large(void)
 {
@@ -240,6 +272,7 @@ int main(void)
     test_compare();
     test_names();
     test_damage();
+    test_groups();
     test_large();
     ok(files_idle(), "nothing of HDF5 is left open");
     return done();

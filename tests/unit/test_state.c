@@ -160,6 +160,56 @@ static void round_trip(void)
     ckpt_release(&c);
 }
 
+/* The checkpoint without what is not below the groups. */
+static void only(struct ckpt *c, const char *const *group)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->ntensors; i++) {
+        const char *const *g = group;
+        while (*g && strncmp(c->tensor[i].name, *g, strlen(*g)) != 0)
+            g++;
+        if (*g) {
+            struct ckpt_tensor kept = c->tensor[i];
+            c->tensor[i] = c->tensor[n];
+            c->tensor[n++] = kept;
+        }
+    }
+    for (size_t i = n; i < c->ntensors; i++) {
+        free(c->tensor[i].name);
+        free(c->tensor[i].data);
+    }
+    c->ntensors = n;
+}
+
+static void one_network(bool target)
+{
+    struct settings set = small();
+    struct state s, back;
+    struct ckpt c = { 0 };
+    if (state_new(&s, &set) < 0)
+        exit(1);
+    scramble(&s);
+    if (state_to_ckpt(&s, &c) < 0)
+        exit(1);
+    c.name = mem_strdup("c.h5");
+    only(&c, state_network_groups(target));
+    ok(state_network_from_ckpt(&back, &c, target) == 0, "one network: %s", fail_text());
+    ok(!back.momentum && !back.queue && !(target ? back.theta : back.xi) &&
+           back.updates_target == s.updates_target,
+       "and no more");
+    const float *want = target ? s.xi : s.theta, *got = target ? back.xi : back.theta;
+    const float *stat = target ? s.running_target : s.running;
+    ok(memcmp(want, got, (target ? s.ntarget : s.nparam) * sizeof *want) == 0 &&
+           memcmp(stat, target ? back.running_target : back.running,
+                  (target ? s.nrunning_target : s.nrunning) * sizeof *stat) == 0,
+       "with its statistics");
+    state_release(&back);
+    ((float *)c.tensor[c.ntensors - 1].data)[0] = NAN;
+    ok(state_network_from_ckpt(&back, &c, target) == -EINVAL, "checked: %s", fail_text());
+    state_release(&s);
+    ckpt_release(&c);
+}
+
 /* Numbers that reading refuses are not written over a good checkpoint. */
 static void diverged(void)
 {
@@ -276,6 +326,8 @@ int main(void)
 {
     beginnings();
     round_trip();
+    one_network(false);
+    one_network(true);
     diverged();
     damage("a number that is none", harm_nan, "online/encoder/layer1.0.bn1.weight");
     damage("a step below zero", harm_step, "counters/step");
