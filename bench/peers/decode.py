@@ -8,7 +8,7 @@ from modes import report, seconds
 from PIL import Image
 
 SIDE = 224
-FILES = [path.read_bytes() for path in sorted(Path(sys.argv[1]).glob("*.jpg"))[:64]]
+FILES = [path.read_bytes() for path in sorted(Path(sys.argv[1]).rglob("*.jpg"))[:64]]
 
 
 def crop(data):

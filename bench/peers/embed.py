@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from modes import MODES, autocast, report, seconds
+from modes import MODES, autocast, expect, report, seconds
 from PIL import Image
 from resnet import resnet
 
 BATCH, SIDE = 32, 224
-FILES = sorted(Path(sys.argv[1]).glob("*.jpg"))[:BATCH]
+FILES = sorted(Path(sys.argv[1]).rglob("*.jpg"))[:BATCH]
 
 
 def centre(path):
@@ -28,6 +28,8 @@ def load(pool):
 
 
 torch.manual_seed(0)
+expect("embed", "PyTorch")
+expect("embed from JPEG", "PyTorch, Pillow")
 with ThreadPoolExecutor(torch.get_num_threads()) as pool, torch.inference_mode():
     for name, dtype, layout in MODES:
         net = resnet([3, 4, 6, 3], True, False).eval().to(memory_format=layout)

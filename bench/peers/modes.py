@@ -27,5 +27,11 @@ def seconds(work, times):
     return sorted(taken)[len(taken) // 2]
 
 
+def expect(work, who):
+    """Rates to come: one that does not is seen in the table."""
+    for name, _, _ in MODES:
+        print(f"{work}\t{who} {name}\t", flush=True)
+
+
 def report(work, who, rate):
     print(f"{work}\t{who}\t{rate:.1f}", flush=True)

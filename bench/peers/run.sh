@@ -28,12 +28,17 @@ fi
 steps_begin
 rounds=2
 
-# Rates of one round; theirs prints NAME, a tab and the rate, a line a mode.
+# Rates of one round: lines of the work, a tab, who, a tab and the rate. Embedding is timed once both have started.
 ours() {
+    local rate rest
     for p in f32 bf16; do
-        printf 'train\tours %s\t%s\n' $p "$(train_rate $p)"
-        printf 'embed\tours %s\t%s\n' $p "$(embed_rate $p pixels.h5)"
-        printf 'embed from JPEG\tours %s\t%s\n' $p "$(embed_rate $p photos.h5)"
+        printf 'train ResNet-18, 2 crops\tours %s\t%s\n' $p "$(train_rate $p r18.h5 shapes.h5)"
+        printf 'train ResNet-18, 4 large and 2 small crops\tours %s\t%s\n' $p "$(train_rate $p r18m.h5 shapes.h5)"
+        printf 'train ResNet-50, 2 crops\tours %s\t%s\n' $p "$(train_rate $p r50t.h5 pixels.h5)"
+        read -r rate rest <<<"$(embed_rate $p pixels.h5)"
+        printf 'embed\tours %s\t%s\n' $p "$rate"
+        read -r rate rest <<<"$(embed_rate $p photos.h5)"
+        printf 'embed from JPEG\tours %s\t%s\n' $p "$rate"
     done
     "$BUILD/bench/bench" "$STEPS_DIR/photos.h5" search photos | awk -F ' *\\| *' '
         /^\| (1|20) \|/ { printf "neighbours, k %d\tours\t%s\n", $2, $3 }
@@ -41,7 +46,7 @@ ours() {
 }
 theirs() {
     for work in train embed decode search; do
-        "$python" "bench/peers/$work.py" "$STEPS_DIR/photos"
+        "$python" "bench/peers/$work.py" "$STEPS_DIR/photos" || echo "bench/peers/$work.py failed" >&2
     done
 }
 
