@@ -40,6 +40,10 @@ struct amx_step {
     uint32_t a, b;
 };
 
+/* What passes by, and is not to push the other operand, which the next block reads again, out of
+ * the first cache: TILELOADDT1. */
+enum amx_stream { AMX_STREAM_NONE, AMX_STREAM_A, AMX_STREAM_B };
+
 /*
  * c [32][32] = sum over steps of a b, added to what is there if add. a0, a1: the upper and lower
  * 16 rows of a, whose rows are stride bytes apart; b0, b1: the left and right tile of a step of b,
@@ -53,15 +57,14 @@ struct amx_block {
     const struct amx_step *step;
     size_t n;
     bool add;
-    bool
-        stream; /* b passes by: what the first cache keeps is a, which the next block reads again */
+    enum amx_stream stream;
 };
 
 /*
  * A block is begun with its first steps and ended with the others. What is done in between, with
  * other registers, runs beside the tile unit.
  */
-#define AMX_BLOCK(ROWS, COLS, NAME, LOAD_B)                                                        \
+#define AMX_BLOCK(ROWS, COLS, NAME, LOAD_A, LOAD_B)                                                \
     static inline void amx_##NAME##_##ROWS##COLS(const struct amx_block *k, size_t from,           \
                                                  size_t to)                                        \
     {                                                                                              \
@@ -71,30 +74,33 @@ struct amx_block {
         for (const struct amx_step *s = k->step + from; s < k->step + to; s++) {                   \
             size_t b = s->b * b_each;                                                              \
             LOAD_B(6, b0 + b, 64);                                                                 \
-            _tile_loadd(4, a0 + s->a, stride);                                                     \
+            LOAD_A(4, a0 + s->a, stride);                                                          \
             _tile_dpbf16ps(0, 4, 6);                                                               \
             if ((COLS) > 1) {                                                                      \
                 LOAD_B(7, b1 + b, 64);                                                             \
                 _tile_dpbf16ps(1, 4, 7);                                                           \
             }                                                                                      \
             if ((ROWS) > 1) {                                                                      \
-                _tile_loadd(5, a1 + s->a, stride);                                                 \
+                LOAD_A(5, a1 + s->a, stride);                                                      \
                 _tile_dpbf16ps(2, 5, 6);                                                           \
                 if ((COLS) > 1)                                                                    \
                     _tile_dpbf16ps(3, 5, 7);                                                       \
             }                                                                                      \
         }                                                                                          \
     }
-AMX_BLOCK(1, 1, steps, _tile_loadd)
-AMX_BLOCK(1, 2, steps, _tile_loadd)
-AMX_BLOCK(2, 1, steps, _tile_loadd)
-AMX_BLOCK(2, 2, steps, _tile_loadd)
-AMX_BLOCK(2, 2, stream, _tile_stream_loadd)
+AMX_BLOCK(1, 1, steps, _tile_loadd, _tile_loadd)
+AMX_BLOCK(1, 2, steps, _tile_loadd, _tile_loadd)
+AMX_BLOCK(2, 1, steps, _tile_loadd, _tile_loadd)
+AMX_BLOCK(2, 2, steps, _tile_loadd, _tile_loadd)
+AMX_BLOCK(2, 2, stream_a, _tile_stream_loadd, _tile_loadd)
+AMX_BLOCK(2, 2, stream_b, _tile_loadd, _tile_stream_loadd)
 
 static inline void amx_steps(const struct amx_block *k, size_t from, size_t to)
 {
-    if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream)
-        amx_stream_22(k, from, to);
+    if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream == AMX_STREAM_A)
+        amx_stream_a_22(k, from, to);
+    else if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream == AMX_STREAM_B)
+        amx_stream_b_22(k, from, to);
     else if (k->rows > AMX_TILE && k->cols > AMX_TILE)
         amx_steps_22(k, from, to);
     else if (k->rows > AMX_TILE)

@@ -229,7 +229,8 @@ static void run_phase(struct task *w, size_t i, size_t from, size_t to)
     size_t turn = 0;
     struct amx_block k = { .stride = p->distance * sizeof(uint16_t),
                            .step = ph->step,
-                           .n = ph->steps };
+                           .n = ph->steps,
+                           .stream = AMX_STREAM_B };
     float c[2][AMX_C] __attribute__((aligned(64)));
     struct finished last = { 0 };
     if (p->plan.oc % AMX_SIDE > 0)

@@ -28,7 +28,8 @@ static void ahead_of(const struct sums *s, size_t next, size_t blocks, struct am
     ahead[1] = amx_ahead(s->dy + first * p->oc, sh.pixels * p->oc, blocks);
 }
 
-/* Adds the products of a share: some of b's blocks, for all taps and all of a. */
+/* Adds the products of a share: some of b's blocks, for all taps and all of a. With a version for
+ * each tap, a is read once while the version stays. */
 static void add_share(const struct sums *s, size_t steps, size_t first, size_t blocks,
                       const uint16_t *rows, const uint16_t *pairs, float *sums, bool add,
                       struct amx_ahead ahead[2])
@@ -37,7 +38,8 @@ static void add_share(const struct sums *s, size_t steps, size_t first, size_t b
                            .b_each = AMX_DEPTH,
                            .step = s->step,
                            .n = steps,
-                           .add = add };
+                           .add = add,
+                           .stream = s->each ? AMX_STREAM_A : AMX_STREAM_NONE };
     for (size_t b = 0; b < blocks; b++)
         for (size_t v = 0; v < s->nversions; v++)
             for (size_t a = 0; a < s->blocks_a; a++)

@@ -265,7 +265,7 @@ static int search(void *arg, size_t i, int worker)
     pack_queries(a, first, nq, queries);
     memcpy(s->reach, a->s.reach + first, nq * sizeof(*s->reach));
     struct amx_block k = {
-        .stride = 64, .b_each = STEP, .step = a->step, .n = a->steps, .stream = true
+        .stride = 64, .b_each = STEP, .step = a->step, .n = a->steps, .stream = AMX_STREAM_B
     };
     struct block last = { .c = s->c[1] }; /* nothing of it */
     size_t which = 0;
