@@ -40,15 +40,6 @@ struct embedder {
     double decode_s, compute_s;
 };
 
-/* The widest activation of one picture, in bytes. */
-static size_t widest(const struct net *net)
-{
-    size_t most = 0;
-    for (int i = 0; i < net->ntensors; i++)
-        most = MAX(most, net->tensor[i].h * net->tensor[i].w * net->tensor[i].c);
-    return most * kern_sizeof(net->type);
-}
-
 static void stage_close(struct stage *st, struct kern *kn)
 {
     if (!st->net)
@@ -101,7 +92,7 @@ static int open_network(struct embedder *e, struct state *s, const char *name,
     if ((which == EMBEDDER_TARGET ? s->updates_target : s->updates) == 0)
         log_debug("%s: the %s network was never trained; batch norm works with mean 0, variance 1",
                   name, which == EMBEDDER_TARGET ? "target" : "online");
-    size_t rows = tensor_room / MAX(widest(&s->large), (size_t)1);
+    size_t rows = tensor_room / MAX(net_widest(&s->large), (size_t)1);
     e->set = s->set;
     e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), (size_t)MOST_ROWS);
     e->nets[0] = s->large;

@@ -219,6 +219,14 @@ size_t net_outputs(const struct net *net)
     return net->tensor[net->node[net->nnodes - 1].out].c;
 }
 
+size_t net_widest(const struct net *net)
+{
+    size_t most = 0;
+    for (int i = 0; i < net->ntensors; i++)
+        most = MAX(most, net->tensor[i].h * net->tensor[i].w * net->tensor[i].c);
+    return most * kern_sizeof(net->type);
+}
+
 uint64_t net_parameters(const struct net *net)
 {
     uint64_t sum = 0;

@@ -81,6 +81,7 @@ int net_add_avgpool(struct net *net, int in);
 
 void net_release(struct net *net);              /* after its passes are closed */
 size_t net_outputs(const struct net *net);      /* width of the output */
+size_t net_widest(const struct net *net);       /* bytes of a picture's largest activation */
 uint64_t net_parameters(const struct net *net); /* learned numbers (floats counts padding too) */
 uint64_t net_macs(const struct net *net); /* multiply-accumulates of one picture's forward pass */
 
@@ -102,8 +103,8 @@ void net_unpack(struct kern *kn, const struct net *net,
 struct net_pass;
 int net_pass_open(struct net_pass **p, struct kern *kn, const struct net *net, size_t n, bool keep);
 void net_pass_close(struct net_pass *p);
-/* Device memory that net_pass_open() will ask for; *shared of it only once for all passes of a net
- * (the largest counts). shared may be NULL. 0: no memory to plan it. */
+/* Device memory that net_pass_open() will ask for, and *shared once more for all passes of a net
+ * (the largest counts). 0: no memory to plan it. */
 size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared);
 /* out: float32 [n][net_outputs], inside the pass, valid until its next forward. x must stay until
  * net_backward(). stat_weight > 0: also updates w->running with that weight (kern.h). */

@@ -173,9 +173,8 @@ void net_lay_off(struct net_pass *p)
 size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared)
 {
     struct net_pass p = { .net = net, .n = n, .keep = keep };
-    size_t bytes = net_lay_out(&p) == 0 ? p.own_bytes + p.scratch_bytes : 0;
-    if (shared)
-        *shared = bytes ? p.scratch_bytes : 0;
+    bool planned = net_lay_out(&p) == 0;
+    *shared = planned ? p.scratch_bytes : 0;
     net_lay_off(&p);
-    return bytes;
+    return planned ? p.own_bytes : 0;
 }

@@ -98,6 +98,15 @@ static uint64_t passes_bytes(const struct state *s)
     return total;
 }
 
+/* What kernels take for themselves: sums of parts, and where weights' gradients go by tiles, one
+ * operand of a convolution once more. */
+static uint64_t kernels_bytes(const struct state *s)
+{
+    enum { SUMS = 48 << 20 };
+    uint64_t operand = (uint64_t)s->set.batch * net_widest(&s->large);
+    return SUMS + (s->large.type == KERN_BF16 ? operand : 0);
+}
+
 uint64_t step_memory(const struct state *s)
 {
     const struct settings *set = &s->set;
@@ -106,7 +115,7 @@ uint64_t step_memory(const struct state *s)
     uint64_t arenas = 4 * s->nparam + 2 * s->ntarget + 2 * (s->nrunning + s->nrunning_target);
     uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
     uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
-    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) +
+    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + kernels_bytes(s) +
            views_bytes(set, s->large.type) + objective_bytes(set) +
            queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
