@@ -13,8 +13,7 @@
 
 enum {
     TASKS = 32,
-    TASK_MACS = 6 << 20,      /* some 60 us */
-    HEAVY_FLOATS = 256 << 10, /* weights that do not stay in the second cache */
+    TASK_MACS = 6 << 20,  /* some 60 us */
     SUM_FLOATS = 8 << 10, /* in backward-weights, dy and a block of a band: in the first cache */
     SHARD_TASKS = 64,
     SHARD_PIXELS = 1024,      /* if weights are heavy, and their sums too */
@@ -25,7 +24,7 @@ static const struct conv_limits limits = { .band = 160 << 10,
                                            .pixels = 4096,
                                            .tasks = TASKS,
                                            .macs = TASK_MACS,
-                                           .weights = HEAVY_FLOATS,
+                                           .weights = CONV_HELD,
                                            .shared = 128 };
 
 static bool is_fast(const struct kern_conv *cv)
@@ -298,7 +297,7 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     size_t by_work = (size_t)(conv_image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
     size_t by_memory = PARTIAL_FLOATS / (d.partial_floats * p.ngroups);
     d.nshards = MIN((SHARD_TASKS + p.ngroups - 1) / p.ngroups, p.ntasks);
-    if (d.partial_floats * p.ngroups > HEAVY_FLOATS)
+    if (d.partial_floats * p.ngroups > CONV_HELD)
         d.nshards = MIN(d.nshards, cv->n * plane / SHARD_PIXELS);
     d.nshards = MAX(MIN(d.nshards, MIN(by_work, by_memory)), (size_t)1);
     uint8_t *shared = kern_shared(kn, places_bytes(&p) +

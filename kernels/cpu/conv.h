@@ -26,6 +26,7 @@ enum {
     CONV_MAX_PHASES = 9, /* its square */
     CONV_MAX_TILE = 24,  /* pixels of a tile */
     CONV_PLAIN = 4,      /* channels up to which rows are taken plain */
+    CONV_HELD = 1 << 18, /* weights that stay in the second cache */
 };
 
 struct conv_tap {

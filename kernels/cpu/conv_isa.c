@@ -230,15 +230,36 @@ static void look_ahead(struct ahead *a)
     a->at = MIN(a->at, a->end);
 }
 
-/* All pixels of a phase in a share, for the channels of one group. */
-static void run_phase(const struct conv_plan *p, const struct conv_phase *ph,
-                      const struct conv_share *sh, struct tile *t, const struct sink *s,
-                      struct ahead *ahead)
+/* A run of groups of one width, as many as have weights that stay near. */
+struct groups {
+    size_t first, end, width;
+};
+
+static struct groups groups_from(const struct conv_plan *p, size_t first, size_t end)
 {
+    struct groups g = { first, first + 1, conv_group_width(p, first) };
+    size_t floats = conv_input_channels(p) * p->ntaps_packed * g.width;
+    while (g.end < end && (g.end + 1 - first) * floats <= CONV_HELD &&
+           conv_group_width(p, g.end) == g.width)
+        g.end++;
+    return g;
+}
+
+/*
+ * All pixels of a phase in a share, for some groups: a tile's pixels stay in the first cache for
+ * all of them, and its outputs are written one behind the other.
+ */
+static void run_phase(const struct conv_forward *f, const struct conv_phase *ph,
+                      const struct conv_share *sh, const struct groups *groups, struct tile *t,
+                      double *sum, struct ahead *ahead)
+{
+    const struct conv_plan *p = f->plan;
     float sums[CONV_MAX_TILE * 2 * CONV_BLOCK] __attribute__((aligned(64)));
-    struct tile_kind kind = tile_kind(s->width, ph->cols % 2 == 0, p->plain);
+    struct tile_kind kind = tile_kind(groups->width, ph->cols % 2 == 0, p->plain);
     size_t rows = sh->row < ph->rows ? MIN(sh->rows, ph->rows - sh->row) : 0;
-    size_t total = sh->images * rows * ph->cols;
+    size_t total = sh->images * rows * ph->cols, padded = p->ngroups * p->group;
+    struct sink s = { .f = f, .width = groups->width };
+    s.base = (sh->image * p->oh + sh->row * p->out_step) * p->ow * p->oc;
     t->tap = ph->tap;
     t->ntaps = ph->ntaps;
     for (size_t i = 0; i < total; i += kind.pixels) {
@@ -249,11 +270,19 @@ static void run_phase(const struct conv_plan *p, const struct conv_phase *ph,
                 tail[j] = in[j < pixels ? j : 0];
             in = tail;
         }
-        look_ahead(ahead);
-        kind.run(t, in, sums);
-        if (s->sum)
-            add_sums(s, sums, pixels);
-        store(s, sums, ph->out + i, pixels);
+        for (size_t g = groups->first; g < groups->end; g++) {
+            s.k = g * p->group;
+            s.valid = MIN(s.width, p->oc - s.k);
+            t->w = f->packed + s.k * conv_input_channels(p) * p->ntaps_packed;
+            look_ahead(ahead);
+            kind.run(t, in, sums);
+            if (sum) {
+                s.sum = sum + s.k;
+                s.squares = s.sum + padded;
+                add_sums(&s, sums, pixels);
+            }
+            store(&s, sums, ph->out + i, pixels);
+        }
     }
 }
 
@@ -263,7 +292,6 @@ static int forward_task(void *arg, size_t i, int worker)
     const struct conv_plan *p = f->plan;
     size_t spatial = i / f->group_parts, part = i % f->group_parts;
     size_t from = p->ngroups * part / f->group_parts, to = p->ngroups * (part + 1) / f->group_parts;
-    size_t padded = p->ngroups * p->group;
     struct conv_share sh = conv_share_of(p, spatial);
     float *band = kern_scratch_of(p->kn, worker);
     struct tile t = { .band = band,
@@ -274,17 +302,11 @@ static int forward_task(void *arg, size_t i, int worker)
                       .space = p->step * p->ic };
     size_t pixels = sh.images * sh.rows * p->phase[0].cols * p->nphases;
     struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / CONV_MAX_TILE + 1);
-    for (size_t g = from; g < to; g++) {
-        struct sink s = { .f = f, .k = g * p->group, .width = conv_group_width(p, g) };
-        s.valid = MIN(s.width, p->oc - s.k);
-        s.base = (sh.image * p->oh + sh.row * p->out_step) * p->ow * p->oc;
-        if (f->sums) {
-            s.sum = f->sums + spatial * 2 * padded + s.k;
-            s.squares = s.sum + padded;
-        }
-        t.w = f->packed + s.k * conv_input_channels(p) * p->ntaps_packed;
+    double *sum = f->sums ? f->sums + spatial * 2 * p->ngroups * p->group : NULL;
+    for (struct groups g = { .end = from }; g.end < to;) {
+        g = groups_from(p, g.end, to);
         for (size_t ph = 0; ph < p->nphases; ph++)
-            run_phase(p, &p->phase[ph], &sh, &t, &s, &ahead);
+            run_phase(f, &p->phase[ph], &sh, &g, &t, sum, &ahead);
     }
     return 0;
 }
