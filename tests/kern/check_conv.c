@@ -49,7 +49,6 @@ static const struct shape shapes[] = {
     { 1, 50, 46, 32, 32, 3, 3, 1, 1, 1, 1 }, /* columns that do not fill steps */
     { 5, 14, 14, 40, 96, 3, 3, 1, 1, 1, 1 }, /* sums that take several tasks, of all taps */
     { 8, 7, 7, 256, 512, 1, 1, 1, 0, 0, 0 },
-    { 3, 4, 4, 640, 768, 1, 1, 1, 0, 0, 0 }, /* weights beyond the second cache */
 };
 
 static struct kern_conv conv_of(const struct shape *s)
