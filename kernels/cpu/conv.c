@@ -174,6 +174,15 @@ static void plan_backward(struct conv_plan *p, struct kern *kn, const struct ker
     plan_memory(p, kn, cv, true);
 }
 
+/* A window of one cell that never leaves the image needs no band: every number is read in place. */
+static void plan_in_place(struct conv_plan *p)
+{
+    p->in_place = !p->plain && p->span_rows == 1 && p->span_cols == 1 && p->top == 0 &&
+                  p->left == 0 && conv_band_rows(p, p->rows) <= p->ih && p->columns <= p->iw;
+    if (p->in_place)
+        p->row_floats = p->row_numbers = p->iw * p->ic;
+}
+
 /* Floats of a full task's band. */
 static void plan_room(struct conv_plan *p)
 {
@@ -198,8 +207,9 @@ static size_t places_bytes(const struct conv_plan *p)
 /* Where the pixels of a full task are in the band and in the output: once a call, for all tasks. */
 static void list_places(struct conv_plan *p, void *memory)
 {
-    size_t *to = memory, image = conv_band_rows(p, p->task_rows) * p->row_floats;
-    size_t across = p->plain ? p->step * p->ic : CONV_BLOCK;
+    size_t image_rows = p->in_place ? p->ih : conv_band_rows(p, p->task_rows);
+    size_t *to = memory, image = image_rows * p->row_floats;
+    size_t across = p->plain || p->in_place ? p->step * p->ic : CONV_BLOCK;
     for (size_t i = 0; i < p->nphases; i++) {
         struct conv_phase *ph = &p->phase[i];
         size_t rows = MIN(p->task_rows, ph->rows), at = 0;
@@ -222,6 +232,7 @@ static void list_places(struct conv_plan *p, void *memory)
 static int run(struct conv_plan *p, struct conv_forward *f, double macs,
                const struct kern_epilogue *ep)
 {
+    plan_in_place(p);
     conv_cut_tasks(p, &limits, macs, p->oc * conv_input_channels(p) * p->ntaps_packed);
     plan_room(p);
     size_t padded = p->ngroups * p->group, sums = ep && ep->mean ? p->ntasks * 2 * padded : 0;

@@ -11,6 +11,8 @@
  * each remainder, with the taps that meet there. Backward-weights sums over the pixels of such
  * bands instead.
  *
+ * A window of one cell that stays inside the image needs no band: tiles read the input in place.
+ *
  * Few input channels (a picture's 3) make a block of their own kind: a row of the band is the plain
  * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side.
  */
@@ -50,8 +52,9 @@ struct conv_plan {
     size_t step, out_step; /* between neighbours of a grid, in the input and in the output */
     size_t nphases;
     struct conv_phase phase[CONV_MAX_PHASES];
-    size_t rows; /* of the largest phase */
-    bool plain;  /* few channels: rows of the band are rows of the image */
+    size_t rows;   /* of the largest phase */
+    bool plain;    /* few channels: rows of the band are rows of the image */
+    bool in_place; /* a window of one cell, all inside: the band is the input itself */
 
     /* the band */
     ptrdiff_t top, left;           /* the first cell, relative to the image; of row u = 0 */

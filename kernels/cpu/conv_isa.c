@@ -255,7 +255,7 @@ static void run_phase(const struct conv_forward *f, const struct conv_phase *ph,
 {
     const struct conv_plan *p = f->plan;
     float sums[CONV_MAX_TILE * 2 * CONV_BLOCK] __attribute__((aligned(64)));
-    struct tile_kind kind = tile_kind(groups->width, ph->cols % 2 == 0, p->plain);
+    struct tile_kind kind = tile_kind(groups->width, ph->cols % 2 == 0, p->plain || p->in_place);
     size_t rows = sh->row < ph->rows ? MIN(sh->rows, ph->rows - sh->row) : 0;
     size_t total = sh->images * rows * ph->cols, padded = p->ngroups * p->group;
     struct sink s = { .f = f, .width = groups->width };
@@ -293,13 +293,18 @@ static int forward_task(void *arg, size_t i, int worker)
     size_t spatial = i / f->group_parts, part = i % f->group_parts;
     size_t from = p->ngroups * part / f->group_parts, to = p->ngroups * (part + 1) / f->group_parts;
     struct conv_share sh = conv_share_of(p, spatial);
-    float *band = kern_scratch_of(p->kn, worker);
-    struct tile t = { .band = band,
-                      .block_floats = conv_pack_band(p, band, f->x, &sh),
-                      .nblocks = p->nblocks,
+    struct tile t = { .nblocks = p->nblocks,
                       .last = p->last,
                       .ntaps_packed = p->ntaps_packed,
                       .space = p->step * p->ic };
+    if (p->in_place) {
+        t.band = f->x + (sh.image * p->ih + sh.row * p->step) * p->row_floats;
+        t.block_floats = CONV_BLOCK;
+    } else {
+        float *band = kern_scratch_of(p->kn, worker);
+        t.band = band;
+        t.block_floats = conv_pack_band(p, band, f->x, &sh);
+    }
     size_t pixels = sh.images * sh.rows * p->phase[0].cols * p->nphases;
     struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / CONV_MAX_TILE + 1);
     double *sum = f->sums ? f->sums + spatial * 2 * p->ngroups * p->group : NULL;
