@@ -47,6 +47,6 @@ embed_seconds() { # f32|bf16 SHARD TIMES
 embed_rate() {
     awk -v one="$(embed_seconds "$1" "$2" 1)" -v three="$(embed_seconds "$1" "$2" 3)" 'BEGIN {
         each = (three - one) / 2
-        printf "%.1f %.1f\n", 128 / each, one > each ? one - each : 0
+        printf "%.1f %.1f\n", 128 / each, (one > each ? one - each : 0)
     }'
 }
