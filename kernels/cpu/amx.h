@@ -97,11 +97,12 @@ AMX_BLOCK(2, 2, stream_b, _tile_loadd, _tile_stream_loadd)
 
 static inline void amx_steps(const struct amx_block *k, size_t from, size_t to)
 {
-    if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream == AMX_STREAM_A)
+    bool both = k->rows > AMX_TILE && k->cols > AMX_TILE;
+    if (both && k->stream == AMX_STREAM_A)
         amx_stream_a_22(k, from, to);
-    else if (k->rows > AMX_TILE && k->cols > AMX_TILE && k->stream == AMX_STREAM_B)
+    else if (both && k->stream == AMX_STREAM_B)
         amx_stream_b_22(k, from, to);
-    else if (k->rows > AMX_TILE && k->cols > AMX_TILE)
+    else if (both)
         amx_steps_22(k, from, to);
     else if (k->rows > AMX_TILE)
         amx_steps_21(k, from, to);

@@ -13,7 +13,7 @@
  * - split: a copy for each column of the window, holding only what that tap reads, and rows sorted
  *   by their remainder modulo the step: nothing in vain on small planes, where copies cost little.
  *
- * Backward-weights: conv_sums_amx.c.
+ * Backward-weights: conv_sums_amx.h.
  */
 #ifndef SEMPPL_CPU_CONV_AMX_H
 #define SEMPPL_CPU_CONV_AMX_H

@@ -160,6 +160,18 @@ static void round_trip(void)
     ckpt_release(&c);
 }
 
+/* A state of any numbers and its checkpoint. */
+static void good(struct state *s, struct ckpt *c)
+{
+    struct settings set = small();
+    if (state_new(s, &set) < 0)
+        exit(1);
+    scramble(s);
+    if (state_to_ckpt(s, c) < 0)
+        exit(1);
+    c->name = mem_strdup("c.h5");
+}
+
 /* The checkpoint without what is not below the groups. */
 static void only(struct ckpt *c, const char *const *group)
 {
@@ -183,15 +195,9 @@ static void only(struct ckpt *c, const char *const *group)
 
 static void one_network(bool target)
 {
-    struct settings set = small();
     struct state s, back;
     struct ckpt c = { 0 };
-    if (state_new(&s, &set) < 0)
-        exit(1);
-    scramble(&s);
-    if (state_to_ckpt(&s, &c) < 0)
-        exit(1);
-    c.name = mem_strdup("c.h5");
+    good(&s, &c);
     only(&c, state_network_groups(target));
     ok(state_network_from_ckpt(&back, &c, target) == 0, "one network: %s", fail_text());
     ok(!back.momentum && !back.queue && !(target ? back.theta : back.xi) &&
@@ -236,15 +242,9 @@ static void diverged(void)
 /* What each kind of damage makes of a good checkpoint; the sentence names file and thing. */
 static void damage(const char *what, void (*harm)(struct ckpt *c), const char *sentence)
 {
-    struct settings set = small();
     struct state s, back;
     struct ckpt c = { 0 };
-    if (state_new(&s, &set) < 0)
-        exit(1);
-    scramble(&s);
-    if (state_to_ckpt(&s, &c) < 0)
-        exit(1);
-    c.name = mem_strdup("c.h5");
+    good(&s, &c);
     harm(&c);
     ok(state_from_ckpt(&back, &c) == -EINVAL && strstr(fail_text(), "c.h5") == fail_text() &&
            strstr(fail_text(), sentence),
