@@ -5,6 +5,7 @@
  *     bench SHARD [layers] [passes] [search] [photos]
  */
 #include "bench/bench.h"
+#include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "kernels/ops.h"
 #include <math.h>
@@ -42,7 +43,7 @@ void *bench_random(enum kern_type type, size_t n)
 {
     enum { PERIOD = 65521 }; /* prime: no two rows of a tensor are alike */
     size_t each = kern_sizeof(type), have = MIN(n, (size_t)PERIOD);
-    uint8_t *p = aligned_alloc(64, (n * each + 63) / 64 * 64);
+    uint8_t *p = mem_block(n * each);
     struct rng r;
     if (!p)
         bench_die("no memory");

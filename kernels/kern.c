@@ -3,6 +3,7 @@
  * checked here, once for all backends, and what is empty goes no further.
  */
 #include "kernels/kern.h"
+#include "common/base/mem.h"
 #include "kernels/ops.h"
 #include <errno.h>
 #include <math.h>
@@ -61,7 +62,7 @@ static int at_least(uint8_t **block, size_t *have, size_t size)
         return 0;
     free(*block);
     *have = 0;
-    *block = aligned_alloc(64, (size + 63) / 64 * 64);
+    *block = mem_block(size);
     if (!*block)
         return -ENOMEM;
     *have = size;

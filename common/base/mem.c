@@ -18,20 +18,32 @@ int mem_product(size_t *out, size_t a, size_t b)
     return 0;
 }
 
+void *mem_block(size_t bytes)
+{
+    enum { HUGE_PAGE = 2 << 20 };
+    size_t align = bytes < 2 * HUGE_PAGE ? 64 : HUGE_PAGE;
+    if (bytes > PTRDIFF_MAX - align)
+        return NULL;
+    size_t room = MAX((bytes + align - 1) / align * align, align);
+    void *p = aligned_alloc(align, room);
+    if (p && align == HUGE_PAGE)
+        (void)madvise(p, room, MADV_HUGEPAGE); /* advice: small pages do as well */
+    return p;
+}
+
 void *mem_alloc(size_t n, size_t size, const char *what)
 {
-    size_t bytes, room;
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > PTRDIFF_MAX - 64) {
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes)) {
         fail(-ENOMEM, "no memory for %s: %zu times %zu bytes", what, n, size);
         return NULL;
     }
-    room = bytes ? (bytes + 63) / 64 * 64 : 64;
-    void *p = aligned_alloc(64, room);
+    void *p = mem_block(bytes);
     if (!p) {
         fail(-ENOMEM, "no memory for %s: %zu bytes", what, bytes);
         return NULL;
     }
-    return memset(p, 0, room);
+    return memset(p, 0, bytes);
 }
 
 int mem_grow(void *block, size_t *cap, size_t n, size_t size)

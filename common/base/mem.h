@@ -2,8 +2,8 @@
  * mem.h - memory that is checked: sizes that cannot wrap, and growth that cannot lose the old
  * block.
  *
- * All functions return NULL (or -ENOMEM) after wording the failure with fail(). What they return is
- * the caller's and is released with free(), except for spools.
+ * All functions but mem_block() return NULL (or -ENOMEM) after wording the failure with fail().
+ * What they return is the caller's and is released with free(), except for spools.
  */
 #ifndef SEMPPL_MEM_H
 #define SEMPPL_MEM_H
@@ -13,6 +13,13 @@
 /* *out = a * b; -EOVERFLOW (worded) if that does not fit. Use it for every product of sizes from a
  * file. */
 int mem_product(size_t *out, size_t a, size_t b);
+
+/*
+ * At least bytes bytes, 64-byte aligned, not cleared; NULL without words. A large block is in huge
+ * pages where the system has some: a tensor that is touched once a pass otherwise waits for a page
+ * table every 4096 bytes, and for the kernel the first time.
+ */
+void *mem_block(size_t bytes);
 
 /* n * size zeroed bytes, 64-byte aligned; never NULL for n = 0. what names the thing in the
  * failure. */

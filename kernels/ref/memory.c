@@ -1,18 +1,14 @@
 /*
  * memory.c - the CPU's device memory is ordinary memory.
  */
+#include "common/base/mem.h"
 #include "kernels/ref/ref.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
-
 void *ref_alloc(struct kern *kn UNUSED, size_t nbytes)
 {
-    if (nbytes > PTRDIFF_MAX - ALIGNMENT)
-        return NULL;
-    nbytes = (nbytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT; /* never empty */
-    void *p = aligned_alloc(ALIGNMENT, nbytes);
+    void *p = mem_block(nbytes);
     if (p)
         memset(p, 0, nbytes);
     return p;

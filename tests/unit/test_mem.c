@@ -24,6 +24,15 @@ static void check_alloc(void)
     free(p);
     ok((p = mem_alloc(0, 8, "a test")) != NULL, "no element is no failure");
     free(p);
+    for (size_t bytes = 1 << 20; bytes <= 16 << 20; bytes *= 16) {
+        p = mem_block(bytes + 1);
+        ok(p && (uintptr_t)p % (bytes < 4 << 20 ? 64 : 2 << 20) == 0, "a block of %zu bytes",
+           bytes + 1);
+        if (p)
+            p[0] = p[bytes] = 1;
+        free(p);
+    }
+    ok(!mem_block(SIZE_MAX - 8) && !mem_block(PTRDIFF_MAX), "no block next to the end");
     ok(!mem_alloc(SIZE_MAX / 4, 8, "a wrap"), "a size that wraps: %s", fail_text());
     ok(!mem_alloc(SIZE_MAX - 8, 1, "too much"), "a size next to the end: %s", fail_text());
 }
