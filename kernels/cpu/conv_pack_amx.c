@@ -3,6 +3,7 @@
  * of 32 output channels, run of taps and step, two tiles of pairs of inputs by 16 outputs.
  */
 #include "kernels/cpu/conv_amx_pass.h"
+#include "kernels/cpu/transpose.h"
 
 static void add_run(struct conv_runs *rs, size_t first, size_t count, ptrdiff_t delta)
 {
@@ -45,6 +46,79 @@ struct pack {
     struct conv_runs runs[2]; /* forward, backward */
     uint16_t *packed[2];
 };
+
+/* -- whole blocks of 32 x 32 channels: every weight is read and rounded once for both -------- */
+
+/* Weights of one output and one tap: of 32 inputs. */
+static inline __m512i load_inputs(const float *from, size_t taps)
+{
+    if (taps == 1)
+        return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from));
+    __m512i place =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)taps));
+    __m512 low = _mm512_i32gather_ps(place, from, sizeof *from);
+    __m512 high = _mm512_i32gather_ps(place, from + 16 * taps, sizeof *from);
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+/* Two tiles of pairs of inputs by 16 outputs: row [32 outputs], of 32 inputs each. */
+static void write_forward(uint16_t *to, const __m512i row[AMX_SIDE])
+{
+    for (size_t half = 0; half < 2; half++) {
+        __m512i pair[AMX_TILE];
+        for (size_t i = 0; i < AMX_TILE; i++)
+            pair[i] = row[half * AMX_TILE + i];
+        transpose(pair);
+        for (size_t i = 0; i < AMX_TILE; i++, to += AMX_DEPTH)
+            _mm512_storeu_si512(to, pair[i]);
+    }
+}
+
+/* The same with inputs and outputs exchanged. */
+static void write_backward(uint16_t *to, const __m512i row[AMX_SIDE])
+{
+    __m512i low = _mm512_setr_epi32(0x200000, 0x210001, 0x220002, 0x230003, 0x240004, 0x250005,
+                                    0x260006, 0x270007, 0x280008, 0x290009, 0x2a000a, 0x2b000b,
+                                    0x2c000c, 0x2d000d, 0x2e000e, 0x2f000f);
+    __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(AMX_TILE));
+    for (size_t i = 0; i < AMX_SIDE; i += 2, to += AMX_DEPTH) {
+        _mm512_storeu_si512(to, _mm512_permutex2var_epi16(row[i], low, row[i + 1]));
+        _mm512_storeu_si512(to + AMX_B, _mm512_permutex2var_epi16(row[i], high, row[i + 1]));
+    }
+}
+
+/* The first step of each tap. */
+static void list_taps(const struct conv_runs *rs, size_t step[CONV_MAX_TAPS])
+{
+    for (const struct conv_run *run = rs->run; run < rs->run + rs->n; run++)
+        for (size_t i = 0; i < run->count; i++)
+            step[(ptrdiff_t)run->first + (ptrdiff_t)i * run->delta] =
+                run->at + i * (rs->ic / AMX_DEPTH);
+}
+
+/* 32 output channels of the forward pass. */
+static int blocks_task(void *arg, size_t k, int worker UNUSED)
+{
+    const struct pack *a = arg;
+    size_t c = a->cv->c, taps = a->cv->kh * a->cv->kw, step[2][CONV_MAX_TAPS];
+    list_taps(&a->runs[0], step[0]);
+    list_taps(&a->runs[1], step[1]);
+    for (size_t b = 0; b < c / AMX_SIDE; b++)
+        for (size_t tap = 0; tap < taps; tap++) {
+            __m512i row[AMX_SIDE];
+            const float *from = a->w + (k * c + b) * AMX_SIDE * taps + tap;
+            for (size_t i = 0; i < AMX_SIDE; i++)
+                row[i] = load_inputs(from + i * c * taps, taps);
+            write_forward(a->packed[0] + (k * a->runs[0].steps + step[0][tap] + b) * 2 * AMX_B,
+                          row);
+            write_backward(a->packed[1] + (b * a->runs[1].steps + step[1][tap] + k) * 2 * AMX_B,
+                           row);
+        }
+    return 0;
+}
+
+/* -- any number of channels ---------------------------------------------------------------- */
 
 /* Number `at` of a run, for the outputs from o on: 16 numbers in the lower halves of 32 bits. */
 static inline __m512i pack_row(const struct pack *a, bool backward, const struct conv_run *run,
@@ -94,6 +168,8 @@ int conv_amx_pack(struct kern *kn, const struct kern_conv *cv, void *packed, con
 {
     struct pack a = { cv, w, { conv_list_runs(cv, false), conv_list_runs(cv, true) }, { packed } };
     a.packed[1] = a.packed[0] + conv_packed_numbers(&a.runs[0]);
+    if (cv->c % AMX_SIDE == 0 && cv->k % AMX_SIDE == 0)
+        return pool_run(kn->pool, cv->k / AMX_SIDE, blocks_task, &a);
     return pool_run(kn->pool, conv_amx_groups(a.runs[0].oc) + conv_amx_groups(a.runs[1].oc),
                     pack_task, &a);
 }
