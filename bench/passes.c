@@ -27,23 +27,35 @@ static void bn_forward_residual(void *arg)
     kern_bn_forward(p->kn, p->type, p->y, p->x, p->residual, p->v, p->v, p->rows, p->c, true);
 }
 
-static void bn_backward(void *arg)
+static void backward(const struct pass *p, bool residual)
 {
-    struct pass *p = arg;
     struct kern_bn_backward b = { .type = p->type,
                                   .rows = p->rows,
                                   .c = p->c,
                                   .relu = true,
                                   .dx = p->dx,
+                                  .dresidual = residual ? p->residual : NULL,
                                   .dy = p->dy,
                                   .x = p->x,
-                                  .y = p->y,
+                                  .y = residual ? p->y : NULL,
                                   .dgamma = p->v + p->c,
                                   .dbeta = p->v + 2 * p->c,
                                   .mean = p->v,
                                   .rstd = p->v,
-                                  .gamma = p->v };
+                                  .gamma = p->v,
+                                  .scale = p->v,
+                                  .shift = p->v };
     kern_bn_backward(p->kn, &b);
+}
+
+static void bn_backward(void *arg)
+{
+    backward(arg, false);
+}
+
+static void bn_backward_residual(void *arg)
+{
+    backward(arg, true);
 }
 
 static struct kern_maxpool window(const struct pass *p)
@@ -135,7 +147,8 @@ void passes(struct bench *b)
     static const struct kind norm[] = {
         { "batch norm, ReLU", bn_forward, 2 },
         { "batch norm, residual, ReLU", bn_forward_residual, 3 },
-        { "batch norm's gradient", bn_backward, 7 }, /* two passes over dy, x and y; dx */
+        { "its gradient", bn_backward, 5 },                    /* two passes over dy and x; dx */
+        { "its gradient, residual", bn_backward_residual, 8 }, /* over y too; and its gradient */
     };
     static const struct kind pool[] = {
         { "maximum 3x3 /2", maximum, 1.25 },

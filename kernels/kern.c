@@ -282,7 +282,8 @@ int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x
 
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    if (!type_ok(b->type) || b->c == 0 || !fits(b->rows, b->c, 1, 1) || (b->relu && !b->y))
+    bool known = !b->relu || b->y || (b->scale && b->shift);
+    if (!type_ok(b->type) || b->c == 0 || !fits(b->rows, b->c, 1, 1) || !known)
         return -EINVAL;
     return b->rows ? kn->ops.bn_backward(kn, b) : 0;
 }

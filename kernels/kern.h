@@ -132,7 +132,8 @@ int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x
  * dx         = gamma*rstd*(g - mean(g) - xh*mean(g*xh))
  * dresidual  = g (or += g if residual_add), unless NULL
  *
- * dx may be dy. y is read only if relu.
+ * dx may be dy. y is read only if relu. Without a residual y > 0 can be told from x, which is read
+ * anyway: y NULL means where x * scale + shift > 0, with what the forward pass was given.
  */
 struct kern_bn_backward {
     enum kern_type type; /* of dx, dresidual, dy, x, y: [rows][c] */
@@ -142,6 +143,7 @@ struct kern_bn_backward {
     const void *dy, *x, *y;
     float *dgamma, *dbeta;            /* [c], added to */
     const float *mean, *rstd, *gamma; /* [c] */
+    const float *scale, *shift;       /* [c], read only if relu and y is NULL */
 };
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b);
 

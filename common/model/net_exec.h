@@ -29,7 +29,7 @@ struct net_pass {
     bool keep, forward_done;
     struct place *act; /* [ntensors] after batch norm and ReLU */
     size_t *raw;       /* [nnodes] before batch norm, in the pass's block; only if kept */
-    size_t *stats;     /* [nnodes] mean and rstd, likewise */
+    size_t *stats;     /* [nnodes] mean, rstd, scale and shift, likewise */
     size_t *grad;      /* [ntensors] in the scratch */
     bool *written;     /* [ntensors] during the backward pass: has a gradient arrived? */
     size_t fold_each;  /* bytes of one of the folds */

@@ -87,15 +87,19 @@ static float *fold(struct net_pass *p, enum fold which)
     return (float *)(void *)(p->net->scratch->block + which * p->fold_each);
 }
 
-/* Batch norm's mean and reciprocal deviation, which the backward pass reads again. */
-static float *mean_of(struct net_pass *p, int i)
-{
-    return p->keep ? (float *)(void *)(p->own + p->stats[i]) : fold(p, FOLD_MEAN);
-}
+/* Batch norm's numbers of a channel, which the backward pass reads again. */
+struct norm {
+    float *mean, *rstd, *scale, *shift;
+};
 
-static float *rstd_of(struct net_pass *p, int i)
+static struct norm norm_of(struct net_pass *p, int i)
 {
-    return p->keep ? mean_of(p, i) + p->net->tensor[p->net->node[i].out].c : fold(p, FOLD_RSTD);
+    if (!p->keep)
+        return (struct norm){ fold(p, FOLD_MEAN), fold(p, FOLD_RSTD), fold(p, FOLD_SCALE),
+                              fold(p, FOLD_SHIFT) };
+    float *kept = (float *)(void *)(p->own + p->stats[i]);
+    size_t c = p->net->tensor[p->net->node[i].out].c;
+    return (struct norm){ kept, kept + c, kept + 2 * c, kept + 3 * c };
 }
 
 /* raw is normalised into the node's activation (which may be raw itself). */
@@ -108,16 +112,15 @@ static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, co
     float *running = NULL;
     if (stat_weight > 0 && w->running)
         running = w->running + net->stat[node->stat].offset;
-    int rc = kern_bn_finalise(p->kn, fold(p, FOLD_SCALE), fold(p, FOLD_SHIFT), rstd_of(p, i),
-                              mean_of(p, i), fold(p, FOLD_VAR), net_at(net, w->param, node->gamma),
-                              net_at(net, w->param, node->beta), running,
-                              running ? running + c : NULL, stat_weight, c);
+    struct norm k = norm_of(p, i);
+    int rc = kern_bn_finalise(p->kn, k.scale, k.shift, k.rstd, k.mean, fold(p, FOLD_VAR),
+                              net_at(net, w->param, node->gamma), net_at(net, w->param, node->beta),
+                              running, running ? running + c : NULL, stat_weight, c);
     if (rc < 0)
         return rc;
     return kern_bn_forward(p->kn, net_tensor_type(net, node->out), activation(p, node->out), raw,
-                           node->residual >= 0 ? activation(p, node->residual) : NULL,
-                           fold(p, FOLD_SCALE), fold(p, FOLD_SHIFT),
-                           net_tensor_rows(net, node->out, p->n), c, node->relu);
+                           node->residual >= 0 ? activation(p, node->residual) : NULL, k.scale,
+                           k.shift, net_tensor_rows(net, node->out, p->n), c, node->relu);
 }
 
 static int node_forward(struct net_pass *p, const struct net_weights *w, int i, float stat_weight)
@@ -133,7 +136,7 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i, 
         struct kern_conv cv = net_conv(net, node, p->n);
         struct kern_epilogue ep = { 0 };
         if (node->bn) {
-            ep.mean = mean_of(p, i);
+            ep.mean = norm_of(p, i).mean;
             ep.var = fold(p, FOLD_VAR);
         }
         rc = kern_conv_forward(p->kn, &cv, raw, x, w->packed[i], &ep);
@@ -142,8 +145,8 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i, 
     case NODE_LINEAR:
         rc = net_linear_forward(p->kn, net, w, node, raw, x, p->n);
         if (rc == 0 && node->bn)
-            rc =
-                kern_bn_stats(p->kn, KERN_F32, mean_of(p, i), fold(p, FOLD_VAR), raw, p->n, out->c);
+            rc = kern_bn_stats(p->kn, KERN_F32, norm_of(p, i).mean, fold(p, FOLD_VAR), raw, p->n,
+                               out->c);
         break;
     case NODE_MAXPOOL: {
         struct kern_maxpool mp = net_maxpool(net, node, p->n);
@@ -183,6 +186,7 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
+    struct norm k = norm_of(p, i);
     struct kern_bn_backward b = { .type = net_tensor_type(net, node->out),
                                   .rows = net_tensor_rows(net, node->out, p->n),
                                   .c = net->tensor[node->out].c,
@@ -190,12 +194,14 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
                                   .dx = dy,
                                   .dy = dy,
                                   .x = p->own + p->raw[i],
-                                  .y = node->relu ? activation(p, node->out) : NULL,
+                                  .y = node->residual >= 0 ? activation(p, node->out) : NULL,
                                   .dgamma = net_at(net, grad, node->gamma),
                                   .dbeta = net_at(net, grad, node->beta),
-                                  .mean = mean_of(p, i),
-                                  .rstd = rstd_of(p, i),
-                                  .gamma = net_at(net, w->param, node->gamma) };
+                                  .mean = k.mean,
+                                  .rstd = k.rstd,
+                                  .gamma = net_at(net, w->param, node->gamma),
+                                  .scale = k.scale,
+                                  .shift = k.shift };
     if (node->residual >= 0) {
         b.dresidual = gradient(p, node->residual, dx); /* NULL for an input nobody asks about */
         b.residual_add = p->written[node->residual];

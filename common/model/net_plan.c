@@ -149,7 +149,7 @@ int net_lay_out(struct net_pass *p)
         if (!p->keep || !node->bn)
             continue;
         p->raw[i] = claim(&p->own_bytes, net_tensor_bytes(net, node->out, p->n));
-        p->stats[i] = claim(&p->own_bytes, 2 * c * sizeof(float));
+        p->stats[i] = claim(&p->own_bytes, 4 * c * sizeof(float));
     }
     p->fold_each = (widest * sizeof(float) + 63) / 64 * 64;
     if (rc == 0)

@@ -8,9 +8,10 @@
  * shapes only, and a mean far from 0 costs no digits of the variance.
  *
  * Floors, in passes over a tensor: statistics 1 read; forward 1 read, 1 write (and the residual);
- * backward 3 reads for the sums, then 3 reads and 1 write (and the residual). The second pass of
- * backward starts at the end, where the caches still hold what the first one read last. bfloat16
- * halves the bytes; sums and factors are the same.
+ * backward 2 reads for the sums, then 2 reads and 1 write; with a residual 3, then 3 and 2, since
+ * only y tells what its ReLU let through. The second pass of backward starts at the end, where the
+ * caches still hold what the first one read last. bfloat16 halves the bytes; sums and factors are
+ * the same.
  */
 #include <errno.h>
 
@@ -23,6 +24,7 @@ enum {
     MAX_WIDTH = 4096,       /* beyond, c stays as it is */
     ALIGN = 16,             /* numbers of the widest vectors */
     BLOCK = 64,             /* channels of a task when sums are put together */
+    COEF = 6,               /* numbers of a channel in struct cpu_norm_coef */
 };
 
 struct plan {
@@ -63,7 +65,7 @@ struct job {
     enum kern_type type;
     struct plan plan;
     double *sums; /* [ntasks][2][width] */
-    float *coef;  /* [4][width]: one number a channel, repeated fold times */
+    float *coef;  /* [COEF][width]: one number a channel, repeated fold times */
     size_t rows;
     /* statistics and forward */
     float *mean, *var;
@@ -78,7 +80,7 @@ static int prepare(struct job *j, bool sums)
 {
     const struct plan *p = &j->plan;
     size_t total = sums ? p->ntasks * 2 * p->width : 0;
-    j->sums = kern_shared(j->kn, total * sizeof(double) + 4 * p->width * sizeof(float));
+    j->sums = kern_shared(j->kn, total * sizeof(double) + COEF * p->width * sizeof(float));
     if (!j->sums || (sums && kern_scratch(j->kn, 2 * p->width * sizeof(float)) < 0))
         return -ENOMEM;
     j->coef = (float *)(j->sums + total);
@@ -198,10 +200,17 @@ static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const v
 
 /* -- backward ------------------------------------------------------------------------------ */
 
-/* What the ReLU let through, or NULL. */
-static const void *output_of(const struct kern_bn_backward *b, size_t offset)
+static enum cpu_norm_relu relu_of(const struct kern_bn_backward *b)
 {
-    return cpu_at(b->type, b->relu ? b->y : NULL, offset);
+    return !b->relu ? CPU_NORM_NO_RELU : b->y ? CPU_NORM_RELU_Y : CPU_NORM_RELU_X;
+}
+
+/* The rows of coef, in this order. */
+static struct cpu_norm_coef coef_of(const struct job *j)
+{
+    size_t w = j->plan.width;
+    float *k = j->coef;
+    return (struct cpu_norm_coef){ k, k + w, k + 2 * w, k + 3 * w, k + 4 * w, k + 5 * w };
 }
 
 static int grad_sum_task(void *arg, size_t i, int worker)
@@ -210,13 +219,14 @@ static int grad_sum_task(void *arg, size_t i, int worker)
     const struct kern_bn_backward *b = j->back;
     struct share s = share_of(&j->plan, i);
     float *acc = kern_scratch_of(j->kn, worker);
+    struct cpu_norm_coef coef = coef_of(j);
     double *sum = j->sums + i * 2 * j->plan.width, *product = sum + j->plan.width;
     for (size_t k = 0; k < 2 * j->plan.width; k++)
         sum[k] = 0;
     for (size_t r = 0; r < s.rows; r += PIECE) {
         size_t from = s.offset + r * s.w;
         j->inner->grad_sums(b->type, acc, cpu_at(b->type, b->dy, from), cpu_at(b->type, b->x, from),
-                            output_of(b, from), j->coef + 3 * j->plan.width,
+                            cpu_at(b->type, b->y, from), &coef, relu_of(b),
                             MIN((size_t)PIECE, s.rows - r), s.w);
         for (size_t k = 0; k < s.w; k++) {
             sum[k] += acc[k];
@@ -251,10 +261,11 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
     struct share s = share_of(&j->plan, j->plan.ntasks - 1 - i);
+    struct cpu_norm_coef coef = coef_of(j);
     j->inner->grad_apply(b->type, cpu_at(b->type, b->dx, s.offset),
                          cpu_at(b->type, b->dresidual, s.offset), cpu_at(b->type, b->dy, s.offset),
-                         cpu_at(b->type, b->x, s.offset), output_of(b, s.offset), j->coef,
-                         j->plan.width, s.rows, s.w, b->residual_add);
+                         cpu_at(b->type, b->x, s.offset), cpu_at(b->type, b->y, s.offset), &coef,
+                         relu_of(b), s.rows, s.w, b->residual_add);
     return 0;
 }
 
@@ -266,8 +277,13 @@ static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
     int rc = prepare(&j, true);
     if (rc < 0)
         return rc;
-    for (size_t k = 0; k < b->c; k++)
+    for (size_t k = 0; k < b->c; k++) {
         spread(&j, 3, k, b->mean[k]);
+        if (relu_of(b) == CPU_NORM_RELU_X) {
+            spread(&j, 4, k, b->scale[k]);
+            spread(&j, 5, k, b->shift[k]);
+        }
+    }
     if ((rc = pool_run(kn->pool, j.plan.ntasks, grad_sum_task, &j)) < 0 ||
         (rc = pool_run(kn->pool, (b->c + BLOCK - 1) / BLOCK, grad_factors_task, &j)) < 0)
         return rc;

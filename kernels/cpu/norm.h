@@ -9,22 +9,28 @@
 
 #include "kernels/cpu/cpu.h"
 
+/* Where the ReLU let the gradient through: where y > 0; where x * scale + shift > 0. */
+enum cpu_norm_relu { CPU_NORM_NO_RELU, CPU_NORM_RELU_Y, CPU_NORM_RELU_X };
+
+/* Backward's numbers of each column, [w]. */
+struct cpu_norm_coef {
+    float *a, *b, *c, *mean, *scale, *shift;
+};
+
 struct cpu_norm {
     /* sum[0..w-1] = sums of x - first row, sum[w..2w-1] = of its squares. */
     void (*sums)(enum kern_type type, float *sum, const void *x, size_t rows, size_t w);
     /* y = x * scale + shift (+ residual), ReLU if relu; residual may be NULL. */
     void (*apply)(enum kern_type type, void *y, const void *x, const void *residual,
                   const float *scale, const float *shift, size_t rows, size_t w, bool relu);
-    /* sum[0..w-1] = sums of g = dy where y > 0 (y NULL: everywhere), sum[w..] = of g * (x - mean).
-     */
+    /* sum[0..w-1] = sums of g = dy where the ReLU let it through, sum[w..] = of g * (x - mean). */
     void (*grad_sums)(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
-                      const float *mean, size_t rows, size_t w);
-    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. coef: a, b, c, mean, [w]
-     * each, stride apart.
-     */
+                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows,
+                      size_t w);
+    /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. */
     void (*grad_apply)(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                       const void *y, const float *coef, size_t stride, size_t rows, size_t w,
-                       bool add);
+                       const void *y, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
+                       size_t rows, size_t w, bool add);
 };
 extern const struct cpu_norm cpu_norm_generic, cpu_norm_avx2, cpu_norm_avx512;
 

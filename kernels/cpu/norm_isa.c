@@ -115,117 +115,141 @@ static void apply(enum kern_type type, void *y, const void *x, const void *resid
 
 /* -- backward ------------------------------------------------------------------------------ */
 
-/* dy where y > 0, else 0; y NULL: dy. */
-INLINE vec masked(enum kern_type type, const void *dy, const void *y, size_t at, size_t n)
+/* One tensor each, and what is known of its columns. */
+struct grad {
+    void *dx, *dres;
+    const void *dy, *x, *y;
+    struct cpu_norm_coef k;
+};
+
+/* dy where the ReLU let it through, else 0. */
+INLINE vec masked(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d, vec x,
+                  size_t at, size_t j, size_t n)
 {
-    vec g = stream(type, dy, at, n);
-    return y ? vec_select(stream(type, y, at, n) > 0, g, (vec){ 0 }) : g;
+    vec g = stream(type, d->dy, at, n), y = x;
+    if (relu == CPU_NORM_NO_RELU)
+        return g;
+    if (relu == CPU_NORM_RELU_Y)
+        y = stream(type, d->y, at, n);
+    else
+        y = x * vec_load(d->k.scale + j, n) + vec_load(d->k.shift + j, n);
+    return vec_select(y > 0, g, (vec){ 0 });
 }
 
-INLINE void grad_sums_step(enum kern_type type, float *sum, const void *dy, const void *x,
-                           const void *y, size_t at, const float *mean, size_t rows, size_t w,
+/* From element at on, which is column j. */
+INLINE void grad_sums_step(enum kern_type type, enum cpu_norm_relu relu, float *sum,
+                           const struct grad *d, size_t at, size_t j, size_t rows, size_t w,
                            size_t n)
 {
-    vec m = vec_load(mean, n), s = { 0 }, q = { 0 };
+    vec m = vec_load(d->k.mean + j, n), s = { 0 }, q = { 0 };
     for (size_t i = 0; i < rows; i++) {
-        vec g = masked(type, dy, y, at + i * w, n);
+        vec x = stream(type, d->x, at + i * w, n), g = masked(type, relu, d, x, at + i * w, j, n);
         s += g;
-        q += g * (stream(type, x, at + i * w, n) - m);
+        q += g * (x - m);
     }
-    vec_store(sum, vec_load(sum, n) + s, n);
-    vec_store(sum + w, vec_load(sum + w, n) + q, n);
+    vec_store(sum + j, vec_load(sum + j, n) + s, n);
+    vec_store(sum + w + j, vec_load(sum + w + j, n) + q, n);
 }
 
-INLINE void grad_sums_rows(enum kern_type type, float *sum, const void *dy, const void *x,
-                           const void *y, size_t at, const float *mean, size_t rows, size_t w)
+INLINE void grad_sums_rows(enum kern_type type, enum cpu_norm_relu relu, float *sum,
+                           const struct grad *d, size_t at, size_t rows, size_t w)
 {
     size_t j = 0;
     for (; j + LANES <= w; j += LANES)
-        grad_sums_step(type, sum + j, dy, x, y, at + j, mean + j, rows, w, LANES);
+        grad_sums_step(type, relu, sum, d, at + j, j, rows, w, LANES);
     if (j < w)
-        grad_sums_step(type, sum + j, dy, x, y, at + j, mean + j, rows, w, w - j);
+        grad_sums_step(type, relu, sum, d, at + j, j, rows, w, w - j);
 }
 
-INLINE void grad_sums_all(enum kern_type type, float *sum, const void *dy, const void *x,
-                          const void *y, const float *mean, size_t rows, size_t w)
+INLINE void grad_sums_of(enum kern_type type, enum cpu_norm_relu relu, float *sum,
+                         const struct grad *d, size_t rows, size_t w)
 {
     size_t i = 0;
     memset(sum, 0, 2 * w * sizeof(*sum));
     for (; i + AT_ONCE <= rows; i += AT_ONCE)
-        grad_sums_rows(type, sum, dy, x, y, i * w, mean, AT_ONCE, w);
+        grad_sums_rows(type, relu, sum, d, i * w, AT_ONCE, w);
     for (; i < rows; i++)
-        grad_sums_rows(type, sum, dy, x, y, i * w, mean, 1, w);
+        grad_sums_rows(type, relu, sum, d, i * w, 1, w);
 }
 
-INLINE void grad_sums_of(enum kern_type type, float *sum, const void *dy, const void *x,
-                         const void *y, const float *mean, size_t rows, size_t w)
+INLINE void grad_sums_as(enum kern_type type, enum cpu_norm_relu relu, float *sum,
+                         const struct grad *d, size_t rows, size_t w)
 {
-    if (y)
-        grad_sums_all(type, sum, dy, x, y, mean, rows, w);
+    if (relu == CPU_NORM_NO_RELU)
+        grad_sums_of(type, CPU_NORM_NO_RELU, sum, d, rows, w);
+    else if (relu == CPU_NORM_RELU_Y)
+        grad_sums_of(type, CPU_NORM_RELU_Y, sum, d, rows, w);
     else
-        grad_sums_all(type, sum, dy, x, NULL, mean, rows, w);
+        grad_sums_of(type, CPU_NORM_RELU_X, sum, d, rows, w);
 }
 
 static void grad_sums(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
-                      const float *mean, size_t rows, size_t w)
+                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows, size_t w)
 {
+    struct grad d = { .dy = dy, .x = x, .y = y, .k = *k };
     if (type == KERN_F32)
-        grad_sums_of(KERN_F32, sum, dy, x, y, mean, rows, w);
+        grad_sums_as(KERN_F32, relu, sum, &d, rows, w);
     else
-        grad_sums_of(KERN_BF16, sum, dy, x, y, mean, rows, w);
+        grad_sums_as(KERN_BF16, relu, sum, &d, rows, w);
 }
 
-INLINE void grad_step(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                      const void *y, size_t at, const float *coef, size_t stride, size_t n,
-                      bool add)
+INLINE void grad_step(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d, bool dres,
+                      bool add, size_t at, size_t j, size_t n)
 {
-    vec g = masked(type, dy, y, at, n),
-        centred = stream(type, x, at, n) - vec_load(coef + 3 * stride, n);
+    const struct cpu_norm_coef *k = &d->k;
+    vec x = stream(type, d->x, at, n), g = masked(type, relu, d, x, at, j, n);
     if (dres && add)
-        vec_store_as(type, dres, at, stream(type, dres, at, n) + g, n);
+        vec_store_as(type, d->dres, at, stream(type, d->dres, at, n) + g, n);
     else if (dres)
-        vec_store_as(type, dres, at, g, n);
-    vec_store_as(type, dx, at,
-                 vec_load(coef, n) * g - vec_load(coef + stride, n) * centred -
-                     vec_load(coef + 2 * stride, n),
-                 n);
+        vec_store_as(type, d->dres, at, g, n);
+    vec centred = x - vec_load(k->mean + j, n);
+    vec dx = vec_load(k->a + j, n) * g - vec_load(k->b + j, n) * centred - vec_load(k->c + j, n);
+    vec_store_as(type, d->dx, at, dx, n);
 }
 
-INLINE void grad_rows(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                      const void *y, const float *coef, size_t stride, size_t rows, size_t w,
-                      bool add)
+INLINE void grad_rows(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d, bool dres,
+                      bool add, size_t rows, size_t w)
 {
     for (size_t i = 0; i < rows * w; i += w) {
         size_t j = 0;
         for (; j + LANES <= w; j += LANES)
-            grad_step(type, dx, dres, dy, x, y, i + j, coef + j, stride, LANES, add);
+            grad_step(type, relu, d, dres, add, i + j, j, LANES);
         if (j < w)
-            grad_step(type, dx, dres, dy, x, y, i + j, coef + j, stride, w - j, add);
+            grad_step(type, relu, d, dres, add, i + j, j, w - j);
     }
 }
 
-INLINE void grad_apply_of(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                          const void *y, const float *coef, size_t stride, size_t rows, size_t w,
-                          bool add)
+INLINE void grad_apply_of(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d,
+                          size_t rows, size_t w, bool add)
 {
-    if (!dres && y)
-        grad_rows(type, dx, NULL, dy, x, y, coef, stride, rows, w, false);
-    else if (!dres)
-        grad_rows(type, dx, NULL, dy, x, NULL, coef, stride, rows, w, false);
+    if (!d->dres)
+        grad_rows(type, relu, d, false, false, rows, w);
     else if (add)
-        grad_rows(type, dx, dres, dy, x, y, coef, stride, rows, w, true);
+        grad_rows(type, relu, d, true, true, rows, w);
     else
-        grad_rows(type, dx, dres, dy, x, y, coef, stride, rows, w, false);
+        grad_rows(type, relu, d, true, false, rows, w);
+}
+
+INLINE void grad_apply_as(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d,
+                          size_t rows, size_t w, bool add)
+{
+    if (relu == CPU_NORM_NO_RELU)
+        grad_apply_of(type, CPU_NORM_NO_RELU, d, rows, w, add);
+    else if (relu == CPU_NORM_RELU_Y)
+        grad_apply_of(type, CPU_NORM_RELU_Y, d, rows, w, add);
+    else
+        grad_apply_of(type, CPU_NORM_RELU_X, d, rows, w, add);
 }
 
 static void grad_apply(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                       const void *y, const float *coef, size_t stride, size_t rows, size_t w,
-                       bool add)
+                       const void *y, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
+                       size_t rows, size_t w, bool add)
 {
+    struct grad d = { dx, dres, dy, x, y, *k };
     if (type == KERN_F32)
-        grad_apply_of(KERN_F32, dx, dres, dy, x, y, coef, stride, rows, w, add);
+        grad_apply_as(KERN_F32, relu, &d, rows, w, add);
     else
-        grad_apply_of(KERN_BF16, dx, dres, dy, x, y, coef, stride, rows, w, add);
+        grad_apply_as(KERN_BF16, relu, &d, rows, w, add);
 }
 
 const struct cpu_norm ISA(cpu_norm) = { sums, apply, grad_sums, grad_apply };

@@ -55,7 +55,12 @@ int ref_bn_forward(struct kern *kn UNUSED, enum kern_type type, void *y, const v
 
 static double masked(const struct kern_bn_backward *b, size_t i)
 {
-    return b->relu && !(kern_load(b->type, b->y, i) > 0) ? 0 : kern_load(b->type, b->dy, i);
+    float y = 1;
+    if (b->relu && b->y)
+        y = kern_load(b->type, b->y, i);
+    else if (b->relu)
+        y = kern_load(b->type, b->x, i) * b->scale[i % b->c] + b->shift[i % b->c];
+    return y > 0 ? kern_load(b->type, b->dy, i) : 0;
 }
 
 int ref_bn_backward(struct kern *kn UNUSED, const struct kern_bn_backward *b)

@@ -51,7 +51,7 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
                              int variant)
 {
     size_t n = d->rows * d->c, c = d->c, each = kern_sizeof(type);
-    bool relu = variant & 1, residual = variant & 2, add = variant & 4;
+    bool relu = variant & 1, residual = variant & 2, add = variant & 4, by_x = variant & 8;
     struct result r = { .mean = check_buf(c),
                         .var = check_buf(c),
                         .dgamma = check_copy(d->dgamma, c),
@@ -74,12 +74,14 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
                                   .dresidual = residual ? dres : NULL,
                                   .dy = dy,
                                   .x = x,
-                                  .y = relu ? y : NULL,
+                                  .y = relu && !by_x ? y : NULL,
                                   .dgamma = r.dgamma,
                                   .dbeta = r.dbeta,
                                   .mean = r.mean,
                                   .rstd = rstd,
-                                  .gamma = d->gamma };
+                                  .gamma = d->gamma,
+                                  .scale = scale,
+                                  .shift = shift };
     rc |= kern_bn_backward(kn, &b);
     if (rc)
         printf("# a pass returned %d\n", rc);
@@ -131,8 +133,8 @@ static void check_shape(enum kern_type type, size_t rows, size_t c)
     struct data d = data_of(type, rows, c, 2);
     struct kern *ref = check_open("ref", 1);
     keep_off_zero(ref, type, &d);
-    for (int variant = 0; variant < 8; variant++) {
-        if (variant >= 4 && !(variant & 2))
+    for (int variant = 0; variant < 10; variant++) {
+        if ((variant & 4 && !(variant & 2)) || variant == 8) /* adds to nothing; no ReLU */
             continue;
         struct result want = results(ref, KERN_F32, &d, variant);
         for (int i = 1; check_isa(i); i++) {
