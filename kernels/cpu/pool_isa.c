@@ -94,9 +94,13 @@ INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, vo
 INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void *dx,
                         const void *dy, const void *x)
 {
-    size_t at = 0;
-    memset(dx, 0, mp->h * mp->w * mp->c * kern_sizeof(type));
-    for (size_t p = 0; p < mp->oh; p++)
+    size_t at = 0, row = mp->w * mp->c * kern_sizeof(type), cleared = 0;
+    for (size_t p = 0; p < mp->oh; p++) {
+        size_t end = p + 1 < mp->oh ? window_of(mp, p, 0).bottom : mp->h;
+        if (end > cleared) { /* rows are cleared just before the first gradient comes */
+            memset((uint8_t *)dx + cleared * row, 0, (end - cleared) * row);
+            cleared = end;
+        }
         for (size_t q = 0; q < mp->ow; q++, at += mp->c) {
             struct window v = window_of(mp, p, q);
             size_t j = 0;
@@ -105,6 +109,7 @@ INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void
             if (j < mp->c)
                 max_back_step(type, mp, dx, dy, at, x, v, j, mp->c - j);
         }
+    }
 }
 
 static void max_back(const struct kern_maxpool *mp, void *dx, const void *dy, const void *x)
