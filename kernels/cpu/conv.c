@@ -3,10 +3,12 @@
  * spreads its tasks over the pool.
  *
  * How work is cut depends on shapes only, and what tasks sum is added in their order, so results
- * are the same bits for any number of threads. bfloat16 goes to the tile unit (conv_amx.h), if
+ * are the same bits for any number of threads. Windows of 3 x 3 with stride 1 and whole groups of
+ * channels take fewer multiplications (wino.h). bfloat16 goes to the tile unit (conv_amx.h), if
  * there is one; without, and with windows beyond conv.h's limits, to ref/, packed weights included.
  */
 #include "kernels/cpu/conv_amx.h"
+#include "kernels/cpu/wino.h"
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -82,6 +84,8 @@ static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
 {
     if (is_for_tiles(kn, cv))
         return conv_amx_packed(cv);
+    if (wino_is(cv))
+        return wino_packed(cv);
     if (!is_fast(cv))
         return ref_conv_packed(kn, cv);
     return (packed_floats(cv, false) + packed_floats(cv, true)) * sizeof(float);
@@ -134,6 +138,8 @@ static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, 
 {
     if (is_for_tiles(kn, cv))
         return conv_amx_pack(kn, cv, packed, w);
+    if (wino_is(cv))
+        return wino_pack(kn, cv, packed, w);
     if (!is_fast(cv))
         return ref_conv_pack(kn, cv, packed, w);
     struct pack a = { .cv = cv, .w = w };
@@ -255,6 +261,8 @@ static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, co
 {
     if (is_for_tiles(kn, cv))
         return conv_amx_forward(kn, cv, y, x, packed, ep);
+    if (wino_is(cv))
+        return wino_forward(kn, cv, y, x, packed, ep);
     if (!is_fast(cv))
         return ref_conv_forward(kn, cv, y, x, packed, ep);
     struct conv_plan p;
@@ -274,6 +282,8 @@ static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void 
 {
     if (is_for_tiles(kn, cv))
         return conv_amx_backward_data(kn, cv, dx, dy, packed, add);
+    if (wino_is(cv))
+        return wino_backward_data(kn, cv, dx, dy, packed, add);
     if (!is_fast(cv))
         return ref_conv_backward_data(kn, cv, dx, dy, packed, add);
     struct conv_plan p;
@@ -290,6 +300,8 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
 {
     if (is_for_tiles(kn, cv))
         return conv_amx_backward_weights(kn, cv, dw, x, dy);
+    if (wino_is(cv))
+        return wino_backward_weights(kn, cv, dw, x, dy);
     if (!is_fast(cv))
         return ref_conv_backward_weights(kn, cv, dw, x, dy);
     const struct conv_kernels *kernels = kernels_of(kn);

@@ -1,0 +1,146 @@
+/*
+ * wino.c - see wino.h: how the passes are cut into tasks.
+ */
+#include "kernels/cpu/wino.h"
+#include <errno.h>
+#include <string.h>
+
+enum {
+    TURNED = 300 << 10, /* floats of a task's turned inputs: 1.2 MB of the second cache */
+    MOST_TILES = 120,   /* of a task: the products need room too */
+    TASKS = 32,         /* of backward-weights, wanted */
+};
+
+bool wino_is(const struct kern_conv *cv)
+{
+    return cv->type == KERN_F32 && cv->kh == 3 && cv->kw == 3 && cv->stride == 1 &&
+           cv->c % WINO_CHANNELS == 0 && cv->k % WINO_CHANNELS == 0 && cv->oh > 1 && cv->ow > 1;
+}
+
+size_t wino_packed(const struct kern_conv *cv)
+{
+    return 2 * WINO_CELLS * cv->c * cv->k * sizeof(float);
+}
+
+static const struct wino_kernels *kernels_of(const struct kern *kn)
+{
+    return ISA_BEST(kn, wino_kernels);
+}
+
+int wino_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+{
+    struct wino_pack a = { cv->c, cv->k, w, { packed } };
+    size_t group = kernels_of(kn)->group;
+    a.packed[1] = a.packed[0] + WINO_CELLS * cv->c * cv->k;
+    return pool_run(kn->pool, (cv->c + cv->k) / group, kernels_of(kn)->pack, &a);
+}
+
+static void count_tiles(struct wino *w)
+{
+    w->rows = (w->oh + WINO_TILE - 1) / WINO_TILE;
+    w->cols = (w->ow + WINO_TILE - 1) / WINO_TILE;
+    w->tiles = w->n * w->rows * w->cols;
+}
+
+static int run(struct wino *w, const struct kern_epilogue *ep)
+{
+    const struct wino_kernels *kernels = kernels_of(w->kn);
+    count_tiles(w);
+    size_t blocks = MIN(TURNED / (WINO_CELLS * w->ic), (size_t)MOST_TILES) / WINO_PLACES;
+    w->each = MAX(blocks, (size_t)1) * WINO_PLACES;
+    w->ntasks = (w->tiles + w->each - 1) / w->each;
+    size_t turned = WINO_CELLS * (w->each * w->ic + WINO_SET);
+    size_t products = WINO_CELLS * (w->each * kernels->group + WINO_SET);
+    size_t sums = ep && ep->mean ? w->ntasks * 2 * w->oc : 0;
+    if (kern_scratch(w->kn, (w->ic + turned + products) * sizeof(float)))
+        return -ENOMEM;
+    if (sums) {
+        w->sums = kern_shared(w->kn, sums * sizeof(double));
+        if (!w->sums)
+            return -ENOMEM;
+        memset(w->sums, 0, sums * sizeof(double));
+    }
+    int rc = pool_run(w->kn->pool, w->ntasks, kernels->forward, w);
+    if (rc == 0 && sums) {
+        struct conv_plan p = {
+            .n = w->n, .oh = w->oh, .ow = w->ow, .oc = w->oc, .ntasks = w->ntasks
+        };
+        conv_sum_up(&p, ep, w->sums, w->oc);
+    }
+    return rc;
+}
+
+int wino_forward(struct kern *kn, const struct kern_conv *cv, float *y, const float *x,
+                 const float *packed, const struct kern_epilogue *ep)
+{
+    struct wino w = { .kn = kn,
+                      .n = cv->n,
+                      .ih = cv->h,
+                      .iw = cv->w,
+                      .ic = cv->c,
+                      .oh = cv->oh,
+                      .ow = cv->ow,
+                      .oc = cv->k,
+                      .top = cv->pad_top,
+                      .left = cv->pad_left,
+                      .x = x,
+                      .packed = packed,
+                      .scale = ep->scale,
+                      .shift = ep->shift,
+                      .residual = ep->residual,
+                      .relu = ep->relu,
+                      .y = y };
+    return run(&w, ep);
+}
+
+int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, const float *dy,
+                       const float *packed, bool add)
+{
+    struct wino w = { .kn = kn,
+                      .n = cv->n,
+                      .ih = cv->oh,
+                      .iw = cv->ow,
+                      .ic = cv->k,
+                      .oh = cv->h,
+                      .ow = cv->w,
+                      .oc = cv->c,
+                      .top = cv->kh - 1 - cv->pad_top,
+                      .left = cv->kw - 1 - cv->pad_left,
+                      .x = dy,
+                      .packed = packed + WINO_CELLS * cv->c * cv->k,
+                      .residual = add ? dx : NULL,
+                      .y = dx };
+    return run(&w, NULL);
+}
+
+int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const float *x,
+                          const float *dy)
+{
+    struct wino_sums s = { .g = { .kn = kn,
+                                  .n = cv->n,
+                                  .ih = cv->h,
+                                  .iw = cv->w,
+                                  .ic = cv->c,
+                                  .oh = cv->oh,
+                                  .ow = cv->ow,
+                                  .oc = cv->k,
+                                  .top = cv->pad_top,
+                                  .left = cv->pad_left,
+                                  .x = x },
+                           .dy = dy,
+                           .dw = dw };
+    count_tiles(&s.g);
+    s.blocks_c = (cv->c + WINO_BLOCK - 1) / WINO_BLOCK;
+    s.blocks_k = (cv->k + WINO_BLOCK - 1) / WINO_BLOCK;
+    size_t pairs = s.blocks_c * s.blocks_k;
+    s.shards = MIN((TASKS + pairs - 1) / pairs, s.g.tiles / (4 * WINO_CHUNK));
+    s.shards = MAX(s.shards, (size_t)1);
+    size_t block = WINO_CELLS * WINO_BLOCK * WINO_BLOCK;
+    size_t turned = WINO_CELLS * WINO_CHUNK * WINO_BLOCK;
+    s.partial = kern_shared(kn, s.shards * pairs * block * sizeof(float));
+    if (!s.partial || kern_scratch(kn, (MAX(cv->c, cv->k) + 2 * turned) * sizeof(float)))
+        return -ENOMEM;
+    int rc = pool_run(kn->pool, s.shards * pairs, kernels_of(kn)->sums, &s);
+    return rc ? rc
+              : pool_run(kn->pool, pairs * (WINO_BLOCK / WINO_ROWS), kernels_of(kn)->reduce, &s);
+}

@@ -1,0 +1,205 @@
+/*
+ * wino_isa.c - see wino.h: packs weights, forward and backward-data.
+ *
+ * Turned inputs lie as [cell][places of WINO_PLACES tiles][inputs / 16][tile][16], so that a
+ * product finds all it needs at constant distances from one pointer.
+ */
+#include "kernels/cpu/wino_tile.h"
+
+enum { GROUP = 2 * LANES, DEPTH = 16, PIECE = 16 }; /* inputs side by side; tiles summed in float */
+
+/* -- weights ------------------------------------------------------------------------------- */
+
+/* Of G, three numbers to four. */
+INLINE void turn_weights(vec *to, size_t step, vec g0, vec g1, vec g2)
+{
+    vec ends = 0.5f * (g0 + g2), middle = 0.5f * g1;
+    to[0] = g0;
+    to[step] = ends + middle;
+    to[2 * step] = ends - middle;
+    to[3 * step] = g2;
+}
+
+/* A group of outputs from o on, of one pass. */
+static int pack_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct wino_pack *a = arg;
+    bool backward = i >= a->k / GROUP;
+    size_t g = backward ? i - a->k / GROUP : i, ic = backward ? a->k : a->c;
+    size_t out = 9 * (backward ? 1 : a->c), in = 9 * (backward ? a->c : 1);
+    float *to = a->packed[backward] + g * WINO_CELLS * ic * GROUP;
+    for (size_t c = 0; c < ic; c++)
+        for (size_t v = 0; v < 2; v++) {
+            const float *w = a->w + (g * GROUP + v * LANES) * out + c * in;
+            vec tap[9], rows[12], cell[WINO_CELLS];
+            for (int t = 0; t < 9; t++)
+                for (size_t l = 0; l < LANES; l++)
+                    tap[backward ? 8 - t : t][l] = w[l * out + (size_t)t];
+            UNROLL for (int s = 0; s < 3; s++)
+                turn_weights(rows + s, 3, tap[s], tap[3 + s], tap[6 + s]);
+            UNROLL for (int r = 0; r < 4; r++)
+                turn_weights(cell + 4 * r, 1, rows[3 * r], rows[3 * r + 1], rows[3 * r + 2]);
+            UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
+                vec_store(to + (e * ic + c) * GROUP + v * LANES, cell[e], LANES);
+        }
+    return 0;
+}
+
+/* -- inputs -------------------------------------------------------------------------------- */
+
+static void turn_inputs(const struct wino *w, size_t first, size_t tiles, float *to,
+                        const float *zeros)
+{
+    size_t apart = w->each * w->ic + WINO_SET;
+    for (size_t t = 0; t < tiles; t++) {
+        struct wino_place p = wino_place(w, first + t);
+        const float *cell[WINO_CELLS];
+        wino_cells(cell, 4, w->x, p.image, p.row - w->top, p.col - w->left, w->ih, w->iw, w->ic,
+                   zeros);
+        float *at = to + t / WINO_PLACES * WINO_PLACES * w->ic + t % WINO_PLACES * DEPTH;
+        for (size_t c = 0; c < w->ic; c += DEPTH, at += WINO_PLACES * DEPTH)
+            for (size_t l = 0; l < DEPTH; l += LANES) {
+                vec v[WINO_CELLS];
+                wino_turn_input(v, cell, c + l);
+                UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
+                    vec_store(at + e * apart + l, v[e], LANES);
+            }
+    }
+}
+
+/* -- products ------------------------------------------------------------------------------ */
+
+enum { AT_ONCE = LANES == 16 ? 12 : LANES == 8 ? 6 : 4 }; /* tiles whose sums fit registers */
+
+/* to [AT_ONCE][GROUP] = x [AT_ONCE][inputs] times u [inputs][GROUP] */
+static void multiply(float *to, const float *x, const float *u, size_t inputs)
+{
+    vec acc[AT_ONCE][2];
+    UNROLL for (int i = 0; i < AT_ONCE; i++) acc[i][0] = acc[i][1] = (vec){ 0 };
+    for (size_t c = 0; c < inputs; c += DEPTH, x += WINO_PLACES * DEPTH) {
+        UNROLL for (int d = 0; d < DEPTH; d++, u += GROUP)
+        {
+            vec u0 = vec_load(u, LANES), u1 = vec_load(u + LANES, LANES);
+            UNROLL for (int i = 0; i < AT_ONCE; i++)
+            {
+                float f = x[i * DEPTH + d];
+                acc[i][0] += f * u0;
+                acc[i][1] += f * u1;
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < AT_ONCE; i++)
+    {
+        vec_store(to + i * GROUP, acc[i][0], LANES);
+        vec_store(to + i * GROUP + LANES, acc[i][1], LANES);
+    }
+}
+
+/* -- outputs ------------------------------------------------------------------------------- */
+
+/* Sums of some outputs, as differences to the first of them: a large mean costs no digits. */
+struct piece {
+    vec first, sum, square;
+    size_t n;
+};
+
+static inline void add_to(struct piece *p, vec y)
+{
+    if (p->n++ == 0)
+        *p = (struct piece){ .first = y, .n = 1 };
+    vec d = y - p->first;
+    p->sum += d;
+    p->square += d * d;
+}
+
+static void add_up(struct piece *p, double *sum, double *square)
+{
+    double n = (double)p->n;
+    for (size_t l = 0; l < LANES; l++) {
+        double shift = p->first[l], d = p->sum[l];
+        sum[l] += d + n * shift;
+        square[l] += p->square[l] + shift * (2 * d + n * shift);
+    }
+    p->n = 0;
+}
+
+/* Scale, shift, residual and ReLU of channels k and on, and of element at. NaN stays. */
+INLINE vec affine(const struct wino *w, vec v, size_t k, size_t at)
+{
+    if (w->scale)
+        v = v * vec_load(w->scale + k, LANES) + vec_load(w->shift + k, LANES);
+    if (w->residual)
+        v += vec_load(w->residual + at, LANES);
+    return w->relu ? vec_select(v < 0, (vec){ 0 }, v) : v;
+}
+
+/* A' m A of a tile and LANES channels, cells apart floats from one another. */
+INLINE void turn_back(vec y[4], const float *m, size_t apart)
+{
+    vec rows[2][4];
+    UNROLL for (size_t s = 0; s < 4; s++)
+    {
+        vec a = vec_load(m + s * apart, LANES), b = vec_load(m + (4 + s) * apart, LANES);
+        vec c = vec_load(m + (8 + s) * apart, LANES), d = vec_load(m + (12 + s) * apart, LANES);
+        rows[0][s] = a + b + c;
+        rows[1][s] = b - c - d;
+    }
+    UNROLL for (int r = 0; r < 2; r++)
+    {
+        y[2 * r] = rows[r][0] + rows[r][1] + rows[r][2];
+        y[2 * r + 1] = rows[r][1] - rows[r][2] - rows[r][3];
+    }
+}
+
+/* sum: of the task, from channel 0 on, or NULL. */
+static void write_outputs(const struct wino *w, size_t first, size_t tiles, size_t k,
+                          const float *m, double *sum)
+{
+    size_t apart = w->each * GROUP + WINO_SET;
+    struct piece piece[2] = { { .n = 0 }, { .n = 0 } };
+    for (size_t t = 0; t < tiles; t++) {
+        struct wino_place p = wino_place(w, first + t);
+        for (size_t v = 0; v < 2; v++) {
+            size_t channel = k + v * LANES;
+            vec y[4];
+            turn_back(y, m + t * GROUP + v * LANES, apart);
+            for (size_t i = 0; i < 4; i++) {
+                size_t row = p.row + i / 2, col = p.col + i % 2;
+                if (row >= w->oh || col >= w->ow)
+                    continue;
+                size_t at = ((p.image * w->oh + row) * w->ow + col) * w->oc + channel;
+                if (sum)
+                    add_to(&piece[v], y[i]);
+                vec_store(w->y + at, affine(w, y[i], channel, at), LANES);
+            }
+            if (sum && ((t + 1) % PIECE == 0 || t + 1 == tiles))
+                add_up(&piece[v], sum + channel, sum + w->oc + channel);
+        }
+    }
+}
+
+/* -- tasks --------------------------------------------------------------------------------- */
+
+static int forward_task(void *arg, size_t i, int worker)
+{
+    const struct wino *w = arg;
+    size_t first = i * w->each, tiles = MIN(w->each, w->tiles - first);
+    size_t turned = w->each * w->ic + WINO_SET, apart = w->each * GROUP + WINO_SET;
+    float *zeros = kern_scratch_of(w->kn, worker), *x = zeros + w->ic, *m = x + WINO_CELLS * turned;
+    memset(zeros, 0, w->ic * sizeof *zeros);
+    turn_inputs(w, first, tiles, x, zeros);
+    const float *u = w->packed;
+    for (size_t k = 0; k < w->oc; k += GROUP) {
+        for (size_t e = 0; e < WINO_CELLS; e++, u += w->ic * GROUP)
+            for (size_t t = 0; t < tiles; t += AT_ONCE) /* beyond the last: nothing reads them */
+                multiply(m + e * apart + t * GROUP,
+                         x + e * turned + t / WINO_PLACES * WINO_PLACES * w->ic +
+                             t % WINO_PLACES * DEPTH,
+                         u, w->ic);
+        write_outputs(w, first, tiles, k, m, w->sums ? w->sums + i * 2 * w->oc : NULL);
+    }
+    return 0;
+}
+
+const struct wino_kernels ISA(wino_kernels) = { GROUP, pack_task, forward_task, ISA(wino_sums_task),
+                                                ISA(wino_reduce_task) };
