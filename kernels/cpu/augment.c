@@ -26,7 +26,10 @@ static int run(struct kern *kn, cpu_view_fn *view, enum kern_type type, void *ou
                const float *dev)
 {
     struct job j = { kn, view, type, out, views, side, mean, dev };
-    int rc = kern_scratch(kn, cpu_view_scratch(side));
+    size_t width = 0;
+    for (size_t i = 0; i < n; i++)
+        width = MAX(width, views[i].width);
+    int rc = kern_scratch(kn, cpu_view_scratch(side, width));
     return rc < 0 ? rc : pool_run(kn->pool, n, task, &j);
 }
 

@@ -6,15 +6,29 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* out [side][side][3] of type; scratch of cpu_view_scratch(side) bytes, 64-byte aligned. */
+/* One output cell of an axis: four cells of the crop's, first + i; those beyond its end weigh 0. */
+struct tap {
+    size_t first;
+    float weight[4];
+};
+
+/* out [side][side][3] of type; scratch of cpu_view_scratch(side, v->width) bytes, 64-byte aligned.
+ */
 typedef void cpu_view_fn(enum kern_type type, void *out, const struct kern_view *v, size_t side,
                          const float *mean, const float *dev, void *scratch);
 cpu_view_fn cpu_view_generic, cpu_view_avx2, cpu_view_avx512;
 
-/* Two planar pictures, four resized rows, two tables of taps, rounded up to whole vectors. */
-static inline size_t cpu_view_scratch(size_t side)
+/* Floats of a row of the crop, and as many as four taps may read beyond; whole taps. */
+static inline size_t cpu_view_row(size_t width)
 {
-    return (6 * side * side + 12 * side) * sizeof(float) + 2 * side * 32 + 1024;
+    return (width * 3 + 13 + 15) / 16 * 16;
+}
+
+/* Two planar pictures, five rows of the crop, two tables of taps (later the blur's weights). */
+static inline size_t cpu_view_scratch(size_t side, size_t width)
+{
+    return (6 * side * side + 5 * cpu_view_row(width)) * sizeof(float) +
+           2 * side * sizeof(struct tap);
 }
 
 #endif

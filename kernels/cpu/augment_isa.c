@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "kernels/cpu/augment.h"
+#include "kernels/cpu/vec.h"
 
-struct tap { /* one output cell: four cells of the picture's axis, counted from the crop's edge */
-    int32_t cell[4];
-    float weight[4];
-};
+typedef float pixel
+    __attribute__((vector_size(16), aligned(4), may_alias)); /* R G B and one more */
+typedef int32_t four __attribute__((vector_size(16)));
 
 static inline float clip01(float x)
 {
@@ -30,69 +30,101 @@ static float keys(float x)
     return x < 2 ? ((-0.5f * x + 2.5f) * x - 4) * x + 2 : 0;
 }
 
-static void make_taps(struct tap *tap, size_t n, size_t side, bool flip)
+/* At the borders the four cells move inside; those that are then too far away weigh 0 by keys(). */
+static void make_taps(struct tap *tap, size_t n, size_t side, float scale, bool flip)
 {
+    double step = (double)n / (double)side;
     for (size_t p = 0; p < side; p++) {
         struct tap *t = &tap[flip ? side - 1 - p : p];
-        double at = ((double)p + 0.5) * (double)n / (double)side - 0.5;
+        double at = ((double)p + 0.5) * step - 0.5;
         long first = (long)floor(at) - 1;
+        first = first + 4 > (long)n ? (long)n - 4 : first;
+        t->first = first > 0 ? (size_t)first : 0;
         float sum = 0;
-        for (int i = 0; i < 4; i++) {
-            bool inside = first + i >= 0 && first + i < (long)n;
-            t->cell[i] = inside ? (int32_t)(first + i) : 0;
-            t->weight[i] = inside ? keys((float)(at - (double)(first + i))) : 0;
+        for (size_t i = 0; i < 4; i++) {
+            t->weight[i] = t->first + i < n ? keys((float)(at - (double)(t->first + i))) : 0;
             sum += t->weight[i];
         }
         for (int i = 0; i < 4; i++)
-            t->weight[i] /= sum;
+            t->weight[i] *= scale / sum;
     }
 }
 
-static void resize_row(float *row, const uint8_t *px, const struct tap *tap, size_t side)
+static void widen_row(float *restrict row, const uint8_t *restrict px, size_t n)
 {
-    for (size_t x = 0; x < side; x++) {
-        const struct tap *t = &tap[x];
-        float sum[3] = { 0, 0, 0 };
-        for (int i = 0; i < 4; i++)
-            for (int ch = 0; ch < 3; ch++)
-                sum[ch] += t->weight[i] * (float)px[t->cell[i] * 3 + ch];
+    for (size_t i = 0; i < n; i++)
+        row[i] = px[i];
+}
+
+/* row[i] = sum of weight[k] from[k][i]. */
+static void mix_rows(float *restrict row, float *const from[4], const float weight[4], size_t n)
+{
+    const float *restrict a = from[0], *restrict b = from[1];
+    const float *restrict c = from[2], *restrict d = from[3];
+    const float p = weight[0], q = weight[1], r = weight[2], s = weight[3];
+    for (size_t i = 0; i < n; i++)
+        row[i] = p * a[i] + q * b[i] + r * c[i] + s * d[i];
+}
+
+static inline pixel mix_pixels(const float *row, const struct tap *t)
+{
+    const float *from = row + t->first * 3;
+    return t->weight[0] * *(const pixel *)from + t->weight[1] * *(const pixel *)(from + 3) +
+           t->weight[2] * *(const pixel *)(from + 6) + t->weight[3] * *(const pixel *)(from + 9);
+}
+
+/* A row of pixels to a row of each plane, four pixels at once: their 4 x 4 numbers are turned. */
+static void resize_row(float *im, size_t plane, const float *row, const struct tap *tap,
+                       size_t side)
+{
+    size_t x = 0;
+    for (; x + 4 <= side; x += 4) {
+        pixel a = mix_pixels(row, &tap[x]), b = mix_pixels(row, &tap[x + 1]);
+        pixel c = mix_pixels(row, &tap[x + 2]), d = mix_pixels(row, &tap[x + 3]);
+        pixel ab = VEC_SHUFFLE(four, a, b, 0, 4, 1, 5); /* rr gg */
+        pixel cd = VEC_SHUFFLE(four, c, d, 0, 4, 1, 5);
+        pixel ab2 = VEC_SHUFFLE(four, a, b, 2, 6, 2, 6); /* bb bb */
+        pixel cd2 = VEC_SHUFFLE(four, c, d, 2, 6, 2, 6);
+        *(pixel *)(im + x) = VEC_SHUFFLE(four, ab, cd, 0, 1, 4, 5);
+        *(pixel *)(im + plane + x) = VEC_SHUFFLE(four, ab, cd, 2, 3, 6, 7);
+        *(pixel *)(im + 2 * plane + x) = VEC_SHUFFLE(four, ab2, cd2, 0, 1, 4, 5);
+    }
+    for (; x < side; x++) {
+        pixel a = mix_pixels(row, &tap[x]);
         for (size_t ch = 0; ch < 3; ch++)
-            row[ch * side + x] = sum[ch];
+            im[ch * plane + x] = a[ch];
     }
 }
 
-/* Rows of the crop are resized along x once each; the last four are kept, row r at r mod 4. */
-static void crop_and_resize(float *im, const struct kern_view *v, size_t side, float *rows,
-                            struct tap *tap)
+/*
+ * Down the columns first, in whole vectors; then across, where a pixel's four taps are four loads
+ * of neighbours. The last four rows of the crop are kept as floats, row r at r mod 4.
+ */
+static void crop_and_resize(float *im, const struct kern_view *v, size_t side, struct tap *tap,
+                            float *row)
 {
     struct tap *down = tap, *across = tap + side;
-    long have[4] = { -1, -1, -1, -1 };
-    make_taps(down, v->height, side, false);
-    make_taps(across, v->width, side, v->flip);
+    size_t n = v->width * 3, plane = side * side,
+           have[4] = { SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX };
+    float *kept[4], *from[4];
+    for (size_t i = 0; i < 4; i++)
+        kept[i] = row + (i + 1) * cpu_view_row(v->width);
+    make_taps(down, v->height, side, 1.0f / 255, false);
+    make_taps(across, v->width, side, 1, v->flip);
+    memset(row + n, 0, 13 * sizeof(*row)); /* beyond narrow crops: finite, weighs 0 */
     for (size_t y = 0; y < side; y++) {
-        const float *from[4];
-        for (int i = 0; i < 4; i++) {
-            long r = down[y].cell[i];
-            if (down[y].weight[i] ==
-                0) /* outside: any row does, unread ones may hold anything finite */
-                r = down[y].cell[1] > 0 ? down[y].cell[1] : down[y].cell[2];
-            if (have[r & 3] != r) {
-                resize_row(rows + (r & 3) * (long)side * 3,
-                           v->rgb + ((v->top + (size_t)r) * v->w + v->left) * 3, across, side);
-                have[r & 3] = r;
-            }
-            from[i] = rows + (r & 3) * (long)side * 3;
+        for (size_t i = 0; i < 4; i++) {
+            size_t r = MIN(down[y].first + i, v->height - 1);
+            from[i] = kept[r % 4];
+            if (have[r % 4] != r)
+                widen_row(from[i], v->rgb + ((v->top + r) * v->w + v->left) * 3, n);
+            have[r % 4] = r;
         }
-        const float *w = down[y].weight;
-        for (size_t ch = 0; ch < 3; ch++) {
-            float *out = im + ch * side * side + y * side;
-            for (size_t x = 0; x < side; x++) {
-                size_t at = ch * side + x;
-                out[x] = clip01((w[0] * from[0][at] + w[1] * from[1][at] + w[2] * from[2][at] +
-                                 w[3] * from[3][at]) *
-                                (1.0f / 255));
-            }
-        }
+        mix_rows(row, from, down[y].weight, n);
+        resize_row(im + y * side, plane, row, across, side);
+        for (size_t ch = 0; ch < 3; ch++)
+            for (size_t x = 0; x < side; x++)
+                im[ch * plane + y * side + x] = clip01(im[ch * plane + y * side + x]);
     }
 }
 
@@ -227,17 +259,54 @@ static void blur(float *im, float *tmp, float *weight, size_t side, float sigma)
         blur_plane(im + ch * side * side, tmp, weight, side, radius);
 }
 
-static inline __attribute__((always_inline)) void write_view(enum kern_type type, void *out,
-                                                             const float *im, size_t pixels,
-                                                             bool solarise, const float *mean,
-                                                             const float *dev)
+/*
+ * LANES pixels from planes to neighbours. Value 3 x + ch goes to lane i of vector k, where
+ * 3 x + ch = k LANES + i. Lane i of all three vectors asks channel ch for the same x, modulo LANES:
+ * (i - ch) / 3, which is (i - ch) * 11 modulo 16, 8 or 4. So a channel is permuted once.
+ */
+#define X(i, ch) (((i) + 48 - (ch)) * 11 & (LANES - 1))
+#define FOUR_X(i, ch) X(i, ch), X(i + 1, ch), X(i + 2, ch), X(i + 3, ch)
+#if LANES == 16
+#define PERMUTED(v, ch)                                                                            \
+    VEC_SHUFFLE(ivec, v, v, FOUR_X(0, ch), FOUR_X(4, ch), FOUR_X(8, ch), FOUR_X(12, ch))
+#elif LANES == 8
+#define PERMUTED(v, ch) VEC_SHUFFLE(ivec, v, v, FOUR_X(0, ch), FOUR_X(4, ch))
+#else
+#define PERMUTED(v, ch) VEC_SHUFFLE(ivec, v, v, FOUR_X(0, ch))
+#endif
+
+INLINE void store_pixels(enum kern_type type, void *out, size_t at, vec r, vec g, vec b)
 {
-    for (size_t ch = 0; ch < 3; ch++, im += pixels) {
-        float m = mean[ch], inv = 1 / dev[ch];
-        for (size_t p = 0; p < pixels; p++) {
-            float x = solarise && im[p] >= 0.5f ? 1 - im[p] : im[p];
-            kern_store(type, out, p * 3 + ch, (clip01(x) - m) * inv);
+    static const int32_t lanes[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+    r = PERMUTED(r, 0);
+    g = PERMUTED(g, 1);
+    b = PERMUTED(b, 2);
+    for (int k = 0; k < 3; k++) {
+        ivec ch = (*(const ivec *)lanes + k * LANES) % 3;
+        vec v = vec_select(ch == 0, r, vec_select(ch == 1, g, b));
+        vec_store_as(type, out, at + (size_t)k * LANES, v, LANES);
+    }
+}
+
+INLINE void write_view(enum kern_type type, void *out, float *im, size_t side, bool solarise,
+                       const float *mean, const float *dev)
+{
+    size_t plane = side * side;
+    for (size_t y = 0; y < side; y++, im += side) {
+        for (size_t ch = 0; ch < 3; ch++) {
+            float *v = im + ch * plane, m = mean[ch], inv = 1 / dev[ch];
+            for (size_t x = 0; x < side && solarise; x++)
+                v[x] = v[x] >= 0.5f ? 1 - v[x] : v[x];
+            for (size_t x = 0; x < side; x++)
+                v[x] = (clip01(v[x]) - m) * inv;
         }
+        size_t x = 0;
+        for (; x + LANES <= side; x += LANES)
+            store_pixels(type, out, (y * side + x) * 3, vec_load(im + x, LANES),
+                         vec_load(im + plane + x, LANES), vec_load(im + 2 * plane + x, LANES));
+        for (; x < side; x++)
+            for (size_t ch = 0; ch < 3; ch++)
+                kern_store(type, out, (y * side + x) * 3 + ch, im[ch * plane + x]);
     }
 }
 
@@ -245,17 +314,17 @@ void ISA(cpu_view)(enum kern_type type, void *out, const struct kern_view *v, si
                    const float *mean, const float *dev, void *scratch)
 {
     size_t pixels = side * side;
-    float *im = scratch, *tmp = im + 3 * pixels, *rows = tmp + 3 * pixels;
-    struct tap *tap = (struct tap *)(rows + 12 * side);
-    crop_and_resize(im, v, side, rows, tap);
+    float *im = scratch, *tmp = im + 3 * pixels, *row = tmp + 3 * pixels;
+    struct tap *tap = (struct tap *)(row + 5 * cpu_view_row(v->width));
+    crop_and_resize(im, v, side, tap, row);
     if (v->jitter)
         jitter(im, pixels, v);
     if (v->grey)
         grey(im, pixels);
     if (v->sigma > 0)
-        blur(im, tmp, rows, side, v->sigma);
+        blur(im, tmp, (float *)tap, side, v->sigma);
     if (type == KERN_F32)
-        write_view(KERN_F32, out, im, pixels, v->solarise, mean, dev);
+        write_view(KERN_F32, out, im, side, v->solarise, mean, dev);
     else
-        write_view(KERN_BF16, out, im, pixels, v->solarise, mean, dev);
+        write_view(KERN_BF16, out, im, side, v->solarise, mean, dev);
 }

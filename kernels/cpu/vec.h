@@ -54,6 +54,14 @@ INLINE vec vec_select(ivec mask, vec a, vec b)
     return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
 }
 
+/* Lanes of a and b, those of b after all of a, in the order of the constants that follow; itype is
+ * a vector of as many integers. */
+#if defined(__clang__)
+#define VEC_SHUFFLE(itype, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define VEC_SHUFFLE(itype, a, b, ...) __builtin_shuffle(a, b, (itype){ __VA_ARGS__ })
+#endif
+
 /* bfloat16 to float32: one shift of one extended load, of which convertvector makes four. */
 INLINE vec vec_widen(bvec b)
 {
