@@ -307,6 +307,8 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     const struct conv_kernels *kernels = kernels_of(kn);
     struct conv_plan p;
     plan_forward(&p, kn, cv);
+    p.group = kernels->sums_group;
+    p.ngroups = (p.oc + p.group - 1) / p.group;
     size_t plane = cv->oh * cv->ow;
     size_t most = SUM_FLOATS / (MIN(p.group, conv_round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
     if (plane <= most)

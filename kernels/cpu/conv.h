@@ -6,10 +6,10 @@
  * and input channels. A task copies the part of the input that it needs into scratch, the "band":
  * channels in blocks of 16, cells outside the image as zeros, columns sorted by their remainder
  * modulo the step of the input, so that neighbours in the output are 16 floats apart in the band
- * for any stride. Then a tile of some pixels by 16 or 32 output channels is summed in registers,
- * over all blocks and taps. Backward-data with a stride is a few such grids ("phases"), one for
- * each remainder, with the taps that meet there. Backward-weights sums over the pixels of such
- * bands instead.
+ * for any stride. Then tiles of some pixels by up to 64 output channels are summed in registers,
+ * over all taps of a few blocks, and over the other blocks in the same way. Backward-data with a
+ * stride is a few such grids ("phases"), one for each remainder, with the taps that meet there.
+ * Backward-weights sums over the pixels of such bands instead.
  *
  * A window of one cell that stays inside the image needs no band: tiles read the input in place.
  *
@@ -26,7 +26,8 @@ enum {
     CONV_MAX_TAPS = 64,  /* 7 x 7 and some */
     CONV_MAX_STEP = 3,   /* strides; ref/ serves larger ones */
     CONV_MAX_PHASES = 9, /* its square */
-    CONV_MAX_TILE = 24,  /* pixels of a tile */
+    CONV_STRIP = 96,     /* pixels whose sums are held at a time: whole tiles */
+    CONV_NEAR = 9 << 10, /* weights that stay in the first cache */
     CONV_PLAIN = 4,      /* channels up to which rows are taken plain */
     CONV_HELD = 1 << 18, /* weights that stay in the second cache */
 };
@@ -101,7 +102,7 @@ struct conv_weights {
 
 /* The inner loops for one instruction set. */
 struct conv_kernels {
-    size_t group; /* the widest tile, in channels */
+    size_t group, sums_group; /* the widest tile, in channels; of backward-weights */
     int (*forward)(void *forward, size_t i, int worker);
     int (*weights)(void *weights, size_t i, int worker);
     int (*reduce)(void *weights, size_t i, int worker);

@@ -15,52 +15,49 @@ struct tile {
     size_t block_floats, nblocks, last;
     const struct conv_tap *tap;
     size_t ntaps, ntaps_packed;
-    size_t space;   /* of neighbours in a plain band */
     const float *w; /* of the group */
 };
 
 /* One input channel: a row of weights times a number of each pixel. */
-#define TILE_STEP(PLACES, RUN, NV, SPACE)                                                          \
+#define TILE_STEP(PIXELS, NV)                                                                      \
     do {                                                                                           \
         vec wv[NV];                                                                                \
         UNROLL for (int v = 0; v < (NV); v++) wv[v] = *(const vec *)(w + v * LANES);               \
-        UNROLL for (int i = 0; i < (PLACES); i++) UNROLL for (int j = 0; j < (RUN); j++)           \
+        UNROLL for (int i = 0; i < (PIXELS); i++)                                                  \
         {                                                                                          \
-            float f = x[i][j * (SPACE) + c];                                                       \
-            UNROLL for (int v = 0; v < (NV); v++) acc[i * (RUN) + j][v] += wv[v] * f;              \
+            float f = x[i][c];                                                                     \
+            UNROLL for (int v = 0; v < (NV); v++) acc[i][v] += wv[v] * f;                          \
         }                                                                                          \
         w += (NV)*LANES;                                                                           \
     } while (0)
 
 /*
- * A tile of PLACES x RUN pixels by NV vectors of output channels. in has the place of every pixel;
- * the RUN pixels from a place on are neighbours in the band, SPACE floats apart. sums [pixel][NV *
- * LANES] comes out.
+ * A tile of PIXELS by NV vectors of output channels; in has the place of every pixel. sums
+ * [pixel][NV * LANES] comes out, added to what was there if add.
  */
-#define TILE(name, PLACES, RUN, NV, SPACE)                                                         \
-    static void name(const struct tile *t, const size_t *in, float *sums)                          \
+#define TILE(name, PIXELS, NV)                                                                     \
+    static void name(const struct tile *t, const size_t *in, float *sums, bool add)                \
     {                                                                                              \
-        vec acc[(PLACES) * (RUN)][NV];                                                             \
-        UNROLL for (int i = 0; i < (PLACES) * (RUN); i++) UNROLL for (int v = 0; v < (NV); v++)    \
-            acc[i][v] = (vec){ 0 };                                                                \
+        vec acc[PIXELS][NV];                                                                       \
+        UNROLL for (int i = 0; i < (PIXELS); i++) UNROLL for (int v = 0; v < (NV); v++)            \
+            acc[i][v] = add ? *(const vec *)(sums + (i * (NV) + v) * LANES) : (vec){ 0 };          \
         const float *band = t->band, *block = t->w;                                                \
         for (size_t b = 0; b < t->nblocks; b++) {                                                  \
             size_t cn = b + 1 < t->nblocks ? CONV_BLOCK : t->last;                                 \
             for (size_t a = 0; a < t->ntaps; a++) {                                                \
-                const float *w = block + t->tap[a].weight * cn * ((NV)*LANES), *x[PLACES];         \
-                UNROLL for (int i = 0; i < (PLACES); i++) x[i] =                                   \
-                    band + t->tap[a].in + in[i * (RUN)];                                           \
+                const float *w = block + t->tap[a].weight * cn * ((NV)*LANES), *x[PIXELS];         \
+                UNROLL for (int i = 0; i < (PIXELS); i++) x[i] = band + t->tap[a].in + in[i];      \
                 if (cn == CONV_BLOCK) {                                                            \
-                    UNROLL for (int c = 0; c < CONV_BLOCK; c++) TILE_STEP(PLACES, RUN, NV, SPACE); \
+                    UNROLL for (int c = 0; c < CONV_BLOCK; c++) TILE_STEP(PIXELS, NV);             \
                 } else {                                                                           \
                     for (size_t c = 0; c < cn; c++)                                                \
-                        TILE_STEP(PLACES, RUN, NV, SPACE);                                         \
+                        TILE_STEP(PIXELS, NV);                                                     \
                 }                                                                                  \
             }                                                                                      \
             band += t->block_floats;                                                               \
             block += CONV_BLOCK * t->ntaps_packed * ((NV)*LANES);                                  \
         }                                                                                          \
-        UNROLL for (int i = 0; i < (PLACES) * (RUN); i++) UNROLL for (int v = 0; v < (NV); v++)    \
+        UNROLL for (int i = 0; i < (PIXELS); i++) UNROLL for (int v = 0; v < (NV); v++)            \
         {                                                                                          \
             *(vec *)(sums + (i * (NV) + v) * LANES) = acc[i][v];                                   \
         }                                                                                          \
@@ -68,91 +65,90 @@ struct tile {
 
 /*
  * Registers decide: 32 (AVX-512) or 16 hold the accumulators, a row of weights and the number that
- * is broadcast; 12 places at most leave general registers for their addresses. A wider tile reads
- * each weight once for more pixels, a second vector of channels each number of x once for two.
+ * is broadcast. Six pixels by four vectors load ten times for 24 multiply-adds, and leave general
+ * registers for the places of all pixels.
  */
 #if LANES == 16
-TILE(tile_one, 12, 1, 1, CONV_BLOCK)
-TILE(tile_one_pairs, 12, 2, 1, CONV_BLOCK)
-TILE(tile_two, 12, 1, 2, CONV_BLOCK)
-TILE(tile_two_pairs, 6, 2, 2, CONV_BLOCK)
-TILE(tile_one_plain, 10, 2, 1, t->space)
-TILE(tile_two_plain, 6, 2, 2, t->space)
+TILE(tile_1, 12, 1)
+TILE(tile_2, 12, 2)
+TILE(tile_3, 6, 3)
+TILE(tile_4, 6, 4)
 #elif LANES == 8
-TILE(tile_one, 6, 1, 2, CONV_BLOCK)
-TILE(tile_one_pairs, 3, 2, 2, CONV_BLOCK)
+TILE(tile_2, 6, 2)
 #else
-TILE(tile_one, 2, 1, 4, CONV_BLOCK)
-TILE(tile_one_pairs, 1, 2, 4, CONV_BLOCK)
+TILE(tile_4, 2, 4)
 #endif
+
+enum { MOST_PIXELS = 12, MOST_CHANNELS = LANES == 16 ? 4 * CONV_BLOCK : CONV_BLOCK };
 
 struct tile_kind {
     size_t pixels;
-    void (*run)(const struct tile *t, const size_t *in, float *sums);
+    void (*run)(const struct tile *t, const size_t *in, float *sums, bool add);
 };
 
-static struct tile_kind tile_kind(size_t width, bool pairs, bool plain)
+static struct tile_kind tile_kind(size_t width)
 {
 #if LANES == 16
-    bool two = width > CONV_BLOCK;
-    if (pairs && plain)
-        return two ? (struct tile_kind){ 12, tile_two_plain }
-                   : (struct tile_kind){ 20, tile_one_plain };
-    if (pairs)
-        return two ? (struct tile_kind){ 12, tile_two_pairs }
-                   : (struct tile_kind){ 24, tile_one_pairs };
-    return (struct tile_kind){ 12, two ? tile_two : tile_one };
+    static const struct tile_kind blocks[] = {
+        { 12, tile_1 }, { 12, tile_2 }, { 6, tile_3 }, { 6, tile_4 }
+    };
+    return blocks[width / CONV_BLOCK - 1];
+#elif LANES == 8
+    (void)width;
+    return (struct tile_kind){ 6, tile_2 };
 #else
     (void)width;
-    return (struct tile_kind){ LANES == 8 ? 6 : 2, pairs && !plain ? tile_one_pairs : tile_one };
+    return (struct tile_kind){ 2, tile_4 };
 #endif
 }
 
 /* -- what happens to a tile on its way to memory ------------------------------------------- */
 
-struct sink {
+/* Pixels one behind the other in a phase's lists, and a group of output channels. */
+struct strip {
     const struct conv_forward *f;
-    size_t k, width, valid; /* first channel, channels in the tile, of them stored */
+    const size_t *in, *out; /* places of its pixels */
+    size_t pixels;
     size_t base;            /* of the task in the output */
-    double *sum, *squares;  /* of the task, from channel k on; or NULL */
+    size_t k, width, valid; /* first channel, channels in a tile, of them stored */
 };
 
 /*
- * Sums and sums of squares, the latter as squares about the tile's own mean in float plus the
- * mean's in double: nothing is lost when the mean is large.
+ * Sums and sums of squares. In float they are about a number of the strip itself, the first, so
+ * that nothing is lost when the mean is large; from there on in double.
  */
-static void add_sums(const struct sink *s, const float *sums, size_t pixels)
+static void add_sums(const struct strip *s, const float *sums, double *sum_of, double *squares_of)
 {
-    size_t whole = pixels / 4 * 4, width = s->width;
+    enum { CHAINS = 4 }; /* for their latency */
+    size_t pixels = s->pixels, whole = pixels / CHAINS * CHAINS, width = s->width;
     for (size_t v = 0; v < width; v += LANES) {
-        vec sum[4] = { { 0 } }, about[4] = { { 0 } }; /* four chains, for their latency */
         const float *at = sums + v;
-        for (size_t i = 0; i < whole; i += 4)
-            UNROLL for (size_t j = 0; j < 4; j++) sum[j] += *(const vec *)(at + (i + j) * width);
-        for (size_t i = whole; i < pixels; i++)
-            sum[0] += *(const vec *)(at + i * width);
-        vec all = (sum[0] + sum[1]) + (sum[2] + sum[3]), mean = all * (1 / (float)pixels);
-        for (size_t i = 0; i < whole; i += 4)
-            UNROLL for (size_t j = 0; j < 4; j++)
+        vec about = *(const vec *)at, sum[CHAINS] = { { 0 } }, square[CHAINS] = { { 0 } };
+        for (size_t i = 0; i < whole; i += CHAINS)
+            UNROLL for (size_t j = 0; j < CHAINS; j++)
             {
-                vec off = *(const vec *)(at + (i + j) * width) - mean;
-                about[j] += off * off;
+                vec off = *(const vec *)(at + (i + j) * width) - about;
+                sum[j] += off;
+                square[j] += off * off;
             }
         for (size_t i = whole; i < pixels; i++) {
-            vec off = *(const vec *)(at + i * width) - mean;
-            about[0] += off * off;
+            vec off = *(const vec *)(at + i * width) - about;
+            sum[0] += off;
+            square[0] += off * off;
         }
-        vec squares = (about[0] + about[1]) + (about[2] + about[3]);
+        float offs[LANES], squares[LANES];
+        *(vec *)offs = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        *(vec *)squares = (square[0] + square[1]) + (square[2] + square[3]);
         for (size_t l = 0; l < LANES; l++) {
-            double m = mean[l], rest = all[l] - m * (double)pixels;
-            s->sum[v + l] += all[l];
-            s->squares[v + l] += squares[l] + m * (all[l] + rest);
+            double m = at[l], off = offs[l], all = m * (double)pixels + off;
+            sum_of[v + l] += all;
+            squares_of[v + l] += squares[l] + m * (all + off);
         }
     }
 }
 
 /* scale, shift, residual and ReLU, of a pixel in place. A negative number becomes 0, NaN stays. */
-static void affine(const struct sink *s, float *pixel, size_t at)
+static void affine(const struct strip *s, float *pixel, size_t at)
 {
     const struct conv_forward *f = s->f;
     const float *scale = f->scale ? f->scale + s->k : NULL,
@@ -179,21 +175,29 @@ static void affine(const struct sink *s, float *pixel, size_t at)
     }
 }
 
-static void store(const struct sink *s, float *sums, const size_t *out, size_t pixels)
+/* Pixels from number i on. */
+static void store(const struct strip *s, float *sums, size_t i, size_t pixels)
 {
-    float *y = s->f->y;
-    size_t first = s->base + s->k, width = s->width, valid = s->valid;
-    if (s->f->scale || s->f->residual)
-        for (size_t i = 0; i < pixels; i++)
-            affine(s, sums + i * width, first + out[i]);
-    for (size_t i = 0; i < pixels; i++, sums += width) {
-        float *to = y + first + out[i];
+    size_t first = s->base + s->k;
+    for (size_t end = i + pixels; i < end; i++, sums += s->width) {
+        if (s->f->scale || s->f->residual)
+            affine(s, sums, first + s->out[i]);
+        float *to = s->f->y + first + s->out[i];
         size_t k = 0;
-        for (; k + LANES <= valid; k += LANES)
+        for (; k + LANES <= s->valid; k += LANES)
             *(vec *)(to + k) = *(const vec *)(sums + k);
-        for (; k < valid; k++)
+        for (; k < s->valid; k++)
             to[k] = sums[k];
     }
+}
+
+/* Asks for the memory that pixels from number i on will be written to: it must come first. */
+static void expect(const struct strip *s, size_t i, size_t pixels)
+{
+    const float *y = s->f->y + s->base + s->k;
+    for (size_t end = i + pixels; i < end; i++)
+        for (size_t k = 0; k < s->valid; k += CONV_BLOCK)
+            __builtin_prefetch(y + s->out[i] + k, 1, 2);
 }
 
 /* -- tasks --------------------------------------------------------------------------------- */
@@ -246,7 +250,45 @@ static struct groups groups_from(const struct conv_plan *p, size_t first, size_t
 }
 
 /*
- * All pixels of a phase in a share, for some groups: a tile's pixels stay in the first cache for
+ * All of a strip: some blocks of input channels at a time, whose weights stay in the first cache
+ * while all tiles meet them.
+ */
+static void run_strip(const struct strip *s, const struct tile *task, float *sums,
+                      struct ahead *ahead)
+{
+    const struct conv_plan *p = s->f->plan;
+    struct tile_kind kind = tile_kind(s->width);
+    /* where no tap meets a phase, there are zeros */
+    size_t nblocks = task->ntaps ? p->nblocks : 1, each = 1;
+    if (task->ntaps)
+        each = MAX(CONV_NEAR / (task->ntaps * CONV_BLOCK * s->width), each);
+    const float *w = s->f->packed + s->k * conv_input_channels(p) * p->ntaps_packed;
+    for (size_t b = 0; b < nblocks; b += each) {
+        struct tile t = *task;
+        t.band += b * t.block_floats;
+        t.w = w + b * CONV_BLOCK * p->ntaps_packed * s->width;
+        t.nblocks = MIN(each, nblocks - b);
+        t.last = b + t.nblocks < p->nblocks ? CONV_BLOCK : p->last;
+        for (size_t i = 0; i < s->pixels; i += kind.pixels) {
+            size_t pixels = MIN(kind.pixels, s->pixels - i), tail[MOST_PIXELS];
+            const size_t *in = s->in + i;
+            if (pixels < kind.pixels) { /* the rest repeats a pixel, and is not used */
+                for (size_t j = 0; j < kind.pixels; j++)
+                    tail[j] = in[j < pixels ? j : 0];
+                in = tail;
+            }
+            look_ahead(ahead);
+            if (b == 0)
+                expect(s, i, pixels);
+            kind.run(&t, in, sums + i * s->width, b > 0);
+            if (b + each >= nblocks)
+                store(s, sums + i * s->width, i, pixels);
+        }
+    }
+}
+
+/*
+ * All pixels of a phase in a share, for some groups: a strip's pixels stay in the second cache for
  * all of them, and its outputs are written one behind the other.
  */
 static void run_phase(const struct conv_forward *f, const struct conv_phase *ph,
@@ -254,34 +296,23 @@ static void run_phase(const struct conv_forward *f, const struct conv_phase *ph,
                       double *sum, struct ahead *ahead)
 {
     const struct conv_plan *p = f->plan;
-    float sums[CONV_MAX_TILE * 2 * CONV_BLOCK] __attribute__((aligned(64)));
-    struct tile_kind kind = tile_kind(groups->width, ph->cols % 2 == 0, p->plain || p->in_place);
+    float sums[CONV_STRIP * MOST_CHANNELS] __attribute__((aligned(64)));
     size_t rows = sh->row < ph->rows ? MIN(sh->rows, ph->rows - sh->row) : 0;
     size_t total = sh->images * rows * ph->cols, padded = p->ngroups * p->group;
-    struct sink s = { .f = f, .width = groups->width };
+    struct strip s = { .f = f, .width = groups->width };
     s.base = (sh->image * p->oh + sh->row * p->out_step) * p->ow * p->oc;
     t->tap = ph->tap;
     t->ntaps = ph->ntaps;
-    for (size_t i = 0; i < total; i += kind.pixels) {
-        size_t pixels = MIN(kind.pixels, total - i), tail[CONV_MAX_TILE];
-        const size_t *in = ph->in + i;
-        if (pixels < kind.pixels) { /* the rest repeats pixels, and is not stored */
-            for (size_t j = 0; j < kind.pixels; j++)
-                tail[j] = in[j < pixels ? j : 0];
-            in = tail;
-        }
+    for (size_t i = 0; i < total; i += CONV_STRIP) {
+        s.in = ph->in + i;
+        s.out = ph->out + i;
+        s.pixels = MIN((size_t)CONV_STRIP, total - i);
         for (size_t g = groups->first; g < groups->end; g++) {
             s.k = g * p->group;
             s.valid = MIN(s.width, p->oc - s.k);
-            t->w = f->packed + s.k * conv_input_channels(p) * p->ntaps_packed;
-            look_ahead(ahead);
-            kind.run(t, in, sums);
-            if (sum) {
-                s.sum = sum + s.k;
-                s.squares = s.sum + padded;
-                add_sums(&s, sums, pixels);
-            }
-            store(&s, sums, ph->out + i, pixels);
+            run_strip(&s, t, sums, ahead);
+            if (sum)
+                add_sums(&s, sums, sum + s.k, sum + padded + s.k);
         }
     }
 }
@@ -293,10 +324,7 @@ static int forward_task(void *arg, size_t i, int worker)
     size_t spatial = i / f->group_parts, part = i % f->group_parts;
     size_t from = p->ngroups * part / f->group_parts, to = p->ngroups * (part + 1) / f->group_parts;
     struct conv_share sh = conv_share_of(p, spatial);
-    struct tile t = { .nblocks = p->nblocks,
-                      .last = p->last,
-                      .ntaps_packed = p->ntaps_packed,
-                      .space = p->step * p->ic };
+    struct tile t = { .ntaps_packed = p->ntaps_packed };
     if (p->in_place) {
         t.band = f->x + (sh.image * p->ih + sh.row * p->step) * p->row_floats;
         t.block_floats = CONV_BLOCK;
@@ -306,7 +334,7 @@ static int forward_task(void *arg, size_t i, int worker)
         t.block_floats = conv_pack_band(p, band, f->x, &sh);
     }
     size_t pixels = sh.images * sh.rows * p->phase[0].cols * p->nphases;
-    struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / CONV_MAX_TILE + 1);
+    struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / MOST_PIXELS + 1);
     double *sum = f->sums ? f->sums + spatial * 2 * p->ngroups * p->group : NULL;
     for (struct groups g = { .end = from }; g.end < to;) {
         g = groups_from(p, g.end, to);
@@ -317,7 +345,8 @@ static int forward_task(void *arg, size_t i, int worker)
 }
 
 const struct conv_kernels ISA(conv_kernels) = {
-    .group = LANES == 16 ? 2 * CONV_BLOCK : CONV_BLOCK,
+    .group = MOST_CHANNELS,
+    .sums_group = LANES == 16 ? 2 * CONV_BLOCK : CONV_BLOCK,
     .forward = forward_task,
     .weights = ISA(conv_weights_task),
     .reduce = ISA(conv_reduce_task),
