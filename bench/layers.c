@@ -6,23 +6,16 @@
  * tensor: the last columns say what that leaves of the peak in the forward pass.
  */
 #include "bench/bench.h"
+#include "bench/networks.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct layer {
-    int count;                 /* in the network */
-    size_t side, c, k, kernel; /* of the square input; channels; of the window */
-    size_t stride, pad;        /* above and on the left */
-};
-
-enum { PASSES = 3 };
-
 struct conv {
     struct kern *kn;
     struct kern_conv cv;
-    int pass;
+    enum pass pass;
     void *x, *y, *packed;
     float *w, *mean, *var;
 };
@@ -31,15 +24,17 @@ static void conv_pass(void *arg)
 {
     struct conv *c = arg;
     struct kern_epilogue sums = { .mean = c->mean, .var = c->var };
-    int rc = c->pass == 0   ? kern_conv_forward(c->kn, &c->cv, c->y, c->x, c->packed, &sums)
-             : c->pass == 1 ? kern_conv_backward_data(c->kn, &c->cv, c->x, c->y, c->packed, false)
-                            : kern_conv_backward_weights(c->kn, &c->cv, c->w, c->x, c->y);
+    int rc = c->pass == FORWARD ? kern_conv_forward(c->kn, &c->cv, c->y, c->x, c->packed, &sums)
+             : c->pass == BACKWARD_DATA
+                 ? kern_conv_backward_data(c->kn, &c->cv, c->x, c->y, c->packed, false)
+                 : kern_conv_backward_weights(c->kn, &c->cv, c->w, c->x, c->y);
     if (rc)
         bench_die("a convolution failed");
 }
 
 struct total {
     double flops[PASSES], seconds[PASSES];
+    double floor; /* seconds of the forward pass, if each layer were at its floor */
 };
 
 static void print_rate(double rate, double peak)
@@ -48,15 +43,29 @@ static void print_rate(double rate, double peak)
     fflush(stdout);
 }
 
+/* GF/s that work cannot exceed if it reads and writes nbytes. */
+static double floor_rate(const struct bench *b, double peak, double work, size_t nbytes)
+{
+    return fmin(peak, work / ((double)nbytes / b->copy));
+}
+
+static void print_floor(double rate, double peak)
+{
+    if (rate < peak)
+        printf(" memory %3.0f %% |", 100 * rate / peak);
+    else
+        printf(" arithmetic   |");
+}
+
 /* Three columns; returns the rate that the forward pass cannot exceed. */
 static double layer_passes(struct bench *b, enum kern_type type, const struct layer *l, size_t n,
                            struct total *total)
 {
-    size_t out = (l->side + l->stride - 1) / l->stride;
+    size_t out = layer_out(l);
     struct conv c = { b->kn,
                       { type, n, l->side, l->side, l->c, l->k, l->kernel, l->kernel, l->stride,
                         l->pad, l->pad, out, out },
-                      0,
+                      FORWARD,
                       NULL,
                       NULL,
                       NULL,
@@ -65,7 +74,7 @@ static double layer_passes(struct bench *b, enum kern_type type, const struct la
                       NULL };
     size_t nx = n * l->side * l->side * l->c, ny = n * out * out * l->k;
     size_t nw = l->k * l->c * l->kernel * l->kernel, each = kern_sizeof(type);
-    double work = 2.0 * (double)(ny * l->c * l->kernel * l->kernel), peak = bench_peak(b, type);
+    double work = layer_work(l, n), peak = bench_peak(b, type);
     c.x = bench_random(type, nx);
     c.y = bench_random(type, ny);
     c.w = bench_random(KERN_F32, nw);
@@ -74,8 +83,8 @@ static double layer_passes(struct bench *b, enum kern_type type, const struct la
     c.packed = bench_random(KERN_F32, kern_conv_packed(b->kn, &c.cv) / 4 + 1);
     if (kern_conv_pack(b->kn, &c.cv, c.packed, c.w))
         bench_die("weights are not packed");
-    for (c.pass = 0; c.pass < PASSES; c.pass++) {
-        if (l->c == 3 && c.pass == 1) { /* nobody asks for the gradient of the picture */
+    for (c.pass = FORWARD; c.pass < PASSES; c.pass++) {
+        if (!layer_has(l, c.pass)) {
             printf("           |");
             continue;
         }
@@ -87,19 +96,12 @@ static double layer_passes(struct bench *b, enum kern_type type, const struct la
     void *all[] = { c.x, c.y, c.w, c.mean, c.var, c.packed };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         free(all[i]);
-    return fmin(peak, work / ((double)(each * (nx + ny) + 4 * nw) / b->copy));
+    double floor = floor_rate(b, peak, work, each * (nx + ny) + 4 * nw);
+    total->floor += 1e-9 * l->count * work / floor;
+    return floor;
 }
 
-static void print_floor(double rate, double peak)
-{
-    if (rate < peak)
-        printf(" memory %3.0f %% |", 100 * rate / peak);
-    else
-        printf(" arithmetic   |");
-}
-
-static void network(struct bench *b, const char *name, size_t n, const struct layer *layer,
-                    size_t nlayers)
+static void network(struct bench *b, const struct network *net)
 {
     enum { TYPES = 2 };
     struct total total[TYPES] = { 0 };
@@ -110,27 +112,28 @@ static void network(struct bench *b, const char *name, size_t n, const struct la
         peak[type] = bench_peak(b, type);
     printf("## Convolutions of %s, %zu pictures: GF/s and share of the peak (float32 %.0f, "
            "bfloat16 %.0f)\n\n",
-           name, n, peak[KERN_F32], peak[KERN_BF16]);
+           net->name, net->n, peak[KERN_F32], peak[KERN_BF16]);
     printf("| layer                     | x | f32 forward | data | weights | bf16 forward | data | "
            "weights | floor, f32 | floor, bf16 |\n|:--|--:|--:|--:|--:|--:|--:|--:|:--|:--|\n");
-    for (const struct layer *l = layer; l < layer + nlayers; l++) {
-        printf("| %zux%zu /%zu %4zu->%4zu @ %3zu | %d |", l->kernel, l->kernel, l->stride, l->c,
-               l->k, l->side, l->count);
+    for (const struct layer *l = net->layer; l < net->layer + net->nlayers; l++) {
+        layer_print(l);
         for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
-            floor[type] = layer_passes(b, type, l, n, &total[type]);
+            floor[type] = layer_passes(b, type, l, net->n, &total[type]);
         for (int type = 0; type < TYPES; type++)
             print_floor(floor[type], peak[type]);
         printf("\n");
     }
     printf("| **all**                 | |");
     for (int type = 0; type < TYPES; type++)
-        for (int p = 0; p < PASSES; p++)
+        for (enum pass p = FORWARD; p < PASSES; p++)
             print_rate(1e-9 * total[type].flops[p] / total[type].seconds[p], peak[type]);
-    printf(" | |\n\nPictures a second, convolutions only:");
+    for (int type = 0; type < TYPES; type++)
+        printf(" %10.0f %% |", 1e-7 * total[type].flops[FORWARD] / total[type].floor / peak[type]);
+    printf("\n\nPictures a second, convolutions only:");
     for (int type = 0; type < TYPES; type++) {
         const double *s = total[type].seconds;
-        printf(" %s forward %.0f, all passes %.0f%s", type ? "bf16" : "f32", (double)n / s[0],
-               (double)n / (s[0] + s[1] + s[2]), type ? ".\n\n" : ";");
+        printf(" %s forward %.0f, all passes %.0f%s", type ? "bf16" : "f32", (double)net->n / s[0],
+               (double)net->n / (s[0] + s[1] + s[2]), type ? ".\n\n" : ";");
     }
 }
 
@@ -154,14 +157,16 @@ static void heads(struct bench *b)
         { 256, 512, 512 }, { 256, 128, 512 }, { 256, 4096, 2048 }, { 256, 256, 4096 }
     };
     printf("## Heads, float32: GF/s and share of the peak\n\n");
-    printf("| rows x outputs x inputs | rate |\n|:--|--:|\n");
+    printf("| rows x outputs x inputs | rate | floor |\n|:--|--:|:--|\n");
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct product p = { b->kn, sizes[i][0], sizes[i][1], sizes[i][2], NULL, NULL, NULL };
         p.a = bench_random(KERN_F32, p.m * p.k);
         p.b = bench_random(KERN_F32, p.n * p.k);
         p.c = bench_random(KERN_F32, p.m * p.n);
         printf("| %zu x %zu x %zu |", p.m, p.n, p.k);
-        print_rate(2e-9 * (double)(p.m * p.n * p.k) / bench_seconds(product, &p), b->fma);
+        double work = 2.0 * (double)(p.m * p.n * p.k);
+        print_rate(1e-9 * work / bench_seconds(product, &p), b->fma);
+        print_floor(floor_rate(b, b->fma, work, 4 * (p.m * p.k + p.n * p.k + p.m * p.n)), b->fma);
         printf("\n");
         free(p.a);
         free(p.b);
@@ -172,45 +177,7 @@ static void heads(struct bench *b)
 
 void layers(struct bench *b)
 {
-    static const struct layer resnet50[] = {
-        { 1, 224, 3, 64, 7, 2, 2 },
-        /* layer1 */
-        { 1, 56, 64, 64, 1, 1, 0 },
-        { 3, 56, 64, 64, 3, 1, 1 },
-        { 4, 56, 64, 256, 1, 1, 0 },
-        { 2, 56, 256, 64, 1, 1, 0 },
-        /* layer2 */
-        { 1, 56, 256, 128, 1, 1, 0 },
-        { 1, 56, 128, 128, 3, 2, 0 },
-        { 1, 56, 256, 512, 1, 2, 0 },
-        { 4, 28, 128, 512, 1, 1, 0 },
-        { 3, 28, 512, 128, 1, 1, 0 },
-        { 3, 28, 128, 128, 3, 1, 1 },
-        /* layer3 */
-        { 1, 28, 512, 256, 1, 1, 0 },
-        { 1, 28, 256, 256, 3, 2, 0 },
-        { 1, 28, 512, 1024, 1, 2, 0 },
-        { 6, 14, 256, 1024, 1, 1, 0 },
-        { 5, 14, 1024, 256, 1, 1, 0 },
-        { 5, 14, 256, 256, 3, 1, 1 },
-        /* layer4 */
-        { 1, 14, 1024, 512, 1, 1, 0 },
-        { 1, 14, 512, 512, 3, 2, 0 },
-        { 1, 14, 1024, 2048, 1, 2, 0 },
-        { 3, 7, 512, 2048, 1, 1, 0 },
-        { 2, 7, 2048, 512, 1, 1, 0 },
-        { 2, 7, 512, 512, 3, 1, 1 },
-    };
-    static const struct layer resnet18[] = {
-        { 1, 32, 3, 64, 3, 1, 1 },    { 4, 32, 64, 64, 3, 1, 1 },
-        { 1, 32, 64, 64, 1, 1, 0 }, /* the first group's projection */
-        { 1, 32, 64, 128, 3, 2, 0 },  { 1, 32, 64, 128, 1, 2, 0 },
-        { 3, 16, 128, 128, 3, 1, 1 }, { 1, 16, 128, 256, 3, 2, 0 },
-        { 1, 16, 128, 256, 1, 2, 0 }, { 3, 8, 256, 256, 3, 1, 1 },
-        { 1, 8, 256, 512, 3, 2, 0 },  { 1, 8, 256, 512, 1, 2, 0 },
-        { 3, 4, 512, 512, 3, 1, 1 },
-    };
-    network(b, "CIFAR ResNet-18", 128, resnet18, ARRAY_LEN(resnet18));
-    network(b, "ResNet-50 at 224", 16, resnet50, ARRAY_LEN(resnet50));
+    for (size_t i = 0; i < ARRAY_LEN(networks); i++)
+        network(b, &networks[i]);
     heads(b);
 }
