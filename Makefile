@@ -7,7 +7,8 @@
 ## make check-san     tests under the address, undefined-behaviour and thread sanitizers
 ## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
 ## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (8 minutes)
-## make bench-peers   the same work by PyTorch, Pillow and faiss, as ratios; installs them into $(BUILD)/peers
+## make bench-peers   the same work by PyTorch, torchvision, Pillow, faiss and oneDNN, as ratios (15 minutes); they are
+##                    fetched into $(BUILD)/peers
 ## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
 ## make completions   completions for bash, zsh and fish, in $(BUILD)/completions
 ## make install       programs, manual pages and completions, under $(DESTDIR)$(PREFIX)
@@ -194,7 +195,6 @@ check-san:
 bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/run.sh
 
-# Packages by their names only; torch without those of CUDA, which a CPU does not need.
 bench-peers: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/peers/run.sh
 
@@ -225,7 +225,7 @@ lint: lint-format lint-headers lint-shell lint-manuals lint-completions lint-tid
 
 lint-format:
 	$(call say,LINT,formats)
-	$(Q)clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+	$(Q)clang-format --dry-run -Werror $(C_FILES) $(H_FILES) $(wildcard bench/peers/*.c)
 
 # Each header compiles alone, as C11.
 lint-headers: $(BUILD)/.flags

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from modes import MODES, autocast, expect, report, seconds
+from modes import LABEL, MODES, autocast, expect
 from PIL import Image
+from rates import report, seconds
 from resnet import resnet
 
 BATCH, SIDE = 32, 224
@@ -28,8 +29,8 @@ def load(pool):
 
 
 torch.manual_seed(0)
-expect("embed", "PyTorch")
-expect("embed from JPEG", "PyTorch, Pillow")
+expect("embed", LABEL)
+expect("embed from JPEG", LABEL + ", Pillow")
 with ThreadPoolExecutor(torch.get_num_threads()) as pool, torch.inference_mode():
     for name, dtype, layout in MODES:
         net = resnet([3, 4, 6, 3], True, False).eval().to(memory_format=layout)
@@ -39,6 +40,6 @@ with ThreadPoolExecutor(torch.get_num_threads()) as pool, torch.inference_mode()
             with autocast(dtype):
                 return net(x)
 
-        report("embed", f"PyTorch {name}", len(held) / seconds(lambda: run(held), 2))
-        report("embed from JPEG", f"PyTorch, Pillow {name}",
+        report("embed", f"{LABEL} {name}", len(held) / seconds(lambda: run(held), 2))
+        report("embed from JPEG", f"{LABEL}, Pillow {name}",
                len(held) / seconds(lambda: run(load(pool).contiguous(memory_format=layout)), 2))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh - what `make bench-peers` does: installs PyTorch, Pillow and faiss, then alternates ours and theirs.
+# run.sh - what `make bench-peers` does: fetches the peers, then alternates ours and theirs. Some 15 minutes.
 #
 #   BUILD=build bench/peers/run.sh
 set -euo pipefail
@@ -7,24 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 BUILD=$(cd "${BUILD:-build}" && pwd)
 # shellcheck source=bench/steps.sh
 . bench/steps.sh
-
-# Packages by their names only. PyTorch without its packages of CUDA: gigabytes that a CPU does not need, but for the
-# small libraries that it is linked with.
-python="$BUILD/peers/bin/python"
-if [ ! -x "$python" ]; then
-    python3 -m venv --system-site-packages "$BUILD/peers"
-    "$python" -m pip install -q numpy pillow filelock typing_extensions sympy networkx jinja2 fsspec
-    "$python" -m pip install -q faiss-cpu || echo "faiss cannot be installed: its rows are left out" >&2
-    "$python" -m pip install -q --no-deps torch nvidia-cufile nvidia-cusparselt-cu13 nvidia-nvshmem-cu13 \
-        nvidia-nccl-cu13 || true
-fi
-if ! "$python" -c 'import torch' 2>/dev/null; then
-    # The wheel wants libraries of CUDA that are not here: the distribution's package has none.
-    "$python" -m pip uninstall -q -y torch || true
-    "$python" -c 'import torch' ||
-        { echo "PyTorch does not start: install your distribution's package, e.g. python3-torch" >&2; exit 1; }
-fi
-
+# shellcheck source=bench/peers/fetch.sh
+. bench/peers/fetch.sh
+fetch
 steps_begin
 rounds=2
 
@@ -44,13 +29,33 @@ ours() {
         /^\| (1|20) \|/ { printf "neighbours, k %d\tours\t%s\n", $2, $3 }
         /^\| decode, random resized crop to 224 \|/ { printf "decode and crop, one core\tours\t%s\n", $3 }'
 }
+
+# theirs PYTHON WORK [MODE]: likewise, of the networks in one mode only (modes.py)
 theirs() {
-    for work in train embed decode search; do
-        "$python" "bench/peers/$work.py" "$STEPS_DIR/photos" || echo "bench/peers/$work.py failed" >&2
-    done
+    "$1" "bench/peers/$2.py" "$STEPS_DIR/photos" "${@:3}" || echo "bench/peers/$2.py failed" >&2
 }
 
-for _ in $(seq $rounds); do
-    ours
-    theirs
-done | tee >(cat >&2) | "$python" bench/peers/ratios.py
+works=()
+if have PyTorch "$python" -c 'import torch'; then works+=(train embed); fi
+if have Pillow "$python" -c 'import PIL'; then works+=(decode); fi
+if have torchvision "$python" -c 'import torchvision'; then works+=(decode_torchvision); fi
+if have faiss "$python" -c 'import faiss'; then works+=(search); fi
+old=()
+if have "the distribution's PyTorch" old_python -c 'import torch'; then old=(train embed); fi
+
+{
+    for _ in $(seq $rounds); do
+        ours
+        for work in "${works[@]}"; do theirs "$python" "$work"; done
+    done
+    # takes minutes for what the others do in seconds: once, in its best mode
+    best=f32
+    if grep -qw amx_bf16 /proc/cpuinfo; then best=bf16; fi
+    for work in "${old[@]}"; do theirs old_python "$work" "$best channels_last"; done
+} | tee >(cat >&2) | python3 bench/peers/ratios.py
+
+if have oneDNN test -x "$onednn"; then
+    "$BUILD/bench/bench" "$STEPS_DIR/photos.h5" layers >"$STEPS_DIR/ours.md"
+    "$onednn" >"$STEPS_DIR/theirs.md" && python3 bench/peers/layers.py "$STEPS_DIR"/{ours,theirs}.md ||
+        echo "bench/peers/onednn.c failed" >&2
+fi

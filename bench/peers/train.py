@@ -4,7 +4,8 @@ import copy
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from modes import MODES, autocast, expect, report, seconds
+from modes import LABEL, MODES, autocast, expect
+from rates import report, seconds
 from resnet import resnet
 
 CLASSES, NEGATIVES, POSITIVES, TAU, ALPHA = 10, 10, 3, 0.2, 0.2
@@ -84,7 +85,9 @@ class Step:
         loss.backward()
         self.optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), 1 - EMA)
+            target = list(self.target.parameters())
+            torch._foreach_mul_(target, EMA)
+            torch._foreach_add_(target, list(self.online.parameters()), alpha=1 - EMA)
 
 
 def resnet18():
@@ -103,8 +106,8 @@ WORK = [  # name, encoder, its features, hidden, dim, batch, large and small cro
 
 torch.manual_seed(0)
 for work, *_ in WORK:
-    expect(work, "PyTorch")
+    expect(work, LABEL)
 for work, *shape in WORK:
     for name, dtype, layout in MODES:
         step = Step(dtype, layout, *shape)
-        report(work, f"PyTorch {name}", step.batch / seconds(step, 1))
+        report(work, f"{LABEL} {name}", step.batch / seconds(step, 1))
