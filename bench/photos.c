@@ -1,7 +1,8 @@
 /*
  * photos.c - from encoded pictures to the network's input, on one core: what a training step asks
  * of its workers. The floor of reading is a copy; that of decoding is decoding at an eighth of the
- * size, where little is left to do but entropy decoding.
+ * size, where little is left to do but entropy decoding. Views decode no more than the box of their
+ * crops.
  */
 #include "bench/bench.h"
 #include "common/base/fail.h"
@@ -92,7 +93,7 @@ static void print_row(const char *what, double seconds, double floor, const char
 
 /* One crop of each picture; without colours, the settings' changes are left out. */
 static void crop(struct job *j, struct kern *kn, struct pool *pool, int side, bool colours,
-                 double floor)
+                 double full)
 {
     struct settings set;
     char what[80];

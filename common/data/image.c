@@ -98,25 +98,40 @@ static int orient(struct image *im, int orientation)
     return 0;
 }
 
-int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
-                 bool keep)
+static int decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                  bool keep, const struct image_box *box)
 {
-    struct image_info own;
-    if (info == NULL)
-        info = &own;
     *im = (struct image){ 0 };
     *info = (struct image_info){ .format = image_sniff(bytes, n), .orientation = 1 };
-    int rc = info->format == IMAGE_JPEG  ? image_decode_jpeg(im, info, bytes, n, keep)
+    int rc = info->format == IMAGE_JPEG  ? image_decode_jpeg(im, info, bytes, n, keep, box)
              : info->format == IMAGE_PNG ? image_decode_png(im, info, bytes, n, keep)
                                          : fail(-EINVAL, "not a JPEG or PNG");
     if (rc == 0)
         rc = orient(im, info->orientation);
     if (rc < 0)
         image_release(im);
-    if (rc < 0 || info == &own)
+    if (rc < 0)
         image_big_end(info);
     info->h = im->h;
     info->w = im->w;
+    return rc;
+}
+
+int image_decode_box(struct image *im, const uint8_t *bytes, size_t n, const struct image_box *box)
+{
+    struct image_info info;
+    int rc = decode(im, &info, bytes, n, true, box);
+    image_big_end(&info);
+    return rc;
+}
+
+int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                 bool keep)
+{
+    struct image_info own;
+    int rc = decode(im, info != NULL ? info : &own, bytes, n, keep, NULL);
+    if (info == NULL)
+        image_big_end(&own);
     return rc;
 }
 

@@ -17,6 +17,10 @@ struct image {
     uint8_t *rgb; /* [h][w][3], owned */
 };
 
+struct image_box { /* rows and columns as shown, inside the picture */
+    size_t top, left, height, width;
+};
+
 enum image_format { IMAGE_NONE, IMAGE_JPEG, IMAGE_PNG };
 
 struct image_info {
@@ -43,6 +47,10 @@ enum image_format image_sniff(const uint8_t *bytes, size_t n);
  * (the caller knows it). Any thread. */
 int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
                  bool keep);
+/* image_decode(im, NULL, bytes, n, true), of which only the pixels inside box are sure: a JPEG of
+ * one Huffman scan, not turned, is decoded no further than the box needs, and damage after it goes
+ * unnoticed. The others' memory is there. NULL, or a box not inside the picture: all of it. */
+int image_decode_box(struct image *im, const uint8_t *bytes, size_t n, const struct image_box *box);
 void image_release(struct image *im);
 void image_big_end(struct image_info *info); /* nothing for a picture that is not big */
 

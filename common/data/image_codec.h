@@ -8,10 +8,11 @@
 
 /*
  * Decoders leave the picture as stored and info->orientation as found; image_decode() turns it.
- * *im is empty on entry, and released by the caller on failure.
+ * *im is empty on entry, and released by the caller on failure. JPEG: box as in
+ * image_decode_box(), NULL for all.
  */
 int image_decode_jpeg(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
-                      bool keep);
+                      bool keep, const struct image_box *box);
 int image_decode_png(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
                      bool keep);
 

@@ -46,9 +46,10 @@ struct jpeg_in {
     const uint8_t *bytes;
     size_t n;
     struct image *im;
-    uint8_t *row; /* of a CMYK picture */
+    const struct image_box *box; /* NULL: all */
+    uint8_t *row;                /* of a CMYK picture */
     bool keep, damaged, ended, big;
-    bool exif; /* seen */
+    bool exif; /* seen, or too late */
     int max_scans, orientation, rc;
     char first[JMSG_LENGTH_MAX]; /* first warning */
 };
@@ -177,9 +178,34 @@ static void rgb_from_cmyk(uint8_t *rgb, const uint8_t *cmyk, size_t w)
             rgb[c] = (uint8_t)((2u * cmyk[c] * cmyk[3] + 255) / 510); /* c k / 255, rounded */
 }
 
+/*
+ * Makes libjpeg leave out what lies left, right and above of the box, except for a block around it,
+ * whose colours the upsampling may want; *left is the first column that will be written. Returns
+ * the row to stop at. What is not one Huffman scan is decoded whole (libjpeg reads all of its
+ * coefficients anyway), and what is to be turned.
+ */
+static size_t skip(struct jpeg_in *in, size_t *left)
+{
+    struct jpeg_decompress_struct *jpeg = &in->jpeg;
+    const struct image_box *box = in->box;
+    *left = 0;
+    if (box == NULL || box->top + box->height > in->im->h || box->left + box->width > in->im->w ||
+        in->orientation != 1 || jpeg_has_multiple_scans(jpeg) || jpeg->arith_code)
+        return jpeg->output_height;
+    size_t across = (size_t)jpeg->max_h_samp_factor * DCTSIZE;
+    size_t right = MIN(box->left + box->width + across, in->im->w);
+    JDIMENSION x = (JDIMENSION)(box->left - MIN(box->left, across));
+    JDIMENSION width = (JDIMENSION)right - x;
+    jpeg_crop_scanline(jpeg, &x, &width);
+    jpeg_skip_scanlines(jpeg, (JDIMENSION)box->top);
+    *left = x;
+    return box->top + box->height;
+}
+
 static int decode(struct jpeg_in *in)
 {
     struct jpeg_decompress_struct *jpeg = &in->jpeg;
+    size_t left, end;
     int rc;
     if (setjmp(in->out))
         return in->rc;
@@ -189,16 +215,20 @@ static int decode(struct jpeg_in *in)
     jpeg_mem_src(jpeg, in->bytes, in->n);
     jpeg_set_marker_processor(jpeg, JPEG_APP0 + 1, on_app1);
     jpeg_read_header(jpeg, TRUE);
+    in->exif = true; /* one that hides behind the pixels turns nothing */
     if ((rc = begin(in)) < 0)
         return rc;
     jpeg_start_decompress(jpeg);
-    while (jpeg->output_scanline < jpeg->output_height) {
-        uint8_t *to = in->im->rgb + (size_t)jpeg->output_scanline * in->im->w * 3;
+    end = skip(in, &left);
+    while (jpeg->output_scanline < end) {
+        uint8_t *to = in->im->rgb + (jpeg->output_scanline * in->im->w + left) * 3;
         JSAMPROW row = in->row != NULL ? in->row : to;
         jpeg_read_scanlines(jpeg, &row, 1);
         if (in->row != NULL)
-            rgb_from_cmyk(to, in->row, in->im->w);
+            rgb_from_cmyk(to, in->row, jpeg->output_width);
     }
+    if (end < jpeg->output_height)
+        return 0; /* nobody asked for the rest */
     /* A single Huffman scan that had all its bits has lost nothing but its end marker. Of several
      * scans some may be missing, and the arithmetic decoder invents bits without a word. */
     bool several = jpeg_has_multiple_scans(jpeg);
@@ -212,9 +242,11 @@ static int decode(struct jpeg_in *in)
 }
 
 int image_decode_jpeg(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
-                      bool keep)
+                      bool keep, const struct image_box *box)
 {
-    struct jpeg_in in = { .bytes = bytes, .n = n, .im = im, .keep = keep, .orientation = 1 };
+    struct jpeg_in in = {
+        .bytes = bytes, .n = n, .im = im, .box = box, .keep = keep, .orientation = 1
+    };
     in.jpeg.err = jpeg_std_error(&in.err);
     in.err.error_exit = on_error;
     in.err.emit_message = on_message;

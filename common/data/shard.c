@@ -178,6 +178,11 @@ int shard_row_read(const struct shard *s, size_t row, void *out)
 
 int shard_row_image(const struct shard *s, size_t row, struct image *im)
 {
+    return shard_row_box(s, row, NULL, im);
+}
+
+int shard_row_box(const struct shard *s, size_t row, const struct image_box *box, struct image *im)
+{
     size_t n = shard_row_bytes(s, row), len;
     const char *key = rows_key(&s->rows, row, &len);
     char why[256];
@@ -193,7 +198,7 @@ int shard_row_image(const struct shard *s, size_t row, struct image *im)
         *im = (struct image){ s->h, s->w, bytes };
         return 0;
     }
-    if ((rc = image_decode(im, NULL, bytes, n, true)) < 0) {
+    if ((rc = image_decode_box(im, bytes, n, box)) < 0) {
         size_t k = strnlen(fail_text(), sizeof(why) - 1);
         memcpy(why, fail_text(), k); /* fail() would overwrite it while reading it */
         why[k] = '\0';

@@ -44,6 +44,8 @@ int shard_row_read(const struct shard *s, size_t row, void *out);
 /* The row's picture, decoded; -EIO (worded) if its size is not the one recorded. Any thread.
  * Truncated pictures that prep kept are accepted. */
 int shard_row_image(const struct shard *s, size_t row, struct image *im);
+/* Likewise, but only the pixels inside box (of size[row]) are sure: see image_decode_box(). */
+int shard_row_box(const struct shard *s, size_t row, const struct image_box *box, struct image *im);
 
 /*
  * Several shards as one numbered set of rows, all kept open: what training and contact sheets read.

@@ -237,10 +237,14 @@ static int decode_one(void *arg, size_t i, int worker UNUSED)
     struct embedder *e = d->e;
     struct image *im = &e->pic[i];
     struct view_draw v;
-    int rc = shard_row_image(d->s, d->first + i, im);
-    if (rc < 0 || e->whole)
+    if (e->whole)
+        return shard_row_image(d->s, d->first + i, im);
+    const uint16_t *size = d->s->size[d->first + i];
+    augment_centre(&v, size[0], size[1], e->set.eval_crop);
+    struct image_box box = { v.top, v.left, v.height, v.width };
+    int rc = shard_row_box(d->s, d->first + i, &box, im);
+    if (rc < 0)
         return rc;
-    augment_centre(&v, im->h, im->w, e->set.eval_crop);
     e->view[i] = (struct kern_view){ .rgb = im->rgb,
                                      .h = im->h,
                                      .w = im->w,

@@ -70,8 +70,11 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
         v->dev[c] = (float)dev[c];
     }
     v->x = mem_alloc(v->large + v->small, sizeof *v->x, "views");
-    if (!v->x)
+    v->draw = mem_alloc(v->large + v->small, sizeof *v->draw, "draws");
+    if (!v->x || !v->draw) {
+        views_close(v);
         return -ENOMEM;
+    }
     for (size_t view = 0; view < v->large + v->small; view++) {
         v->x[view] = kern_alloc(kn, v->n * input_bytes(v, view));
         if (!v->x[view]) {
@@ -87,20 +90,8 @@ void views_close(struct views *v)
     for (size_t view = 0; v->x && view < v->large + v->small; view++)
         kern_free(v->kn, v->x[view]);
     free(v->x);
+    free(v->draw);
     *v = (struct views){ 0 };
-}
-
-struct decode {
-    struct views *v;
-    const struct sample *batch;
-};
-
-static int decode_task(void *arg, size_t i, int worker UNUSED)
-{
-    struct decode *d = arg;
-    size_t row;
-    const struct shard *s = shard_set_find(d->v->data, d->batch[i].row, &row);
-    return shard_row_image(s, row, &d->v->picture[i]);
 }
 
 /* The draws of one view of the pictures at hand. A repeat within the batch draws anew. */
@@ -111,16 +102,17 @@ static void draw_view(struct views *v, int64_t k, size_t view, const struct samp
     size_t among = small ? view - v->large : view;
     const struct view_recipe *recipe = &v->recipe[small][among % 2];
     for (size_t i = 0; i < count; i++) {
-        const struct image *im = &v->picture[i];
+        size_t row;
+        const struct shard *s = shard_set_find(v->data, batch[i].row, &row);
+        size_t h = s->size[row][0], w = s->size[row][1];
         struct view_draw d;
         struct rng r;
         rng_init(&r, v->seed, RNG_VIEW, (uint64_t)k, id[i] ^ batch[i].turn,
                  (unsigned)view + 64 * batch[i].stream);
-        augment_draw(&d, recipe, im->h, im->w, &r);
-        v->draw[i] =
-            (struct kern_view){ .rgb = im->rgb,
-                                .h = im->h,
-                                .w = im->w,
+        augment_draw(&d, recipe, h, w, &r);
+        v->draw[view][i] =
+            (struct kern_view){ .h = h,
+                                .w = w,
                                 .top = d.top,
                                 .left = d.left,
                                 .height = d.height,
@@ -138,16 +130,43 @@ static void draw_view(struct views *v, int64_t k, size_t view, const struct samp
     }
 }
 
+struct decode {
+    struct views *v;
+    const struct sample *batch;
+};
+
+/* A picture, as far as the box around its crops. */
+static int decode_task(void *arg, size_t i, int worker UNUSED)
+{
+    struct decode *d = arg;
+    struct views *v = d->v;
+    size_t row, top = SIZE_MAX, left = SIZE_MAX, bottom = 0, right = 0;
+    const struct shard *s = shard_set_find(v->data, d->batch[i].row, &row);
+    for (size_t view = 0; view < v->large + v->small; view++) {
+        const struct kern_view *at = &v->draw[view][i];
+        top = MIN(top, at->top);
+        left = MIN(left, at->left);
+        bottom = MAX(bottom, at->top + at->height);
+        right = MAX(right, at->left + at->width);
+    }
+    struct image_box box = { top, left, bottom - top, right - left };
+    int rc = shard_row_box(s, row, &box, &v->picture[i]);
+    for (size_t view = 0; view < v->large + v->small; view++)
+        v->draw[view][i].rgb = v->picture[i].rgb;
+    return rc;
+}
+
 /* Pictures first .. first+count-1 of the batch through all views. */
 static int load_some(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id,
                      size_t first, size_t count)
 {
     struct decode decode = { v, batch };
+    for (size_t view = 0; view < v->large + v->small; view++)
+        draw_view(v, k, view, batch, id, count);
     int rc = pool_run(v->pool, count, decode_task, &decode);
     for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
-        draw_view(v, k, view, batch, id, count);
         rc = kern_augment(v->kn, v->type, (uint8_t *)v->x[view] + first * input_bytes(v, view),
-                          v->draw, count, side_of(v, view), v->mean, v->dev);
+                          v->draw[view], count, side_of(v, view), v->mean, v->dev);
         if (rc < 0)
             fail(rc, "the device failed at making view %zu", view);
     }

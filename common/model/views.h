@@ -1,6 +1,6 @@
 /*
  * views.h - from the rows of a batch to the networks' inputs: every picture read and decoded once,
- * then cropped and coloured for each view.
+ * as far as its crops need, then cropped and coloured for each view.
  *
  * Set A of the augmentations makes the even views, set B the odd ones, counted separately among
  * large and small crops. The draws of a view depend on (seed, step, id of the picture, view) and on
@@ -29,7 +29,7 @@ struct views {
     enum kern_type type;
     void **x; /* [large + small] inputs [n][side][side][3] of type, device */
     struct image picture[VIEWS_AT_ONCE];
-    struct kern_view draw[VIEWS_AT_ONCE];
+    struct kern_view (*draw)[VIEWS_AT_ONCE]; /* [large + small] */
 };
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,

@@ -1,8 +1,10 @@
 /*
- * fuzz_image.c - any bytes as a picture: decoded, resized and encoded again, or refused.
+ * fuzz_image.c - any bytes as a picture: decoded, resized and encoded again, or refused; what a
+ * box shows is what the whole picture shows there.
  */
 #include "common/data/image.h"
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -17,6 +19,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
             continue;
         if (info.h != im.h || info.w != im.w || info.orientation < 1 || info.orientation > 8)
             abort();
+        struct image_box box = { im.h / 3, im.w / 2, 1, 1 };
+        struct image part;
+        if (keep && im.h * im.w < 1 << 20) {
+            size_t at = (box.top * im.w + box.left) * 3;
+            if (image_decode_box(&part, bytes, n, &box) < 0 ||
+                memcmp(im.rgb + at, part.rgb + at, 3) != 0)
+                abort();
+            image_release(&part);
+        }
         if (im.h * im.w < 1 << 20 && image_square(&small, &im, 16) == 0) {
             if (image_encode_jpeg(&small, 95, &out, &len) == 0)
                 free(out);
