@@ -15,8 +15,9 @@
 
 enum {
     TASKS = 32,
-    TASK_MACS = 6 << 20,  /* some 60 us */
-    SUM_FLOATS = 8 << 10, /* in backward-weights, dy and a block of a band: in the first cache */
+    TASK_MACS = 6 << 20,   /* some 60 us */
+    SUM_FLOATS = 10 << 10, /* in backward-weights, dy and a block of a band: in the first cache */
+    SUM_CHANNELS = 512,    /* of an input in place: pixels further apart meet in the first cache */
     SHARD_TASKS = 64,
     SHARD_PIXELS = 1024,      /* if weights are heavy, and their sums too */
     PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
@@ -295,6 +296,13 @@ static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void 
     return run(&p, &f, conv_image_macs(cv), NULL);
 }
 
+/* Tasks of at most so many rows, evenly. */
+static void cut_rows(struct conv_plan *p, size_t most)
+{
+    size_t tasks = (p->rows + most - 1) / most;
+    conv_cut(p, 1, (p->rows + tasks - 1) / tasks);
+}
+
 static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                  const void *x, const void *dy)
 {
@@ -307,14 +315,14 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     const struct conv_kernels *kernels = kernels_of(kn);
     struct conv_plan p;
     plan_forward(&p, kn, cv);
-    p.group = kernels->sums_group;
-    p.ngroups = (p.oc + p.group - 1) / p.group;
+    if (p.ic % CONV_BLOCK == 0 && p.ic <= SUM_CHANNELS) /* whole blocks are read */
+        plan_in_place(&p);
     size_t plane = cv->oh * cv->ow;
     size_t most = SUM_FLOATS / (MIN(p.group, conv_round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
     if (plane <= most)
         conv_cut(&p, MIN(most / plane, p.n), p.rows);
     else
-        conv_cut(&p, 1, MAX(most / cv->ow, (size_t)1));
+        cut_rows(&p, MAX(most / cv->ow, (size_t)1));
     plan_room(&p);
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
     d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK;

@@ -102,7 +102,7 @@ struct conv_weights {
 
 /* The inner loops for one instruction set. */
 struct conv_kernels {
-    size_t group, sums_group; /* the widest tile, in channels; of backward-weights */
+    size_t group; /* the widest tile, in channels */
     int (*forward)(void *forward, size_t i, int worker);
     int (*weights)(void *weights, size_t i, int worker);
     int (*reduce)(void *weights, size_t i, int worker);

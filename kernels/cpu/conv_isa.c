@@ -346,7 +346,6 @@ static int forward_task(void *arg, size_t i, int worker)
 
 const struct conv_kernels ISA(conv_kernels) = {
     .group = MOST_CHANNELS,
-    .sums_group = LANES == 16 ? 2 * CONV_BLOCK : CONV_BLOCK,
     .forward = forward_task,
     .weights = ISA(conv_weights_task),
     .reduce = ISA(conv_reduce_task),

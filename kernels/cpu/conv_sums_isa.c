@@ -8,28 +8,26 @@
 #include "kernels/cpu/conv_band.h"
 
 /*
- * dw [ROWS][NV * LANES] += sum over pixels of x [ROWS] (broadcast) times dy [NV * LANES]; RUN
- * pixels from each place on are neighbours.
+ * dw [ROWS][NV * LANES] += sum over pixels of x [ROWS] (broadcast) times dy [NV * LANES]; in has
+ * the place of every pixel in x.
  */
-#define SUMS(name, ROWS, RUN, NV)                                                                  \
+#define SUMS(name, ROWS, NV)                                                                       \
     static void name(float *dw, const float *x, const size_t *in, const float *dy, size_t pixels)  \
     {                                                                                              \
         vec acc[ROWS][NV];                                                                         \
         UNROLL for (int r = 0; r < (ROWS); r++) UNROLL for (int v = 0; v < (NV); v++) acc[r][v] =  \
             (vec){ 0 };                                                                            \
-        for (size_t i = 0; i < pixels; i += (RUN)) {                                               \
+        _Pragma("GCC unroll 2") for (size_t i = 0; i < pixels; i++)                                \
+        {                                                                                          \
             const float *from = x + in[i];                                                         \
-            UNROLL for (int j = 0; j < (RUN); j++)                                                 \
+            vec d[NV];                                                                             \
+            UNROLL for (int v = 0; v < (NV); v++) d[v] = *(const vec *)(dy + v * LANES);           \
+            UNROLL for (int r = 0; r < (ROWS); r++)                                                \
             {                                                                                      \
-                vec d[NV];                                                                         \
-                UNROLL for (int v = 0; v < (NV); v++) d[v] = *(const vec *)(dy + v * LANES);       \
-                UNROLL for (int r = 0; r < (ROWS); r++)                                            \
-                {                                                                                  \
-                    float f = from[j * CONV_BLOCK + r];                                            \
-                    UNROLL for (int v = 0; v < (NV); v++) acc[r][v] += d[v] * f;                   \
-                }                                                                                  \
-                dy += (NV)*LANES;                                                                  \
+                float f = from[r];                                                                 \
+                UNROLL for (int v = 0; v < (NV); v++) acc[r][v] += d[v] * f;                       \
             }                                                                                      \
+            dy += (NV)*LANES;                                                                      \
         }                                                                                          \
         UNROLL for (int r = 0; r < (ROWS); r++) UNROLL for (int v = 0; v < (NV); v++)              \
         {                                                                                          \
@@ -38,18 +36,15 @@
     }
 
 #if LANES == 16
-SUMS(sums_one, 16, 1, 1)
-SUMS(sums_one_pairs, 16, 2, 1)
-SUMS(sums_two, 8, 1, 2)
-SUMS(sums_two_pairs, 8, 2, 2)
-SUMS(sums_one_plain, 9, 1, 1) /* 3 x 3 of a picture */
-SUMS(sums_two_plain, 9, 1, 2)
+SUMS(sums_1, 8, 1)
+SUMS(sums_2, 8, 2)
+SUMS(sums_3, 4, 3)
+SUMS(sums_4, 4, 4)
+SUMS(sums_4_plain, 3, 4) /* a cell of a picture */
 #elif LANES == 8
-SUMS(sums_one, 4, 1, 2)
-SUMS(sums_one_pairs, 4, 2, 2)
+SUMS(sums_2, 4, 2)
 #else
-SUMS(sums_one, 2, 1, 4)
-SUMS(sums_one_pairs, 2, 2, 4)
+SUMS(sums_4, 2, 4)
 #endif
 
 struct sums_kind {
@@ -57,18 +52,23 @@ struct sums_kind {
     void (*run)(float *dw, const float *x, const size_t *in, const float *dy, size_t pixels);
 };
 
-static struct sums_kind sums_kind(size_t width, bool pairs, bool plain)
+static struct sums_kind sums_kind(size_t width, bool plain)
 {
 #if LANES == 16
-    bool two = width > CONV_BLOCK;
-    if (plain)
-        return (struct sums_kind){ 9, two ? sums_two_plain : sums_one_plain };
-    if (two)
-        return (struct sums_kind){ 8, pairs ? sums_two_pairs : sums_two };
-    return (struct sums_kind){ 16, pairs ? sums_one_pairs : sums_one };
+    static const struct sums_kind blocks[] = {
+        { 8, sums_1 }, { 8, sums_2 }, { 4, sums_3 }, { 4, sums_4 }
+    };
+    if (plain && width == 4 * CONV_BLOCK)
+        return (struct sums_kind){ 3, sums_4_plain };
+    return blocks[width / CONV_BLOCK - 1];
 #else
     (void)width;
-    return (struct sums_kind){ LANES / 2, pairs && !plain ? sums_one_pairs : sums_one };
+    (void)plain;
+#if LANES == 8
+    return (struct sums_kind){ 4, sums_2 };
+#else
+    return (struct sums_kind){ 2, sums_4 };
+#endif
 #endif
 }
 
@@ -85,6 +85,40 @@ static void pack_dy(const struct conv_plan *p, float *to, const float *dy, size_
     }
 }
 
+/* A share's band, packed into scratch or the input itself. */
+static const float *band_of(const struct conv_weights *d, const struct conv_share *sh, float *room,
+                            size_t *block_floats)
+{
+    const struct conv_plan *p = d->plan;
+    if (!p->in_place) {
+        *block_floats = conv_pack_band(p, room, d->x, sh);
+        return room;
+    }
+    *block_floats = CONV_BLOCK;
+    return d->x + (sh->image * p->ih + sh->row * p->step) * p->row_floats;
+}
+
+/* Its dy for a group, packed or, if there is one group, in place. */
+static const float *dy_of(const struct conv_weights *d, const struct conv_share *sh, size_t g,
+                          float *room)
+{
+    const struct conv_plan *p = d->plan;
+    size_t width = conv_group_width(p, g);
+    const float *dy = d->dy + (sh->image * p->oh + sh->row) * p->ow * p->oc;
+    if (width == p->oc)
+        return dy;
+    pack_dy(p, room, dy + g * p->group, sh->images * sh->rows * p->ow, width,
+            MIN(width, p->oc - g * p->group));
+    return room;
+}
+
+/* Asks for a block of some pixels of an input in place, which lie too far apart to be foreseen. */
+static void look_ahead(const float *block, const size_t *in, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        __builtin_prefetch(block + in[i], 0, 2);
+}
+
 /* One group of output channels over a fixed part of the pixels: shard by shard, each band in turn
  * small enough for the first cache. */
 int ISA(conv_weights_task)(void *arg, size_t i, int worker)
@@ -92,24 +126,26 @@ int ISA(conv_weights_task)(void *arg, size_t i, int worker)
     const struct conv_weights *d = arg;
     const struct conv_plan *p = d->plan;
     const struct conv_phase *ph = &p->phase[0];
-    size_t g = i % p->ngroups, shard = i / p->ngroups;
-    size_t width = conv_group_width(p, g), valid = MIN(width, p->oc - g * p->group);
-    struct sums_kind kind = sums_kind(width, ph->cols % 2 == 0, p->plain);
-    float *band = kern_scratch_of(p->kn, worker), *dy = band + p->band_floats;
-    float *partial = d->partial + i * d->partial_floats;
+    size_t g = i % p->ngroups, shard = i / p->ngroups, width = conv_group_width(p, g);
+    struct sums_kind kind = sums_kind(width, p->plain);
+    float *room = kern_scratch_of(p->kn, worker), *partial = d->partial + i * d->partial_floats;
     memset(partial, 0, d->partial_floats * sizeof(float));
     for (size_t t = p->ntasks * shard / d->nshards; t < p->ntasks * (shard + 1) / d->nshards; t++) {
         struct conv_share sh = conv_share_of(p, t);
-        size_t pixels = sh.images * sh.rows * p->ow,
-               block_floats = conv_pack_band(p, band, d->x, &sh);
-        pack_dy(p, dy, d->dy + (sh.image * p->oh + sh.row) * p->ow * p->oc + g * p->group, pixels,
-                width, valid);
-        for (size_t b = 0; b < p->nblocks; b++) {
+        size_t pixels = sh.images * sh.rows * p->ow, block_floats;
+        const float *band = band_of(d, &sh, room, &block_floats);
+        const float *dy = dy_of(d, &sh, g, room + p->band_floats);
+        for (size_t b = 0; b < p->nblocks; b++, band += block_floats) {
             size_t cn = b + 1 < p->nblocks ? CONV_BLOCK : p->last;
+            bool more = p->in_place && b + 1 < p->nblocks;
             for (size_t a = 0; a < ph->ntaps; a++)
-                for (size_t c = 0; c < cn; c += kind.rows)
+                for (size_t c = 0; c < cn; c += kind.rows) {
+                    if (more)
+                        look_ahead(band + block_floats, ph->in, pixels * c / cn,
+                                   pixels * (c + kind.rows) / cn);
                     kind.run(partial + ((b * ph->ntaps + a) * d->row_stride + c) * width,
-                             band + b * block_floats + ph->tap[a].in + c, ph->in, dy, pixels);
+                             band + ph->tap[a].in + c, ph->in, dy, pixels);
+                }
         }
     }
     return 0;
@@ -126,7 +162,7 @@ int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
     size_t taps = ntaps * kw; /* of the whole window */
     for (size_t a = 0; a < ntaps; a++)
         for (size_t c = 0; c < cn; c++) {
-            float sum[2 * CONV_BLOCK] = { 0 };
+            float sum[4 * CONV_BLOCK] = { 0 };
             const float *from =
                 d->partial + g * d->partial_floats + ((b * ntaps + a) * d->row_stride + c) * width;
             for (size_t s = 0; s < d->nshards; s++, from += p->ngroups * d->partial_floats)

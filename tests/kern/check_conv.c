@@ -49,6 +49,9 @@ static const struct shape shapes[] = {
     { 1, 50, 46, 32, 32, 3, 3, 1, 1, 1, 1 }, /* columns that do not fill steps */
     { 5, 14, 14, 40, 96, 3, 3, 1, 1, 1, 1 }, /* sums that take several tasks, of all taps */
     { 8, 7, 7, 256, 512, 1, 1, 1, 0, 0, 0 },
+    /* what sums of float32 over pixels distinguish */
+    { 2, 10, 12, 3, 72, 3, 3, 1, 1, 1, 1 }, /* cells of a picture, a group of 64 and a rest */
+    { 2, 4, 5, 528, 80, 1, 1, 1, 0, 0, 0 }, /* an input in place, but its pixels far apart */
 };
 
 static struct kern_conv conv_of(const struct shape *s)
