@@ -181,8 +181,8 @@ check: all $(filter $(BUILD)/%,$(TESTS))
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer.
 SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt knn))
-THREADED := $(filter %/test_pool %/test_log %/test_views %/check_conv %/check_knn %/check_augment,$(UNIT) $(KERN)) \
-    $(wildcard tests/cli/train.t)
+THREADED := $(filter %/test_pool %/test_log %/test_views %/test_loader %/check_conv %/check_knn %/check_augment, \
+    $(UNIT) $(KERN)) $(wildcard tests/cli/train.t)
 export ASAN_OPTIONS ?= allocator_may_return_null=1
 export UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS ?= halt_on_error=1

@@ -155,6 +155,7 @@ static int train(struct step *st, FILE *log)
     struct progress p;
     struct step_metrics m = { 0 };
     double parts[4] = { 0 }, start = log_seconds();
+    st->end = s->step + (int64_t)n;
     progress_start(&p, "steps", n);
     int rc = 0;
     uint64_t done = 0;
@@ -174,11 +175,11 @@ static int train(struct step *st, FILE *log)
     if (rc < 0)
         return rc;
     double seconds = log_seconds() - start;
-    log_info("%llu steps, %.1f s (%.0f%% data, %.0f%% forward, %.0f%% backward, %.0f%% update); "
-             "step %lld of %lld",
-             (unsigned long long)done, seconds, 100 * parts[0] / seconds, 100 * parts[1] / seconds,
-             100 * parts[2] / seconds, 100 * parts[3] / seconds, (long long)s->step,
-             (long long)s->total_steps);
+    log_info("%llu steps, %.1f s (%.1f s or %.0f%% waiting for data, %.0f%% forward, %.0f%% "
+             "backward, %.0f%% update); step %lld of %lld",
+             (unsigned long long)done, seconds, parts[0], 100 * parts[0] / seconds,
+             100 * parts[1] / seconds, 100 * parts[2] / seconds, 100 * parts[3] / seconds,
+             (long long)s->step, (long long)s->total_steps);
     if ((uint64_t)o.steps > left)
         log_info("the schedule ends at step %lld: %llu of %d steps were left to do",
                  (long long)s->total_steps, (unsigned long long)left, o.steps);

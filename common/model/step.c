@@ -10,22 +10,26 @@
 
 /* -- the step, in its order ---------------------------------------------------------------- */
 
-/* Rows of the batch, what is known of them, and their views. */
+/* Rows of the batch, their views, and what is known of them. */
 static int load_batch(struct step *st)
 {
     int64_t k = st->state->step;
-    sampler_batch(&st->sampler, k, st->sample);
+    int rc = loader_get(&st->loader, k, &st->batch);
+    if (rc < 0)
+        return rc;
+    if (k + 1 < st->end)
+        loader_begin(&st->loader, k + 1);
     st->nlabelled = 0;
     for (size_t b = 0; b < st->n; b++) {
         size_t row;
-        const struct rows *r = &shard_set_find(st->data, st->sample[b].row, &row)->rows;
-        st->id[b] = r->id[row];
-        st->label[b] = st->sample[b].label;
+        const struct sample *sample = &st->batch->sample[b];
+        const struct rows *r = &shard_set_find(st->data, sample->row, &row)->rows;
+        st->label[b] = sample->label;
         st->truth[b] = r->truth ? r->truth[row] : r->label[row];
         if (st->label[b] >= 0)
             st->labelled[st->nlabelled++] = (int32_t)b;
     }
-    return views_load(&st->views, k, st->sample, st->id);
+    return 0;
 }
 
 /* Weight of the t-th value in an average that starts from nothing (dm-haiku's zero-debiased
@@ -44,7 +48,7 @@ static int forward_online(struct step *st)
         kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
     for (size_t v = 0; v < st->nviews && rc == 0; v++) {
         float weight = v < st->nlarge ? stat_weight(st, st->state->updates + 1 + (int64_t)v) : 0;
-        const void *x = st->views.x[v];
+        const void *x = st->batch->views.x[v];
         const float *out = NULL;
         for (int part = 0; part < STEP_PARTS && rc == 0; part++, x = out)
             rc = net_forward(st->pass[v][part], &st->online[part], x, weight, &out);
@@ -60,7 +64,7 @@ static int forward_target(struct step *st)
                             st->state->nrunning_target);
     for (size_t v = 0; v < st->nlarge && rc == 0; v++) {
         float weight = stat_weight(st, st->state->updates_target + 1 + (int64_t)v);
-        const void *x = st->views.x[v];
+        const void *x = st->batch->views.x[v];
         const float *out = NULL;
         for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++, x = out)
             rc = net_forward(st->target_pass[part], &st->target[part], x, weight, &out);
@@ -77,9 +81,10 @@ static int vote(struct step *st)
     const float *o[STEP_MAX_LARGE];
     for (size_t v = 0; v < st->nlarge; v++)
         o[v] = st->o[v] + first * st->dim;
-    int rc = voter_run(&st->voter, &st->queue, o, st->id + first, st->n - first, st->vote + first);
+    int rc = voter_run(&st->voter, &st->queue, o, st->batch->id + first, st->n - first,
+                       st->vote + first);
     for (size_t b = first; b < st->n && rc == 0; b++)
-        if (st->sample[b].label < 0)
+        if (st->batch->sample[b].label < 0)
             st->label[b] = st->vote[b].label;
     return rc;
 }
@@ -126,7 +131,7 @@ int step_gradient(struct step *st, struct step_metrics *m)
     if (rc == 0)
         rc = forward_target(st);
     if (rc == 0)
-        rc = queue_push(&st->queue, t, st->labelled, st->nlabelled, st->label, st->id);
+        rc = queue_push(&st->queue, t, st->labelled, st->nlabelled, st->label, st->batch->id);
     if (rc == 0)
         rc = vote(st);
     if (rc == 0)
@@ -209,7 +214,7 @@ static int check_finite(const struct step *st, const struct step_metrics *m)
         if (!all && !blamed(&st->objective, b))
             continue;
         len += (size_t)snprintf(ids + len, sizeof ids - len, " %016llx",
-                                (unsigned long long)st->id[b]);
+                                (unsigned long long)st->batch->id[b]);
         named++;
     }
     return fail(-ENUMERIC,
@@ -239,7 +244,7 @@ static int measure(struct step *st, struct step_metrics *m)
     size_t voted = 0, known = 0, right = 0;
     double share = 0;
     for (size_t b = 0; b < st->n; b++) {
-        if (st->sample[b].label >= 0 || st->label[b] < 0)
+        if (st->batch->sample[b].label >= 0 || st->label[b] < 0)
             continue;
         voted++;
         share += st->vote[b].share;

@@ -10,10 +10,10 @@
 #ifndef SEMPPL_STEP_H
 #define SEMPPL_STEP_H
 
+#include "common/model/loader.h"
 #include "common/model/objective.h"
 #include "common/model/optim.h"
 #include "common/model/schedule.h"
-#include "common/model/views.h"
 #include "common/model/vote.h"
 
 enum { STEP_MAX_LARGE = 8, STEP_MAX_VIEWS = 24 };
@@ -31,16 +31,19 @@ struct step_metrics {
     double spread;       /* mean deviation of the unit predictions of view 0 over the batch, times
                             sqrt(dim): 1 spread evenly, 0 collapsed */
     double images_per_s; /* source pictures */
-    double t_data, t_forward, t_backward, t_update; /* seconds */
+    double t_data;       /* seconds that the step waited for its pictures */
+    double t_forward, t_backward, t_update; /* seconds */
 };
 
 struct step {
     struct state *state;
     struct kern *kn;
     struct shard_set *data;
+    int64_t end; /* steps done when the run will end: pictures are prepared ahead up to there. The
+                    caller's; 0 after step_open(): never ahead */
     struct schedule schedule;
     struct sampler sampler;
-    struct views views;
+    struct loader loader;
     struct queue queue;
     struct voter voter;
     struct objective objective;
@@ -52,11 +55,10 @@ struct step {
     /* running statistics after the last update, and as this step leaves them; device */
     float *running, *running_next, *running_target, *running_target_next;
 
-    /* the batch: drawn rows, then what is known of them */
-    struct sample *sample;
-    uint64_t *id;
-    int32_t *label; /* given, else voted */
-    int32_t *truth; /* for statistics only */
+    /* the batch, and what is known of its rows */
+    const struct batch *batch; /* the loader's */
+    int32_t *label;            /* given, else voted */
+    int32_t *truth;            /* for statistics only */
     struct vote *vote;
     int32_t *labelled; /* places whose label is given */
     size_t nlabelled;

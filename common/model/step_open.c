@@ -118,7 +118,7 @@ uint64_t step_memory(const struct state *s)
     uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
     uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
     return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + kernels_bytes(s) +
-           views_bytes(set, s->large.type) + objective_bytes(set) +
+           loader_bytes(set, s->large.type) + objective_bytes(set) +
            queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
 
@@ -173,16 +173,12 @@ static int open_vectors(struct step *st)
 
 static int open_batch(struct step *st)
 {
-    st->sample = mem_alloc(st->n, sizeof *st->sample, "a batch");
-    st->id = mem_alloc(st->n, sizeof *st->id, "a batch");
     st->label = mem_alloc(st->n, sizeof *st->label, "a batch");
     st->truth = mem_alloc(st->n, sizeof *st->truth, "a batch");
     st->vote = mem_alloc(st->n, sizeof *st->vote, "a batch");
     st->labelled = mem_alloc(st->n, sizeof *st->labelled, "a batch");
     st->host = mem_alloc(st->n * st->dim, sizeof *st->host, "a batch");
-    return st->sample && st->id && st->label && st->truth && st->vote && st->labelled && st->host
-               ? 0
-               : -ENOMEM;
+    return st->label && st->truth && st->vote && st->labelled && st->host ? 0 : -ENOMEM;
 }
 
 static int open_nets(struct step *st)
@@ -231,7 +227,8 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
     s->total_steps = st->schedule.total;
     rc = open_sampler(st);
     if (rc == 0)
-        rc = views_open(&st->views, kn, pool, data, &s->set, s->large.type);
+        rc = loader_open(&st->loader, pool_threads(pool), data, &st->sampler, &s->set,
+                         s->large.type);
     if (rc == 0)
         rc = queue_open(&st->queue, kn, st->nlarge, s->capacity, st->dim, s->classes.n, st->n);
     if (rc == 0)
@@ -278,8 +275,6 @@ void step_close(struct step *st)
     };
     for (size_t i = 0; i < ARRAY_LEN(dev) && st->kn; i++)
         kern_free(st->kn, dev[i]);
-    free(st->sample);
-    free(st->id);
     free(st->label);
     free(st->truth);
     free(st->vote);
@@ -289,7 +284,7 @@ void step_close(struct step *st)
     objective_close(&st->objective);
     voter_close(&st->voter);
     queue_close(&st->queue);
-    views_close(&st->views);
+    loader_close(&st->loader);
     sampler_close(&st->sampler);
     *st = (struct step){ 0 };
 }

@@ -46,6 +46,7 @@ check_out 'the first rate is 0'      '0' 'sed -n "1s/.*\"lr\": \([^,]*\).*/\1/p"
 check_out 'two labelled places a step' '0.2' 'last queue_fill log'
 train -n 1 -c 4.h5 -o 5.h5 --log log train.h5
 check_out 'a log grows'              '5' 'wc -l <log'
+check_err 0 'how long it waited'     '2 steps.*[0-9.]+ s or [0-9]+% waiting for data' 'semppl-train-step -n 2 -c 0.h5 -o l.h5 train.h5'
 
 # -- other ways to train
 check 'alpha 0'                      'train -n 2 -c 0.h5 -o a.h5 --set alpha=0 --log alog train.h5'
@@ -65,6 +66,10 @@ check_err 3 'other data'             '20 pictures.*40' 'train -n 1 -c 4.h5 -o x.
 mv photos/star photos/zigzag
 semppl-prep -q -o other.h5 --labels-per-class 2 photos
 check_err 3 'other classes'          'zigzag' 'train -n 1 -c 4.h5 -o x.h5 other.h5'
+cp train.h5 bad.h5
+printf 'not a picture' | dd of=bad.h5 bs=1 seek=$(($(wc -c <bad.h5) / 2)) conv=notrunc status=none
+check_err 3 'a picture that is damaged' 'bad\.h5: row [0-9]+ .*is damaged' 'train -n 12 -c 0.h5 -o x.h5 --log blog bad.h5'
+check 'the steps before it were done' '[ "$(wc -l <blog)" -gt 0 ] && [ "$(wc -l <blog)" -lt 12 ]'
 head -c 9000 train.h5 >cut.h5
 check_err 3 'a shard that is cut off' 'cut\.h5' 'train -n 1 -c 0.h5 -o x.h5 cut.h5'
 head -c 9000 0.h5 >cut0.h5

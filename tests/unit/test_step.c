@@ -292,9 +292,9 @@ static void given(void)
     for (int i = 0; i < 4; i++) {
         step_run(&st, &m);
         for (size_t b = 0; b < st.n; b++) {
-            labelled += st.sample[b].label >= 0;
-            kept += st.sample[b].label >= 0 && st.label[b] == st.sample[b].label;
-            voted += st.sample[b].label < 0 && st.label[b] >= 0;
+            labelled += st.batch->sample[b].label >= 0;
+            kept += st.batch->sample[b].label >= 0 && st.label[b] == st.batch->sample[b].label;
+            voted += st.batch->sample[b].label < 0 && st.label[b] >= 0;
         }
     }
     ok(labelled > 0 && kept == labelled && voted > 0, "labels that are given stay");
