@@ -137,10 +137,7 @@ static void brighten(float *im, size_t values, float delta)
 static void contrast(float *im, size_t pixels, float factor)
 {
     for (size_t ch = 0; ch < 3; ch++, im += pixels) {
-        double sum = 0;
-        for (size_t i = 0; i < pixels; i++)
-            sum += im[i];
-        float mean = (float)(sum / (double)pixels);
+        float mean = (float)(vec_sum(im, pixels) / (double)pixels);
         for (size_t i = 0; i < pixels; i++)
             im[i] = clip01(factor * (im[i] - mean) + mean);
     }
@@ -213,41 +210,41 @@ static void grey(float *im, size_t pixels)
         r[i] = g[i] = b[i] = clip01(0.2989f * r[i] + 0.5870f * g[i] + 0.1140f * b[i]);
 }
 
-/* out += weight * in, shifted by whole rows or columns; what falls outside is dropped. */
+/* out[x] = sum of weight[|r|] in[x + r stride], n >= LANES. The last vector laps over. */
+static void blur_row(float *out, const float *in, size_t stride, const float *weight, size_t radius,
+                     size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t x = MIN(i, n - LANES);
+        vec sum = weight[0] * vec_load(in + x, LANES);
+        for (size_t r = 1; r <= radius; r++)
+            sum += weight[r] *
+                   (vec_load(in + x - r * stride, LANES) + vec_load(in + x + r * stride, LANES));
+        vec_store(out + x, sum, LANES);
+    }
+}
+
+/* Across, then down; tmp holds the plane between zeros that count as what is outside, and a row. */
 static void blur_plane(float *im, float *tmp, const float *weight, size_t side, size_t radius)
 {
+    size_t border = radius * side;
+    float *plane = tmp + border, *row = plane + side * side + border + radius;
+    memset(tmp, 0, border * sizeof(*tmp));
+    memset(plane + side * side, 0, (border + side + 2 * radius) * sizeof(*tmp));
     for (size_t y = 0; y < side; y++) {
-        const float *in = im + y * side;
-        float *out = tmp + y * side;
-        for (size_t x = 0; x < side; x++)
-            out[x] = weight[0] * in[x];
-        for (size_t r = 1; r <= radius; r++) {
-            for (size_t x = r; x < side; x++)
-                out[x] += weight[r] * in[x - r];
-            for (size_t x = 0; x + r < side; x++)
-                out[x] += weight[r] * in[x + r];
-        }
+        memcpy(row, im + y * side, side * sizeof(*row));
+        blur_row(plane + y * side, row, 1, weight, radius, side);
     }
-    for (size_t y = 0; y < side; y++) {
-        float *out = im + y * side;
-        for (size_t x = 0; x < side; x++)
-            out[x] = weight[0] * tmp[y * side + x];
-        for (size_t r = 1; r <= radius; r++) {
-            const float *above = tmp + (y - r) * side, *below = tmp + (y + r) * side;
-            if (y >= r)
-                for (size_t x = 0; x < side; x++)
-                    out[x] += weight[r] * above[x];
-            if (y + r < side)
-                for (size_t x = 0; x < side; x++)
-                    out[x] += weight[r] * below[x];
-        }
-    }
+    for (size_t y = 0; y < side; y++)
+        blur_row(im + y * side, plane + y * side, side, weight, radius, side);
 }
 
 static void blur(float *im, float *tmp, float *weight, size_t side, float sigma)
 {
     size_t radius = side / 20;
     float sum = 1;
+    if (radius == 0)
+        return;
     weight[0] = 1;
     for (size_t r = 1; r <= radius; r++) {
         weight[r] = expf(-(float)(r * r) / (2 * sigma * sigma));

@@ -153,6 +153,24 @@ INLINE double vec_square(const float *x, const float *y, double f, size_t n)
     return sum;
 }
 
+/* sum x in double, likewise. */
+INLINE double vec_sum(const float *x, size_t n)
+{
+    enum { HALF = LANES / 2, AT_ONCE = 4 };
+    dvec acc[AT_ONCE] = { { 0 } };
+    double sum = 0;
+    size_t j = 0;
+    for (; j + AT_ONCE * HALF <= n; j += AT_ONCE * HALF)
+        for (size_t i = 0; i < AT_ONCE; i++)
+            acc[i] += vec_wide(x + j + i * HALF);
+    for (; j < n; j++)
+        sum += x[j];
+    acc[0] += acc[1] + (acc[2] + acc[3]);
+    for (size_t i = 0; i < HALF; i++)
+        sum += acc[0][i];
+    return sum;
+}
+
 /* sum x y in double, likewise. */
 INLINE double vec_dot(const float *x, const float *y, size_t n)
 {
