@@ -93,7 +93,7 @@ static void print_row(const char *what, double seconds, double floor, const char
 
 /* One crop of each picture; without colours, the settings' changes are left out. */
 static void crop(struct job *j, struct kern *kn, struct pool *pool, int side, bool colours,
-                 double full)
+                 double floor)
 {
     struct settings set;
     char what[80];

@@ -71,8 +71,9 @@ static void pack_wide(const struct conv_pass *p, const struct conv_share *s, uin
         for (size_t i = 0; i < rows; i++)
             pack_cells(pl, band + (g * all + i) * pl->columns * pl->ic, image_row(p, s, g, i),
                        pl->left, pl->columns, 1);
-    /* what a run's last step reads behind the band is multiplied by zero: no NaN */
-    memset(band + p->band_numbers, 0, AMX_DEPTH * sizeof *band);
+    /* what a run's last step reads behind the share is multiplied by zero: no NaN */
+    size_t end = ((s->images - 1) * all + rows) * pl->columns * pl->ic;
+    memset(band + end, 0, AMX_DEPTH * sizeof *band);
 }
 
 static void pack_split(const struct conv_pass *p, const struct conv_share *s, uint16_t *band)

@@ -45,6 +45,20 @@ const char *check_best_isa(void)
     return isas[i];
 }
 
+enum { PATTERN = 0xff }; /* NaN in float32 and bfloat16, -1 in integers */
+
+/* What earlier tasks left in a worker's memory, or nobody wrote, must not reach a result. */
+static void spoil_scratch(struct kern *kn)
+{
+    enum { EACH = 2 << 20, SHARED = 8 << 20 };
+    void *shared = kern_shared(kn, SHARED);
+    if (!shared || kern_scratch(kn, EACH) < 0)
+        die("no memory for scratch");
+    memset(shared, PATTERN, SHARED);
+    for (int i = 0; i < pool_threads(kn->pool); i++)
+        memset(kern_scratch_of(kn, i), PATTERN, EACH);
+}
+
 struct kern *check_open(const char *isa, int threads)
 {
     struct pool *pool;
@@ -53,6 +67,7 @@ struct kern *check_open(const char *isa, int threads)
     if (pool_open(&pool, threads) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
         die("cannot open a kernel handle");
     unsetenv("SEMPPL_ISA");
+    spoil_scratch(kn);
     return kn;
 }
 
@@ -64,8 +79,6 @@ void check_close(struct kern *kn)
 }
 
 /* -- buffers ------------------------------------------------------------------------------- */
-
-enum { PATTERN = 0xff }; /* NaN in float32 and bfloat16, -1 in integers */
 
 struct guarded {
     struct guarded *next;
