@@ -6,8 +6,8 @@
 ## make check         all tests; T='tests/cli/knn.t ...': only these
 ## make check-san     tests under the address, undefined-behaviour and thread sanitizers
 ## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
-## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (8 minutes)
-## make bench-peers   the same work by PyTorch, torchvision, Pillow, faiss and oneDNN, as ratios (15 minutes); they are
+## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (5 to 8 minutes)
+## make bench-peers   the same work by PyTorch, torchvision, Pillow, faiss and oneDNN, as ratios (15 to 40 minutes); they are
 ##                    fetched into $(BUILD)/peers
 ## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
 ## make completions   completions for bash, zsh and fish, in $(BUILD)/completions

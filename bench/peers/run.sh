@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh - what `make bench-peers` does: fetches the peers, then alternates ours and theirs. Some 15 minutes.
+# run.sh - what `make bench-peers` does: fetches the peers, then alternates ours and theirs: 15 to 40 minutes.
 #
 #   BUILD=build bench/peers/run.sh
 set -euo pipefail
