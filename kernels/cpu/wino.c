@@ -70,26 +70,32 @@ static int run(struct wino *w, const struct kern_epilogue *ep)
     return rc;
 }
 
+/* A convolution as it is, from x to y. */
+static struct wino plain(struct kern *kn, const struct kern_conv *cv, const float *x)
+{
+    return (struct wino){ .kn = kn,
+                          .n = cv->n,
+                          .ih = cv->h,
+                          .iw = cv->w,
+                          .ic = cv->c,
+                          .oh = cv->oh,
+                          .ow = cv->ow,
+                          .oc = cv->k,
+                          .top = cv->pad_top,
+                          .left = cv->pad_left,
+                          .x = x };
+}
+
 int wino_forward(struct kern *kn, const struct kern_conv *cv, float *y, const float *x,
                  const float *packed, const struct kern_epilogue *ep)
 {
-    struct wino w = { .kn = kn,
-                      .n = cv->n,
-                      .ih = cv->h,
-                      .iw = cv->w,
-                      .ic = cv->c,
-                      .oh = cv->oh,
-                      .ow = cv->ow,
-                      .oc = cv->k,
-                      .top = cv->pad_top,
-                      .left = cv->pad_left,
-                      .x = x,
-                      .packed = packed,
-                      .scale = ep->scale,
-                      .shift = ep->shift,
-                      .residual = ep->residual,
-                      .relu = ep->relu,
-                      .y = y };
+    struct wino w = plain(kn, cv, x);
+    w.packed = packed;
+    w.scale = ep->scale;
+    w.shift = ep->shift;
+    w.residual = ep->residual;
+    w.relu = ep->relu;
+    w.y = y;
     return run(&w, ep);
 }
 
@@ -116,19 +122,7 @@ int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, c
 int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const float *x,
                           const float *dy)
 {
-    struct wino_sums s = { .g = { .kn = kn,
-                                  .n = cv->n,
-                                  .ih = cv->h,
-                                  .iw = cv->w,
-                                  .ic = cv->c,
-                                  .oh = cv->oh,
-                                  .ow = cv->ow,
-                                  .oc = cv->k,
-                                  .top = cv->pad_top,
-                                  .left = cv->pad_left,
-                                  .x = x },
-                           .dy = dy,
-                           .dw = dw };
+    struct wino_sums s = { .g = plain(kn, cv, x), .dy = dy, .dw = dw };
     count_tiles(&s.g);
     s.blocks_c = (cv->c + WINO_BLOCK - 1) / WINO_BLOCK;
     s.blocks_k = (cv->k + WINO_BLOCK - 1) / WINO_BLOCK;
