@@ -355,8 +355,10 @@ int settings_to_ckpt(const struct settings *s, struct ckpt *c)
 static int read_value(const struct ckpt *c, const struct setting *row, union value *v)
 {
     const struct ckpt_attr *a = ckpt_attr(c, row->name);
-    if (!a)
+    if (!a && row == settings_table)
         return fail(-EINVAL, "%s: setting %s is missing", c->name, row->name);
+    if (!a)
+        return 0; /* it came after this checkpoint, and stands as settings_preset() has left it */
     enum h5_attr_kind want = row->kind == OPT_KIND_CHOICE  ? H5_ATTR_STRING
                              : row->kind == OPT_KIND_FLOAT ? H5_ATTR_DOUBLE
                                                            : H5_ATTR_INT;
@@ -376,9 +378,9 @@ static int read_value(const struct ckpt *c, const struct setting *row, union val
 
 int settings_from_ckpt(struct settings *s, const struct ckpt *c)
 {
-    *s = (struct settings){ 0 };
+    settings_preset(s, 0);
     for (const struct setting *row = settings_table; row->name; row++) {
-        union value v = { 0 };
+        union value v = get(s, row);
         int rc = read_value(c, row, &v);
         if (rc < 0)
             return rc;

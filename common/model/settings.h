@@ -71,7 +71,11 @@ void settings_preset(struct settings *s, int preset);         /* 0 imagenet, 1 c
 int settings_set(struct settings *s, const char *assignment); /* "NAME=VALUE"; -EUSAGE worded */
 int settings_check(const struct settings *s); /* rules between settings; -EUSAGE worded */
 int settings_to_ckpt(const struct settings *s, struct ckpt *c);
-/* -EINVAL (worded) for a setting that is missing, of the wrong kind or out of range. */
+/*
+ * -EINVAL (worded) for a setting of the wrong kind or out of range. One that is missing is younger
+ * than the checkpoint and has its value under the preset imagenet: a new setting's value there must
+ * be what was done before it. Only the first, encoder, must be there.
+ */
 int settings_from_ckpt(struct settings *s, const struct ckpt *c);
 /* The table as options of semppl-ckpt new, writing into s; the caller's, free(). extra (ends with
  * OPT_END) comes first. */

@@ -151,6 +151,12 @@ static void checkpoints(void)
     ckpt_release(&c);
     struct ckpt none = { .name = "c.h5" };
     ok(settings_from_ckpt(&back, &none) == -EINVAL, "missing: %s", fail_text());
+    ckpt_put_string(&none, "encoder", "resnet50");
+    settings_preset(&s, 0);
+    ok(settings_from_ckpt(&back, &none) == 0 && same_settings(&s, &back),
+       "settings younger than the checkpoint are the imagenet preset's");
+    none.name = NULL;
+    ckpt_release(&none);
 }
 
 static void texts(void)
