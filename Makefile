@@ -70,6 +70,10 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_isa.c,$(1))) \
 LIB_OBJ := $(call objects,$(LIB_SRC))
 LIB := $(BUILD)/libsemppl.a
 
+# The definitions and all above them once more, in double precision: tests/double/double.h
+DOUBLE_OBJ := $(patsubst %.c,$(BUILD)/double/%.o,$(filter-out kernels/cpu/%,$(LIB_SRC)))
+
+DOUBLE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/double/test_*.c))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -97,6 +101,11 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 $(patsubst %.c,$(BUILD)/%.o,$(AMX_SRC)): COMPILE += -O3 -ffp-contract=fast $(AMX_FLAGS)
 
+$(BUILD)/double/%.o: %.c $(BUILD)/.flags
+	$(call say,CC,'$< (double)')
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -include tests/double/double.h -MMD -MP -c -o $@ $<
+
 $(LIB): $(LIB_OBJ) $(BUILD)/.objects
 	@rm -f $@
 	$(Q)ar rcs $@ $(filter %.o,$^)
@@ -110,6 +119,10 @@ $(UNIT) $(KERN) $(EXAMPLES) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(KERN): $(BUILD)/tests/kern/check.o
+$(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
 # A changed flag rebuilds everything, a source that went away the library.
@@ -121,7 +134,7 @@ $(BUILD)/.objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' >$@
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 .SECONDARY:
 .DELETE_ON_ERROR:
 FORCE:
@@ -172,8 +185,8 @@ endif
 
 # Test programs run as they are (--exec ''); those that take longest start first.
 PROVE = BUILD='$(abspath $(BUILD))' prove -j$(JOBS) --exec ''
-TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(KERN) $(UNIT))
-TESTS := $(foreach t,$(TESTS),$(if $(filter tests/unit/% tests/kern/%,$(t)),$(BUILD)/$(t),$(t)))
+TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT))
+TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/%,$(t)),$(BUILD)/$(t),$(t)))
 
 check: all $(filter $(BUILD)/%,$(TESTS))
 	$(Q)$(PROVE) $(TESTS)

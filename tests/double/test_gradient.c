@@ -1,0 +1,157 @@
+/*
+ * test_gradient.c - the gradient of a whole step, from the loss through predictor, projector and
+ * encoder to every parameter, against finite differences in double precision.
+ */
+#include "tests/t.h"
+#include "common/base/fail.h"
+#include "common/model/step.h"
+#include "kernels/ops.h"
+#include "tests/unit/frozen.h"
+#include "tests/unit/step_data.h"
+#include <unistd.h>
+
+static struct pool *pool;
+static struct kern *kn;
+static struct shard_set data;
+
+/* The fast kernels are not part of this build. */
+void ops_init_cpu(struct kern_ops *o, unsigned isa UNUSED)
+{
+    *o = ops_ref;
+}
+
+/* A tiny network with every term of the loss. */
+static struct settings tiny(void)
+{
+    struct settings set;
+    settings_preset(&set, 1);
+    set.width = 0.125;
+    set.large_side = set.small_side = 8;
+    set.small_crops = 1;
+    set.hidden = 8;
+    set.dim = 6;
+    set.batch = 6;
+    set.labelled_ratio = 1;
+    set.queue = 16;
+    set.negatives = 3;
+    set.positives = 2;
+    set.invariance = INV_S;
+    set.invariance_weight = 2;
+    set.contrast_weight = 0.7;
+    set.alpha = 0.6;
+    set.zero_init_last_bn = 0;
+    set.steps = 20;
+    set.warmup = 0.2;
+    set.seed = t_seed();
+    return set;
+}
+
+/* The loss at theta + length * direction of one tensor. */
+static double loss_at(struct step *st, struct frozen *f, float *w, const float *was,
+                      const float *direction, size_t n, double length)
+{
+    struct step_metrics m;
+    for (size_t i = 0; i < n; i++)
+        w[i] = was[i] + length * direction[i];
+    if (step_load(st) < 0 || step_gradient(st, &m) < 0)
+        return NAN;
+    return frozen_loss(f, &st->objective, m.loss, m.loss_inv);
+}
+
+/*
+ * How far differences along a direction that mixes a tensor's gradient and noise are from it, in
+ * parts of its length; or of least, since a bias before a batch norm has no gradient.
+ */
+static double error_of(struct step *st, struct frozen *f, const float *grad, size_t at, size_t n,
+                       double least)
+{
+    float *w = st->state->theta + at, *was = malloc(n * sizeof *was), *d = malloc(n * sizeof *d);
+    double g2 = 0, r2 = 0, want = 0;
+    memcpy(was, w, n * sizeof *was);
+    for (size_t i = 0; i < n; i++) {
+        struct rng r;
+        rng_init(&r, t_seed(), RNG_TEST, i, at, 0);
+        d[i] = rng_normal(&r);
+        g2 += grad[at + i] * grad[at + i];
+        r2 += d[i] * d[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        d[i] = grad[at + i] / fmax(sqrt(g2), least) + 0.5 * d[i] / sqrt(r2);
+        want += d[i] * grad[at + i];
+    }
+    const double eps = 1e-8; /* ReLUs and maxima bend the loss: further out, some always turn */
+    double got =
+        (loss_at(st, f, w, was, d, n, eps) - loss_at(st, f, w, was, d, n, -eps)) / (2 * eps);
+    memcpy(w, was, n * sizeof *was);
+    free(was);
+    free(d);
+    return fabs(got - want) / fmax(sqrt(g2), least);
+}
+
+/* The largest error of a part's parameters, of which one in so many is looked at. */
+static void check_part(struct step *st, struct frozen *f, const float *grad, double norm,
+                       const struct net *net, int one_in, const char *name)
+{
+    double worst = 0;
+    const char *where = "";
+    for (int i = 0; i < net->nparams; i += one_in) {
+        size_t at = state_param_offset(st->state, net->part) + net->param[i].offset;
+        double error = error_of(st, f, grad, at, net->param[i].count, 1e-3 * norm);
+        if (!(error <= worst)) {
+            worst = error;
+            where = net->param[i].name;
+        }
+    }
+    ok(worst < 1e-4, "%s, %s: %s off by %.1e", name, net->part, where, worst);
+}
+
+static void check(const struct settings *set, int one_in, const char *name)
+{
+    struct state s;
+    struct step st;
+    struct step_metrics m = { 0 };
+    struct frozen f;
+    ok(state_new(&s, set) == 0 && step_open(&st, &s, kn, pool, &data) == 0, "%s: opened: %s", name,
+       fail_text());
+    ok(step_run(&st, &m) == 0 && step_run(&st, &m) == 0 && step_save(&st) == 0,
+       "%s: two steps before", name);
+    float *grad = malloc(s.nparam * sizeof *grad);
+    ok(step_gradient(&st, &m) == 0, "%s: a gradient: %s", name, fail_text());
+    ok(m.loss_augm > 0 && m.loss_sempos > 0 && (m.loss_inv > 0 || set->invariance == INV_NONE),
+       "%s: all terms of the loss: %g %g %g", name, m.loss_augm, m.loss_sempos, m.loss_inv);
+    freeze(&f, &st.objective);
+    kern_get(kn, grad, st.optim.grad, s.nparam * sizeof *grad);
+    const struct net *net[] = { &s.large, &s.projector, &s.predictor };
+    for (size_t part = 0; part < ARRAY_LEN(net); part++)
+        check_part(&st, &f, grad, m.grad_norm, net[part], one_in, name);
+    thaw(&f);
+    free(grad);
+    step_close(&st);
+    state_release(&s);
+}
+
+int main(void)
+{
+    char path[] = "/tmp/test_gradient.XXXXXX";
+    char *operands[] = { path };
+    int fd = mkstemp(path);
+    if (fd >= 0)
+        close(fd);
+    pool_open(&pool, 2);
+    kern_open(&kn, KERN_CPU, pool);
+    write_shard(path);
+    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    struct settings set = tiny();
+    check(&set, 1, "ResNet-18, small stem");
+    set.encoder = ENC_RESNET50;
+    set.stem = STEM_IMAGENET;
+    set.padding = PAD_SAME;
+    set.large_side = 12;
+    set.small_side = 9;
+    check(&set, 4, "ResNet-50, 7x7 stem, same padding");
+    shard_set_close(&data);
+    kern_close(kn);
+    pool_close(pool);
+    unlink(path);
+    return done();
+}
