@@ -16,7 +16,7 @@ struct bench {
     char *photos; /* an encoded image shard */
 };
 
-/* Peak for convolutions of type; without a tile unit bfloat16 is worked on as float32. */
+/* Peak of products of type; without a tile unit those of bfloat16 are made in float32. */
 static inline double bench_peak(const struct bench *b, enum kern_type type)
 {
     return type == KERN_BF16 && b->tile > 0 ? b->tile : b->fma;

@@ -44,15 +44,15 @@ steps() {
     echo "| program | pictures/s | share | floor: convolutions at the peak |"
     echo "|:--|--:|--:|:--|"
     local peak shard rate start
-    for p in f32 bf16; do
+    for p in $PRECISIONS; do
         peak='float32 multiply-adds'
         [ "$p" = f32 ] || [ -z "$(ceiling 'bfloat16 tiles')" ] || peak='bfloat16 tiles'
-        row "semppl-train-step, CIFAR ResNet-18, batch 128, 2 crops, $p" "$(train_rate $p r18.h5 shapes.h5)" 8.9 "$peak"
+        row "semppl-train-step, CIFAR ResNet-18, batch 128, 2 crops, $p" "$(train_rate "$p" r18.h5 shapes.h5)" 8.9 "$peak"
         row "semppl-train-step, CIFAR ResNet-18, batch 128, 4 large and 2 small crops, $p" \
-            "$(train_rate $p r18m.h5 shapes.h5)" 19.4 "$peak"
-        row "semppl-train-step, ResNet-50 at 224, batch 16, 2 crops, $p" "$(train_rate $p r50t.h5 pixels.h5)" 65.6 "$peak"
+            "$(train_rate "$p" r18m.h5 shapes.h5)" 19.4 "$peak"
+        row "semppl-train-step, ResNet-50 at 224, batch 16, 2 crops, $p" "$(train_rate "$p" r50t.h5 pixels.h5)" 65.6 "$peak"
         for shard in pixels photos; do
-            read -r rate start <<<"$(embed_rate $p $shard.h5)"
+            read -r rate start <<<"$(embed_rate "$p" $shard.h5)"
             row "semppl-embed, ResNet-50 at 224, ${shard/photos/JPEGs of 500 x 375}, $p, after $start s" "$rate" 8.2 "$peak"
         done
     done

@@ -6,7 +6,12 @@
 #   r18.h5      CIFAR ResNet-18, batch 128, 2 large crops       r50.h5   ResNet-50 at 224
 #   r18m.h5     the same, 4 large crops and 2 small ones        r50t.h5  the same, batch 16, 2 large crops
 #
+# and PRECISIONS, what this machine computes fast: f32, and bf16 if it has matrix units for it.
+#
 # shellcheck shell=bash
+# shellcheck disable=SC2034
+PRECISIONS=f32
+if grep -qw amx_bf16 /proc/cpuinfo; then PRECISIONS='f32 bf16'; fi
 export PATH="$BUILD:$PATH" HDF5_USE_FILE_LOCKING=FALSE
 
 steps_begin() {

@@ -16,14 +16,14 @@ rounds=2
 # Rates of one round: lines of the work, a tab, who, a tab and the rate. Embedding is timed once both have started.
 ours() {
     local rate rest
-    for p in f32 bf16; do
-        printf 'train ResNet-18, 2 crops\tours %s\t%s\n' $p "$(train_rate $p r18.h5 shapes.h5)"
-        printf 'train ResNet-18, 4 large and 2 small crops\tours %s\t%s\n' $p "$(train_rate $p r18m.h5 shapes.h5)"
-        printf 'train ResNet-50, 2 crops\tours %s\t%s\n' $p "$(train_rate $p r50t.h5 pixels.h5)"
-        read -r rate rest <<<"$(embed_rate $p pixels.h5)"
-        printf 'embed\tours %s\t%s\n' $p "$rate"
-        read -r rate rest <<<"$(embed_rate $p photos.h5)"
-        printf 'embed from JPEG\tours %s\t%s\n' $p "$rate"
+    for p in $PRECISIONS; do
+        printf 'train ResNet-18, 2 crops\tours %s\t%s\n' "$p" "$(train_rate "$p" r18.h5 shapes.h5)"
+        printf 'train ResNet-18, 4 large and 2 small crops\tours %s\t%s\n' "$p" "$(train_rate "$p" r18m.h5 shapes.h5)"
+        printf 'train ResNet-50, 2 crops\tours %s\t%s\n' "$p" "$(train_rate "$p" r50t.h5 pixels.h5)"
+        read -r rate rest <<<"$(embed_rate "$p" pixels.h5)"
+        printf 'embed\tours %s\t%s\n' "$p" "$rate"
+        read -r rate rest <<<"$(embed_rate "$p" photos.h5)"
+        printf 'embed from JPEG\tours %s\t%s\n' "$p" "$rate"
     done
     "$BUILD/bench/bench" "$STEPS_DIR/photos.h5" search photos | awk -F ' *\\| *' '
         /^\| (1|20) \|/ { printf "neighbours, k %d\tours\t%s\n", $2, $3 }
@@ -49,9 +49,7 @@ if have "the distribution's PyTorch" old_python -c 'import torch'; then old=(tra
         for work in "${works[@]}"; do theirs "$python" "$work"; done
     done
     # takes minutes for what the others do in seconds: once, in its best mode
-    best=f32
-    if grep -qw amx_bf16 /proc/cpuinfo; then best=bf16; fi
-    for work in "${old[@]}"; do theirs old_python "$work" "$best channels_last"; done
+    for work in "${old[@]}"; do theirs old_python "$work" "${PRECISIONS##* } channels_last"; done
 } | tee >(cat >&2) | python3 bench/peers/ratios.py
 
 if have oneDNN test -x "$onednn"; then
