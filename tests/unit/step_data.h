@@ -5,6 +5,7 @@
 #define SEMPPL_STEP_DATA_H
 
 #include "common/base/fail.h"
+#include "common/base/rng.h"
 #include "common/data/shard.h"
 #include "tests/t.h"
 #include <stdio.h>
