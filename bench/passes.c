@@ -84,6 +84,54 @@ static void average(void *arg)
     kern_avgpool_forward(p->kn, p->type, p->v, p->x, p->n, p->side * p->side, p->c);
 }
 
+static void mean2(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_avgpool2 ap = { p->type, p->n, p->side, p->side, p->c, 2 };
+    kern_avgpool2_forward(p->kn, &ap, p->y, p->x);
+}
+
+static void mean2_backward(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_avgpool2 ap = { p->type, p->n, p->side, p->side, p->c, 2 };
+    kern_avgpool2_backward(p->kn, &ap, p->dx, p->dy);
+}
+
+/* Selective kernels: x has both branches. */
+static struct kern_sk unit(const struct pass *p)
+{
+    return (struct kern_sk){ p->type, p->n, p->side * p->side, p->c / 2 };
+}
+
+static void squeeze(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_sk sk = unit(p);
+    kern_sk_squeeze_forward(p->kn, &sk, p->v, p->x);
+}
+
+static void squeeze_backward(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_sk sk = unit(p);
+    kern_sk_squeeze_backward(p->kn, &sk, p->dx, p->v);
+}
+
+static void selection(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_sk sk = unit(p);
+    kern_sk_select_forward(p->kn, &sk, p->y, p->x, p->v);
+}
+
+static void selection_backward(void *arg)
+{
+    struct pass *p = arg;
+    struct kern_sk sk = unit(p);
+    kern_sk_select_backward(p->kn, &sk, p->dx, p->v + p->n * p->c, p->dy, p->x, p->v);
+}
+
 struct kind {
     const char *name;
     void (*run)(void *arg);
@@ -99,7 +147,7 @@ static void tensor(struct bench *b, size_t n, size_t side, size_t c, const struc
         void **buffer[] = { &p.x, &p.y, &p.dy, &p.dx, &p.residual };
         for (size_t i = 0; i < ARRAY_LEN(buffer); i++)
             *buffer[i] = bench_random(type, all);
-        p.v = bench_random(KERN_F32, 3 * c + n * c);
+        p.v = bench_random(KERN_F32, 3 * c + 2 * n * c);
         double bytes = (double)(all * kern_sizeof(type));
         double copy =
             ceiling_copy(b, all * kern_sizeof(type), rows / 64 * c * kern_sizeof(type), 1);
@@ -151,14 +199,21 @@ void passes(struct bench *b)
         { "its gradient, residual", bn_backward_residual, 8 }, /* over y too; and its gradient */
     };
     static const struct kind pool[] = {
-        { "maximum 3x3 /2", maximum, 1.25 },
-        { "its gradient", maximum_backward, 2.5 },
+        { "maximum 3x3 /2", maximum, 1.25 }, { "its gradient", maximum_backward, 2.5 },
+        { "average 2x2 /2", mean2, 1.25 },   { "its gradient", mean2_backward, 1.25 },
         { "average", average, 1 },
+    };
+    static const struct kind sk[] = {
+        { "selective kernels: squeeze", squeeze, 1 },
+        { "its gradient, added", squeeze_backward, 2 },
+        { "selection", selection, 1.5 },
+        { "its gradient", selection_backward, 2.5 },
     };
     printf("## Passes over memory: GB/s and share of a copy of the same tensor\n\n");
     printf("| pass | type | ms | GB/s | share | floor: copy, GB/s |\n|:--|:--|--:|--:|--:|--:|\n");
     tensor(b, 128, 32, 64, norm, ARRAY_LEN(norm));
     tensor(b, 16, 56, 256, norm, ARRAY_LEN(norm));
     tensor(b, 16, 112, 64, pool, ARRAY_LEN(pool));
+    tensor(b, 16, 56, 128, sk, ARRAY_LEN(sk));
     optimiser(b);
 }

@@ -152,6 +152,20 @@ static int maxpool_check(const struct kern_maxpool *mp)
     return good ? 0 : -EINVAL;
 }
 
+static int avgpool2_check(const struct kern_avgpool2 *ap)
+{
+    bool good = type_ok(ap->type) && ap->h >= 1 && ap->w >= 1 && ap->c >= 1 && ap->stride >= 1 &&
+                ap->stride <= 2 && fits(ap->n, ap->h, ap->w, ap->c);
+    return good ? 0 : -EINVAL;
+}
+
+static int sk_check(const struct kern_sk *sk)
+{
+    bool good =
+        type_ok(sk->type) && sk->cells >= 1 && sk->m >= 1 && fits(sk->n, sk->cells, sk->m, 2);
+    return good ? 0 : -EINVAL;
+}
+
 static int contrast_check(const struct kern_contrast *ct)
 {
     bool good = ct->d >= 1 && ct->ne >= 1 && ct->tau > 0 && isfinite(ct->tau) &&
@@ -315,6 +329,47 @@ int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const 
     if (!type_ok(type) || cells == 0 || c == 0 || !fits(n, cells, c, 1))
         return -EINVAL;
     return n ? kn->ops.avgpool_backward(kn, type, dx, dy, n, cells, c) : 0;
+}
+
+int kern_avgpool2_forward(struct kern *kn, const struct kern_avgpool2 *ap, void *y, const void *x)
+{
+    int rc = avgpool2_check(ap);
+    return rc || ap->n == 0 ? rc : kn->ops.avgpool2_forward(kn, ap, y, x);
+}
+
+int kern_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void *dx,
+                           const void *dy)
+{
+    int rc = avgpool2_check(ap);
+    return rc || ap->n == 0 ? rc : kn->ops.avgpool2_backward(kn, ap, dx, dy);
+}
+
+/* -- selective kernels --------------------------------------------------------------------- */
+
+int kern_sk_squeeze_forward(struct kern *kn, const struct kern_sk *sk, float *s, const void *u)
+{
+    int rc = sk_check(sk);
+    return rc || sk->n == 0 ? rc : kn->ops.sk_squeeze_forward(kn, sk, s, u);
+}
+
+int kern_sk_squeeze_backward(struct kern *kn, const struct kern_sk *sk, void *du, const float *ds)
+{
+    int rc = sk_check(sk);
+    return rc || sk->n == 0 ? rc : kn->ops.sk_squeeze_backward(kn, sk, du, ds);
+}
+
+int kern_sk_select_forward(struct kern *kn, const struct kern_sk *sk, void *v, const void *u,
+                           const float *z)
+{
+    int rc = sk_check(sk);
+    return rc || sk->n == 0 ? rc : kn->ops.sk_select_forward(kn, sk, v, u, z);
+}
+
+int kern_sk_select_backward(struct kern *kn, const struct kern_sk *sk, void *du, float *dz,
+                            const void *dv, const void *u, const float *z)
+{
+    int rc = sk_check(sk);
+    return rc || sk->n == 0 ? rc : kn->ops.sk_select_backward(kn, sk, du, dz, dv, u, z);
 }
 
 /* -- dense layers and vectors -------------------------------------------------------------- */

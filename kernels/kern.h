@@ -169,6 +169,43 @@ int kern_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const v
 int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
                           size_t cells, size_t c);
 
+/*
+ * Mean over 2 x 2 windows that begin with the first cell, for a ResNet-D's shortcut (He et al.,
+ * arXiv 1812.01187, as in SimCLRv2): y [n][ceil(h/stride)][ceil(w/stride)][c]. Of a window that
+ * overhangs below or on the right, stride 2 counts the missing cells as zeros, stride 1 leaves them
+ * out of the mean. Other strides: -EINVAL.
+ */
+struct kern_avgpool2 {
+    enum kern_type type;
+    size_t n, h, w, c; /* x [n][h][w][c] */
+    size_t stride;
+};
+int kern_avgpool2_forward(struct kern *kn, const struct kern_avgpool2 *ap, void *y, const void *x);
+int kern_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void *dx,
+                           const void *dy); /* dx is overwritten */
+
+/* -- selective kernels (Li et al., arXiv 1903.06586, as in SimCLRv2) ---- */
+
+/*
+ * u [n][cells][2m] of type holds two branches side by side, u0 in channels 0..m-1 and u1 behind.
+ *
+ * squeeze: s [n][m] float32 = mean over the cells of u0 + u1
+ * select:  v [n][cells][m] of type = a * u0 + (1 - a) * u1, a = exp(z0) / (exp(z0) + exp(z1)), of
+ * the scores z [n][2m] float32, z0 in 0..m-1 and z1 behind
+ *
+ * Backward, select overwrites du and dz; squeeze adds to both branches of du.
+ */
+struct kern_sk {
+    enum kern_type type;
+    size_t n, cells, m;
+};
+int kern_sk_squeeze_forward(struct kern *kn, const struct kern_sk *sk, float *s, const void *u);
+int kern_sk_squeeze_backward(struct kern *kn, const struct kern_sk *sk, void *du, const float *ds);
+int kern_sk_select_forward(struct kern *kn, const struct kern_sk *sk, void *v, const void *u,
+                           const float *z);
+int kern_sk_select_backward(struct kern *kn, const struct kern_sk *sk, void *du, float *dz,
+                            const void *dv, const void *u, const float *z);
+
 /* -- dense layers and vectors, float32 ---- */
 
 /*

@@ -33,6 +33,14 @@ struct kern_ops {
                            size_t);
     int (*avgpool_backward)(struct kern *, enum kern_type, void *, const float *, size_t, size_t,
                             size_t);
+    int (*avgpool2_forward)(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+    int (*avgpool2_backward)(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+    int (*sk_squeeze_forward)(struct kern *, const struct kern_sk *, float *, const void *);
+    int (*sk_squeeze_backward)(struct kern *, const struct kern_sk *, void *, const float *);
+    int (*sk_select_forward)(struct kern *, const struct kern_sk *, void *, const void *,
+                             const float *);
+    int (*sk_select_backward)(struct kern *, const struct kern_sk *, void *, float *, const void *,
+                              const void *, const float *);
     int (*gemm)(struct kern *, bool, bool, size_t, size_t, size_t, float, const float *,
                 const float *, float, float *);
     int (*bias_forward)(struct kern *, float *, const float *, size_t, size_t);

@@ -12,7 +12,8 @@
 
 void cpu_init_conv(struct kern_ops *o, unsigned isa);     /* conv_* */
 void cpu_init_norm(struct kern_ops *o, unsigned isa);     /* bn_* */
-void cpu_init_pool(struct kern_ops *o, unsigned isa);     /* maxpool_*, avgpool_* */
+void cpu_init_pool(struct kern_ops *o, unsigned isa);     /* maxpool_*, avgpool*_* */
+void cpu_init_sk(struct kern_ops *o, unsigned isa);       /* sk_* */
 void cpu_init_dense(struct kern_ops *o, unsigned isa);    /* gemm, bias_*, l2norm_*, copy_rows */
 void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
 void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */

@@ -11,6 +11,7 @@ void ops_init_cpu(struct kern_ops *ops, unsigned isa)
     cpu_init_conv(ops, isa);
     cpu_init_norm(ops, isa);
     cpu_init_pool(ops, isa);
+    cpu_init_sk(ops, isa);
     cpu_init_dense(ops, isa);
     cpu_init_contrast(ops, isa);
     cpu_init_knn(ops, isa);

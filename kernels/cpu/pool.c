@@ -7,6 +7,7 @@
 struct job {
     const struct cpu_pool *inner;
     const struct kern_maxpool *mp;
+    const struct kern_avgpool2 *ap;
     enum kern_type type;
     void *to;
     const void *from, *x;
@@ -52,7 +53,54 @@ static int cpu_maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, 
     return pool_run(kn->pool, mp->n, max_back_task, &j);
 }
 
-/* -- mean ---------------------------------------------------------------------------------- */
+/* -- mean of 2 x 2 windows ----------------------------------------------------------------- */
+
+static size_t mean2_rows(const struct kern_avgpool2 *ap)
+{
+    return (ap->h + ap->stride - 1) / ap->stride;
+}
+
+static size_t mean2_columns(const struct kern_avgpool2 *ap)
+{
+    return (ap->w + ap->stride - 1) / ap->stride;
+}
+
+static int mean2_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    const struct kern_avgpool2 *ap = j->ap;
+    size_t image = i / mean2_rows(ap);
+    j->inner->mean2_row(ap, cpu_at(ap->type, j->to, i * mean2_columns(ap) * ap->c),
+                        cpu_at(ap->type, j->from, image * ap->h * ap->w * ap->c),
+                        i % mean2_rows(ap));
+    return 0;
+}
+
+static int cpu_avgpool2_forward(struct kern *kn, const struct kern_avgpool2 *ap, void *y,
+                                const void *x)
+{
+    struct job j = { .inner = ISA_BEST(kn, cpu_pool), .ap = ap, .to = y, .from = x };
+    return pool_run(kn->pool, ap->n * mean2_rows(ap), mean2_task, &j);
+}
+
+static int mean2_back_task(void *arg, size_t i, int worker UNUSED)
+{
+    const struct job *j = arg;
+    const struct kern_avgpool2 *ap = j->ap;
+    size_t plane = mean2_rows(ap) * mean2_columns(ap) * ap->c;
+    j->inner->mean2_back_row(ap, cpu_at(ap->type, j->to, i * ap->w * ap->c),
+                             cpu_at(ap->type, j->from, i / ap->h * plane), i % ap->h);
+    return 0;
+}
+
+static int cpu_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void *dx,
+                                 const void *dy)
+{
+    struct job j = { .inner = ISA_BEST(kn, cpu_pool), .ap = ap, .to = dx, .from = dy };
+    return pool_run(kn->pool, ap->n * ap->h, mean2_back_task, &j);
+}
+
+/* -- mean of the plane --------------------------------------------------------------------- */
 
 static int mean_task(void *arg, size_t i, int worker UNUSED)
 {
@@ -90,6 +138,8 @@ void cpu_init_pool(struct kern_ops *o, unsigned isa UNUSED)
 {
     o->maxpool_forward = cpu_maxpool_forward;
     o->maxpool_backward = cpu_maxpool_backward;
+    o->avgpool2_forward = cpu_avgpool2_forward;
+    o->avgpool2_backward = cpu_avgpool2_backward;
     o->avgpool_forward = cpu_avgpool_forward;
     o->avgpool_backward = cpu_avgpool_backward;
 }

@@ -1,5 +1,6 @@
 /*
- * pool_isa.c - max-pooling and the mean over the plane, vectors of channels at a time.
+ * pool_isa.c - maxima, and means over 2 x 2 windows and over the plane, vectors of channels at a
+ * time.
  */
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/vec.h"
@@ -120,7 +121,93 @@ static void max_back(const struct kern_maxpool *mp, void *dx, const void *dy, co
         max_back_of(KERN_BF16, mp, dx, dy, x);
 }
 
-/* -- mean ---------------------------------------------------------------------------------- */
+/* -- mean of 2 x 2 windows ----------------------------------------------------------------- */
+
+/* The c numbers from element at on, to be added in some part. */
+struct part {
+    size_t at;
+    float part;
+};
+
+/* Channels j and on of the sum of the parts. */
+INLINE void mean2_step(enum kern_type type, void *to, size_t at, const void *from,
+                       const struct part *part, size_t nparts, size_t j, size_t n)
+{
+    vec sum = { 0 };
+    for (size_t i = 0; i < nparts; i++)
+        sum += vec_load_as(type, from, part[i].at + j, n) * part[i].part;
+    vec_store_as(type, to, at + j, sum, n);
+}
+
+INLINE void mean2_sum(enum kern_type type, void *to, size_t at, const void *from,
+                      const struct part *part, size_t nparts, size_t c)
+{
+    size_t j = 0;
+    for (; j + LANES <= c; j += LANES)
+        mean2_step(type, to, at, from, part, nparts, j, LANES);
+    if (j < c)
+        mean2_step(type, to, at, from, part, nparts, j, c - j);
+}
+
+/* Of each cell in the mean of the window from cell r, s on. A power of 2, so no digit is lost. */
+INLINE float part_of(const struct kern_avgpool2 *ap, size_t r, size_t s)
+{
+    bool row = ap->stride == 1 && r + 1 == ap->h, column = ap->stride == 1 && s + 1 == ap->w;
+    return (row ? 1 : 0.5f) * (column ? 1 : 0.5f);
+}
+
+INLINE void mean2_row_of(enum kern_type type, const struct kern_avgpool2 *ap, void *y,
+                         const void *x, size_t p)
+{
+    size_t top = p * ap->stride, at = 0;
+    for (size_t left = 0; left < ap->w; left += ap->stride, at += ap->c) {
+        struct part part[4];
+        size_t n = 0;
+        for (size_t r = top; r < MIN(top + 2, ap->h); r++)
+            for (size_t s = left; s < MIN(left + 2, ap->w); s++)
+                part[n++] = (struct part){ (r * ap->w + s) * ap->c, part_of(ap, top, left) };
+        mean2_sum(type, y, at, x, part, n, ap->c);
+    }
+}
+
+static void mean2_row(const struct kern_avgpool2 *ap, void *y, const void *x, size_t p)
+{
+    if (ap->type == KERN_F32)
+        mean2_row_of(KERN_F32, ap, y, x, p);
+    else
+        mean2_row_of(KERN_BF16, ap, y, x, p);
+}
+
+/* The first window that holds a cell; the last is cell / stride. */
+INLINE size_t first_window(const struct kern_avgpool2 *ap, size_t cell)
+{
+    return ap->stride == 1 && cell > 0 ? cell - 1 : cell / ap->stride;
+}
+
+INLINE void mean2_back_row_of(enum kern_type type, const struct kern_avgpool2 *ap, void *dx,
+                              const void *dy, size_t r)
+{
+    size_t stride = ap->stride, ow = (ap->w + stride - 1) / stride;
+    for (size_t s = 0; s < ap->w; s++) {
+        struct part part[4];
+        size_t n = 0;
+        for (size_t p = first_window(ap, r); p <= r / stride; p++)
+            for (size_t q = first_window(ap, s); q <= s / stride; q++)
+                part[n++] =
+                    (struct part){ (p * ow + q) * ap->c, part_of(ap, p * stride, q * stride) };
+        mean2_sum(type, dx, s * ap->c, dy, part, n, ap->c);
+    }
+}
+
+static void mean2_back_row(const struct kern_avgpool2 *ap, void *dx, const void *dy, size_t r)
+{
+    if (ap->type == KERN_F32)
+        mean2_back_row_of(KERN_F32, ap, dx, dy, r);
+    else
+        mean2_back_row_of(KERN_BF16, ap, dx, dy, r);
+}
+
+/* -- mean of the plane --------------------------------------------------------------------- */
 
 /* Cells are added in runs of 32, the runs to one another: errors stay small on large planes. */
 INLINE void mean_step(enum kern_type type, float *y, const void *x, size_t cells, size_t c,
@@ -174,4 +261,5 @@ static void mean_back(enum kern_type type, void *dx, const float *dy, size_t cel
         mean_back_of(KERN_BF16, dx, dy, cells, c);
 }
 
-const struct cpu_pool ISA(cpu_pool) = { max_row, max_back, mean, mean_back };
+const struct cpu_pool ISA(cpu_pool) = { max_row,        max_back, mean2_row,
+                                        mean2_back_row, mean,     mean_back };

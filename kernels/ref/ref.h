@@ -28,6 +28,14 @@ int ref_avgpool_forward(struct kern *, enum kern_type, float *, const void *, si
                         size_t);
 int ref_avgpool_backward(struct kern *, enum kern_type, void *, const float *, size_t, size_t,
                          size_t);
+int ref_avgpool2_forward(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+int ref_avgpool2_backward(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+int ref_sk_squeeze_forward(struct kern *, const struct kern_sk *, float *, const void *);
+int ref_sk_squeeze_backward(struct kern *, const struct kern_sk *, void *, const float *);
+int ref_sk_select_forward(struct kern *, const struct kern_sk *, void *, const void *,
+                          const float *);
+int ref_sk_select_backward(struct kern *, const struct kern_sk *, void *, float *, const void *,
+                           const void *, const float *);
 int ref_gemm(struct kern *, bool, bool, size_t, size_t, size_t, float, const float *, const float *,
              float, float *);
 int ref_bias_forward(struct kern *, float *, const float *, size_t, size_t);

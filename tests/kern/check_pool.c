@@ -18,6 +18,12 @@ static const struct shape shapes[] = {
     { 1, 9, 8, 100, 4, 3, 2, 1 },   { 5, 4, 4, 8, 5, 1, 2, 2 },
 };
 
+static const struct kern_avgpool2 planes[] = {
+    { .n = 2, .h = 28, .w = 28, .c = 64 }, { .n = 3, .h = 7, .w = 9, .c = 17 },
+    { .n = 1, .h = 6, .w = 5, .c = 100 },  { .n = 2, .h = 1, .w = 4, .c = 3 },
+    { .n = 5, .h = 1, .w = 1, .c = 33 },
+};
+
 static const char *name_of(enum kern_type type)
 {
     return type == KERN_BF16 ? "bf16" : "f32";
@@ -65,6 +71,60 @@ static void check_max(enum kern_type type, const struct shape *s)
         }
     check_close(ref);
     check_release();
+}
+
+/* Sums of four; the definition in float32, of rounded numbers. */
+static void check_mean2(enum kern_type type, struct kern_avgpool2 ap)
+{
+    size_t oh = (ap.h + ap.stride - 1) / ap.stride, ow = (ap.w + ap.stride - 1) / ap.stride;
+    size_t nx = ap.n * ap.h * ap.w * ap.c, ny = ap.n * oh * ow * ap.c, each = kern_sizeof(type);
+    float *x32 = check_rounded(type, check_normal(nx), nx), *want = check_buf(ny);
+    float *dy32 = check_rounded(type, check_normal(ny), ny), *dwant = check_buf(nx);
+    void *x = check_typed(type, x32, nx), *dy = check_typed(type, dy32, ny);
+    struct kern *ref = check_open("ref", 1);
+    int rc = kern_avgpool2_forward(ref, &ap, want, x32);
+    rc |= kern_avgpool2_backward(ref, &ap, dwant, dy32);
+    ap.type = type;
+    for (int i = 1; check_isa(i); i++)
+        for (int t = 0; t < CHECK_THREADS; t++) {
+            struct kern *kn = check_open(check_isa(i), check_threads[t]);
+            void *y = check_bytes(ny * each), *dx = check_bytes(nx * each);
+            rc |= kern_avgpool2_forward(kn, &ap, y, x);
+            rc |= kern_avgpool2_backward(kn, &ap, dx, dy);
+            ok(rc == 0, "%s: mean of 2x2, stride %zu, @ %zux%zu, c %zu, %s", check_isa(i),
+               ap.stride, ap.h, ap.w, ap.c, name_of(type));
+            check_near_as(type, check_floats(type, y, ny), want, ny, 4 * FLT_EPSILON, "forward");
+            check_near_as(type, check_floats(type, dx, nx), dwant, nx, 4 * FLT_EPSILON, "backward");
+            check_close(kn);
+        }
+    check_close(ref);
+    check_release();
+}
+
+/* What overhangs: zeros with stride 2, nothing with stride 1. */
+static void check_mean2_definition(void)
+{
+    const float x[] = { 4, 8, 12, 16, 20, 24, 28, 32, 36 }, dy[] = { 4, 8, 12, 16 };
+    const float one[] = { 12, 16, 18, 24, 28, 30, 30, 34, 36 }, two[] = { 12, 9, 15, 9 };
+    const float dtwo[] = { 1, 1, 2, 1, 1, 2, 3, 3, 4 }, dsmall[] = { 1, 3, 3, 9 };
+    float y[9], dx[9];
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 1);
+        struct kern_avgpool2 ap = { KERN_F32, 1, 3, 3, 1, 1 };
+        kern_avgpool2_forward(kn, &ap, y, x);
+        check_same(y, one, sizeof one, "%s: means of what is there", check_isa(i));
+        ap.stride = 2;
+        kern_avgpool2_forward(kn, &ap, y, x);
+        check_same(y, two, sizeof two, "%s: always of four", check_isa(i));
+        kern_avgpool2_backward(kn, &ap, dx, dy);
+        check_same(dx, dtwo, sizeof dtwo, "%s: a quarter for each", check_isa(i));
+        struct kern_avgpool2 small = { KERN_F32, 1, 2, 2, 1, 1 };
+        kern_avgpool2_backward(kn, &small, dx, (const float[]){ 4, 4, 4, 4 });
+        check_same(dx, dsmall, sizeof dsmall, "%s: shares of all windows", check_isa(i));
+        ap.stride = 3;
+        ok(kern_avgpool2_forward(kn, &ap, y, x) == -EINVAL, "stride 3 is refused");
+        check_close(kn);
+    }
 }
 
 /* x of type, its mean in float32; and the other way round. */
@@ -142,6 +202,12 @@ int main(void)
     for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_max(type, &shapes[i]);
+        for (size_t stride = 1; stride <= 2; stride++)
+            for (size_t i = 0; i < ARRAY_LEN(planes); i++) {
+                struct kern_avgpool2 ap = planes[i];
+                ap.stride = stride;
+                check_mean2(type, ap);
+            }
         check_mean(type, 3, 16, 64);
         check_mean(type, 7, 49, 33);
         check_mean(type, 2, 1, 5);
@@ -149,5 +215,6 @@ int main(void)
     }
     check_numbers();
     check_definition();
+    check_mean2_definition();
     return done();
 }
