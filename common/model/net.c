@@ -100,7 +100,7 @@ static int add_node(struct net *net, struct net_node *node, size_t h, size_t w, 
 }
 
 static const struct net_node blank = {
-    .residual = -1, .weight = -1, .bias = -1, .gamma = -1, .beta = -1, .stat = -1
+    .second = -1, .weight = -1, .bias = -1, .gamma = -1, .beta = -1, .stat = -1
 };
 
 /* Outputs and the padding before the first cell, along one axis. */
@@ -137,7 +137,7 @@ int net_add_conv(struct net *net, int in, const char *name, size_t out_c, size_t
     struct net_node node = blank;
     node.kind = NODE_CONV;
     node.in = in;
-    node.residual = residual;
+    node.second = residual;
     node.relu = relu;
     node.side = side;
     node.stride = stride;
@@ -203,6 +203,42 @@ int net_add_avgpool(struct net *net, int in)
     return add_node(net, &node, 1, 1, net->tensor[in].c);
 }
 
+int net_add_avgpool2(struct net *net, int in, size_t stride)
+{
+    if (in < 0)
+        return in;
+    struct net_tensor t = net->tensor[in];
+    struct net_node node = blank;
+    node.kind = NODE_AVGPOOL2;
+    node.in = in;
+    node.side = 2;
+    node.stride = stride;
+    return add_node(net, &node, (t.h + stride - 1) / stride, (t.w + stride - 1) / stride, t.c);
+}
+
+int net_add_sk_squeeze(struct net *net, int in)
+{
+    if (in < 0)
+        return in;
+    struct net_node node = blank;
+    node.kind = NODE_SK_SQUEEZE;
+    node.in = in;
+    return add_node(net, &node, 1, 1, net->tensor[in].c / 2);
+}
+
+int net_add_sk_select(struct net *net, int in, int scores)
+{
+    if (in < 0 || scores < 0)
+        return MIN(in, scores);
+    struct net_tensor t = net->tensor[in];
+    assert(net->tensor[scores].c == t.c && net_tensor_type(net, scores) == KERN_F32);
+    struct net_node node = blank;
+    node.kind = NODE_SK_SELECT;
+    node.in = in;
+    node.second = scores;
+    return add_node(net, &node, t.h, t.w, t.c / 2);
+}
+
 void net_release(struct net *net)
 {
     assert(!net->scratch || net->scratch->users == 0);
@@ -246,116 +282,4 @@ uint64_t net_macs(const struct net *net)
         sum += (uint64_t)t->h * t->w * net->param[node->weight].count;
     }
     return sum;
-}
-
-/* -- for those who run the list (net_exec.h) ---- */
-
-enum kern_type net_tensor_type(const struct net *net, int tensor)
-{
-    for (int i = 0; i < net->nnodes; i++)
-        if (net->node[i].out == tensor)
-            return net->node[i].kind == NODE_LINEAR || net->node[i].kind == NODE_AVGPOOL
-                       ? KERN_F32
-                       : net->type;
-    return net->type;
-}
-
-size_t net_tensor_bytes(const struct net *net, int tensor, size_t n)
-{
-    const struct net_tensor *t = &net->tensor[tensor];
-    return round_up(n * t->h * t->w * t->c * kern_sizeof(net_tensor_type(net, tensor)), 64);
-}
-
-size_t net_tensor_rows(const struct net *net, int tensor, size_t n)
-{
-    return n * net->tensor[tensor].h * net->tensor[tensor].w;
-}
-
-struct kern_conv net_conv(const struct net *net, const struct net_node *node, size_t n)
-{
-    struct net_tensor in = net->tensor[node->in], out = net->tensor[node->out];
-    return (struct kern_conv){ .type = net->type,
-                               .n = n,
-                               .h = in.h,
-                               .w = in.w,
-                               .c = in.c,
-                               .k = out.c,
-                               .kh = node->side,
-                               .kw = node->side,
-                               .stride = node->stride,
-                               .pad_top = node->pad_top,
-                               .pad_left = node->pad_left,
-                               .oh = out.h,
-                               .ow = out.w };
-}
-
-struct kern_maxpool net_maxpool(const struct net *net, const struct net_node *node, size_t n)
-{
-    struct net_tensor in = net->tensor[node->in], out = net->tensor[node->out];
-    return (struct kern_maxpool){ .type = net->type,
-                                  .n = n,
-                                  .h = in.h,
-                                  .w = in.w,
-                                  .c = in.c,
-                                  .side = node->side,
-                                  .stride = node->stride,
-                                  .pad_top = node->pad_top,
-                                  .pad_left = node->pad_left,
-                                  .oh = out.h,
-                                  .ow = out.w };
-}
-
-int net_linear_forward(struct kern *kn, const struct net *net, const struct net_weights *w,
-                       const struct net_node *node, float *y, const float *x, size_t n)
-{
-    size_t in = net->tensor[node->in].c, out = net->tensor[node->out].c;
-    int rc =
-        kern_gemm(kn, false, true, n, out, in, 1, x, net_at(net, w->param, node->weight), 0, y);
-    if (rc == 0 && node->bias >= 0)
-        rc = kern_bias_forward(kn, y, net_at(net, w->param, node->bias), n, out);
-    return rc;
-}
-
-int net_pack(struct kern *kn, const struct net *net, struct net_weights *w)
-{
-    if (!w->packed) {
-        w->packed = calloc((size_t)net->nnodes, sizeof *w->packed);
-        if (!w->packed)
-            return fail(-ENOMEM, "%s: no memory for packed weights", net->part);
-    }
-    for (int i = 0; i < net->nnodes; i++) {
-        const struct net_node *node = &net->node[i];
-        if (node->kind != NODE_CONV)
-            continue;
-        struct kern_conv cv = net_conv(net, node, 1);
-        if (!w->packed[i]) {
-            size_t bytes = kern_conv_packed(kn, &cv);
-            w->packed[i] = kern_alloc(kn, bytes);
-            if (!w->packed[i])
-                return fail(-ENOMEM, "%s: no memory for %zu bytes of packed weights", net->part,
-                            bytes);
-        }
-        int rc = kern_conv_pack(kn, &cv, w->packed[i], net_at(net, w->param, node->weight));
-        if (rc < 0)
-            return net_failed(net, i, "packing", rc);
-    }
-    return 0;
-}
-
-void net_unpack(struct kern *kn, const struct net *net, struct net_weights *w)
-{
-    if (!w->packed)
-        return;
-    for (int i = 0; i < net->nnodes; i++)
-        if (w->packed[i])
-            kern_free(kn, w->packed[i]);
-    free(w->packed);
-    w->packed = NULL;
-}
-
-int net_failed(const struct net *net, int node, const char *what, int rc)
-{
-    int weight = net->node[node].weight;
-    return fail(rc, "%s: %s of %s failed: %s", net->part, what,
-                weight >= 0 ? net->param[weight].name : "a pooling layer", strerror(-rc));
 }

@@ -16,7 +16,15 @@
 #include "common/base/base.h"
 #include "kernels/kern.h"
 
-enum node_kind { NODE_CONV, NODE_LINEAR, NODE_MAXPOOL, NODE_AVGPOOL };
+enum node_kind {
+    NODE_CONV,
+    NODE_LINEAR,
+    NODE_MAXPOOL,
+    NODE_AVGPOOL,    /* mean over the plane */
+    NODE_AVGPOOL2,   /* mean over 2 x 2 windows */
+    NODE_SK_SQUEEZE, /* of two branches, and their weighted sum (kern.h) */
+    NODE_SK_SELECT
+};
 
 struct net_tensor { /* an activation of one picture */
     size_t h, w, c;
@@ -41,9 +49,10 @@ struct net_stat {  /* one batch norm's running statistics */
 struct net_node {
     enum node_kind kind;
     int in, out;                            /* tensors */
-    int residual;                           /* tensor added before the ReLU, or -1 */
+    int second;                             /* another input, or -1: what is added before the ReLU
+                                               (the residual); the scores of a selection */
     bool bn, relu;                          /* a residual or a ReLU needs a batch norm */
-    size_t side, stride, pad_top, pad_left; /* convolution and max-pool windows */
+    size_t side, stride, pad_top, pad_left; /* of windows */
     int weight, bias, gamma, beta;          /* parameters, or -1 */
     int stat;                               /* or -1 */
 };
@@ -52,8 +61,8 @@ struct net_scratch; /* working memory that all passes of a net share: they run o
 
 struct net {
     char part[16];       /* "encoder", "projector", "predictor" */
-    enum kern_type type; /* of the input and of what convolutions and max-pools make; the rest is
-                            float32 */
+    enum kern_type type; /* of pictures: the input, and what lies between layers as h x w
+                            cells; vectors are float32 */
     struct net_node *node;
     struct net_tensor *tensor; /* 0 is the input, the last node's out the output */
     struct net_param *param;
@@ -78,6 +87,10 @@ int net_add_linear(struct net *net, int in, const char *name, size_t out_c, bool
                    const char *bn, bool relu);
 int net_add_maxpool(struct net *net, int in, size_t side, size_t stride, bool same);
 int net_add_avgpool(struct net *net, int in);
+int net_add_avgpool2(struct net *net, int in, size_t stride);
+/* in: two branches, half of the channels each; scores: a vector with as many channels. */
+int net_add_sk_squeeze(struct net *net, int in);
+int net_add_sk_select(struct net *net, int in, int scores);
 
 void net_release(struct net *net);              /* after its passes are closed */
 size_t net_outputs(const struct net *net);      /* width of the output */

@@ -61,8 +61,13 @@ size_t net_tensor_bytes(const struct net *net, int tensor, size_t n); /* a multi
 size_t net_tensor_rows(const struct net *net, int tensor, size_t n);  /* n * h * w */
 struct kern_conv net_conv(const struct net *net, const struct net_node *node, size_t n);
 struct kern_maxpool net_maxpool(const struct net *net, const struct net_node *node, size_t n);
+struct kern_avgpool2 net_avgpool2(const struct net *net, const struct net_node *node, size_t n);
+struct kern_sk net_sk(const struct net *net, const struct net_node *node, size_t n);
 int net_linear_forward(struct kern *kn, const struct net *net, const struct net_weights *w,
                        const struct net_node *node, float *y, const float *x, size_t n);
+/* Layers without weights; second: the activation of that input, or NULL. */
+int net_plain_forward(struct kern *kn, const struct net *net, const struct net_node *node, void *y,
+                      const void *x, const void *second, size_t n);
 /* Words the failure of a kernel. */
 int net_failed(const struct net *net, int node, const char *what, int rc);
 

@@ -39,8 +39,8 @@ static int lay_out(struct net_infer *inf)
             .bytes = net_tensor_bytes(net, node->out, inf->max_n), .first = i, .last = i
         };
         inf->act[node->in].last = i;
-        if (node->residual >= 0)
-            inf->act[node->residual].last = i;
+        if (node->second >= 0)
+            inf->act[node->second].last = i;
     }
     inf->act[0].bytes = 0; /* the caller's */
     int rc = net_plan(inf->act, net->ntensors, &total);
@@ -93,6 +93,8 @@ int net_infer_open(struct net_infer **out, struct kern *kn, const struct net *ne
 
 static void *activation(struct net_infer *inf, int tensor)
 {
+    if (tensor < 0)
+        return NULL;
     if (tensor == 0)
         return (void *)(uintptr_t)inf->x; /* only read */
     return inf->block + inf->act[tensor].offset;
@@ -102,8 +104,8 @@ static int node_run(struct net_infer *inf, int i, size_t n)
 {
     const struct net *net = inf->net;
     const struct net_node *node = &net->node[i];
-    const struct net_tensor *in = &net->tensor[node->in], *out = &net->tensor[node->out];
     void *y = activation(inf, node->out), *x = activation(inf, node->in);
+    void *second = activation(inf, node->second);
     switch (node->kind) {
     case NODE_CONV: {
         struct kern_conv cv = net_conv(net, node, n);
@@ -111,7 +113,7 @@ static int node_run(struct net_infer *inf, int i, size_t n)
         if (node->bn) {
             ep.scale = scale_of(inf, i);
             ep.shift = shift_of(inf, i);
-            ep.residual = node->residual >= 0 ? activation(inf, node->residual) : NULL;
+            ep.residual = second;
             ep.relu = node->relu;
         }
         return kern_conv_forward(inf->kn, &cv, y, x, inf->w.packed[i], &ep);
@@ -121,15 +123,10 @@ static int node_run(struct net_infer *inf, int i, size_t n)
         if (rc < 0 || !node->bn)
             return rc;
         return kern_bn_forward(inf->kn, KERN_F32, y, y, NULL, scale_of(inf, i), shift_of(inf, i), n,
-                               out->c, node->relu);
-    }
-    case NODE_MAXPOOL: {
-        struct kern_maxpool mp = net_maxpool(net, node, n);
-        return kern_maxpool_forward(inf->kn, &mp, y, x);
+                               net->tensor[node->out].c, node->relu);
     }
     default:
-        return kern_avgpool_forward(inf->kn, net_tensor_type(net, node->in), y, x, n, in->h * in->w,
-                                    in->c);
+        return net_plain_forward(inf->kn, net, node, y, x, second, n);
     }
 }
 

@@ -77,6 +77,8 @@ void net_pass_close(struct net_pass *p)
 
 static void *activation(struct net_pass *p, int tensor)
 {
+    if (tensor < 0)
+        return NULL;
     if (tensor == 0)
         return (void *)(uintptr_t)p->x; /* only read */
     return (p->act[tensor].own ? p->own : p->net->scratch->block) + p->act[tensor].offset;
@@ -119,15 +121,14 @@ static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, co
     if (rc < 0)
         return rc;
     return kern_bn_forward(p->kn, net_tensor_type(net, node->out), activation(p, node->out), raw,
-                           node->residual >= 0 ? activation(p, node->residual) : NULL, k.scale,
-                           k.shift, net_tensor_rows(net, node->out, p->n), c, node->relu);
+                           activation(p, node->second), k.scale, k.shift,
+                           net_tensor_rows(net, node->out, p->n), c, node->relu);
 }
 
 static int node_forward(struct net_pass *p, const struct net_weights *w, int i, float stat_weight)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
-    const struct net_tensor *in = &net->tensor[node->in], *out = &net->tensor[node->out];
     void *y = activation(p, node->out), *x = activation(p, node->in);
     void *raw = p->keep && node->bn ? p->own + p->raw[i] : y;
     int rc;
@@ -146,15 +147,10 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i, 
         rc = net_linear_forward(p->kn, net, w, node, raw, x, p->n);
         if (rc == 0 && node->bn)
             rc = kern_bn_stats(p->kn, KERN_F32, norm_of(p, i).mean, fold(p, FOLD_VAR), raw, p->n,
-                               out->c);
+                               net->tensor[node->out].c);
         break;
-    case NODE_MAXPOOL: {
-        struct kern_maxpool mp = net_maxpool(net, node, p->n);
-        return kern_maxpool_forward(p->kn, &mp, y, x);
-    }
     default:
-        return kern_avgpool_forward(p->kn, net_tensor_type(net, node->in), y, x, p->n,
-                                    in->h * in->w, in->c);
+        return net_plain_forward(p->kn, net, node, y, x, activation(p, node->second), p->n);
     }
     return rc == 0 && node->bn ? batch_norm(p, w, i, raw, stat_weight) : rc;
 }
@@ -194,7 +190,7 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
                                   .dx = dy,
                                   .dy = dy,
                                   .x = p->own + p->raw[i],
-                                  .y = node->residual >= 0 ? activation(p, node->out) : NULL,
+                                  .y = node->second >= 0 ? activation(p, node->out) : NULL,
                                   .dgamma = net_at(net, grad, node->gamma),
                                   .dbeta = net_at(net, grad, node->beta),
                                   .mean = k.mean,
@@ -202,10 +198,10 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
                                   .gamma = net_at(net, w->param, node->gamma),
                                   .scale = k.scale,
                                   .shift = k.shift };
-    if (node->residual >= 0) {
-        b.dresidual = gradient(p, node->residual, dx); /* NULL for an input nobody asks about */
-        b.residual_add = p->written[node->residual];
-        p->written[node->residual] = true;
+    if (node->second >= 0) {
+        b.dresidual = gradient(p, node->second, dx); /* NULL for an input nobody asks about */
+        b.residual_add = p->written[node->second];
+        p->written[node->second] = true;
     }
     return kern_bn_backward(p->kn, &b);
 }
@@ -238,12 +234,41 @@ static int conv_backward(struct net_pass *p, const struct net_weights *w, int i,
     return rc;
 }
 
+/* Of a layer without weights, from dy of its output to din of its input. */
+static int plain_backward(struct net_pass *p, const struct net_node *node, const void *dy,
+                          void *din, void *dx, bool add)
+{
+    const struct net *net = p->net;
+    const struct net_tensor *in = &net->tensor[node->in];
+    struct kern_maxpool mp = net_maxpool(net, node, p->n);
+    struct kern_avgpool2 ap = net_avgpool2(net, node, p->n);
+    struct kern_sk sk = net_sk(net, node, p->n);
+    assert(add == (node->kind == NODE_SK_SQUEEZE)); /* others' inputs are read by no later layer */
+    if (!din)
+        return 0;
+    switch (node->kind) {
+    case NODE_MAXPOOL:
+        return kern_maxpool_backward(p->kn, &mp, din, dy, activation(p, node->in),
+                                     activation(p, node->out));
+    case NODE_AVGPOOL2:
+        return kern_avgpool2_backward(p->kn, &ap, din, dy);
+    case NODE_SK_SQUEEZE:
+        return kern_sk_squeeze_backward(p->kn, &sk, din, dy);
+    case NODE_SK_SELECT:
+        p->written[node->second] = true;
+        return kern_sk_select_backward(p->kn, &sk, din, gradient(p, node->second, dx), dy,
+                                       activation(p, node->in), activation(p, node->second));
+    default:
+        return kern_avgpool_backward(p->kn, net_tensor_type(net, node->in), din, dy, p->n,
+                                     in->h * in->w, in->c);
+    }
+}
+
 static int node_backward(struct net_pass *p, const struct net_weights *w, int i, const float *dout,
                          float *grad, void *dx)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
-    const struct net_tensor *in = &net->tensor[node->in];
     bool top = i == net->nnodes - 1;
     const void *dy = top ? dout : gradient(p, node->out, dx);
     void *din = gradient(p, node->in, dx);
@@ -259,18 +284,8 @@ static int node_backward(struct net_pass *p, const struct net_weights *w, int i,
         return conv_backward(p, w, i, dy, grad, din, add);
     case NODE_LINEAR:
         return linear_backward(p, w, node, dy, grad, din, add);
-    case NODE_MAXPOOL: {
-        assert(!add); /* its input has no other reader */
-        struct kern_maxpool mp = net_maxpool(net, node, p->n);
-        return din ? kern_maxpool_backward(p->kn, &mp, din, dy, activation(p, node->in),
-                                           activation(p, node->out))
-                   : 0;
-    }
     default:
-        assert(!add);
-        return din ? kern_avgpool_backward(p->kn, net_tensor_type(net, node->in), din, dy, p->n,
-                                           in->h * in->w, in->c)
-                   : 0;
+        return plain_backward(p, node, dy, din, dx, add);
     }
 }
 
@@ -278,7 +293,8 @@ int net_backward(struct net_pass *p, const struct net_weights *w, const float *d
                  void *dx)
 {
     const struct net_node *top = &p->net->node[p->net->nnodes - 1];
-    assert(p->keep && p->forward_done && !top->bn && top->kind != NODE_MAXPOOL);
+    assert(p->keep && p->forward_done && !top->bn);
+    assert(top->kind == NODE_AVGPOOL || top->kind == NODE_LINEAR);
     memset(p->written, 0, (size_t)p->net->ntensors * sizeof *p->written);
     for (int i = p->net->nnodes - 1; i >= 0; i--) {
         int rc = node_backward(p, w, i, dout, grad, dx);

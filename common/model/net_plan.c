@@ -65,9 +65,12 @@ static bool needed(const struct net *net, int tensor)
 {
     for (int i = 0; i < net->nnodes; i++) {
         const struct net_node *node = &net->node[i];
-        bool input = node->in == tensor && node->kind != NODE_AVGPOOL;
+        bool mean = node->kind == NODE_AVGPOOL || node->kind == NODE_AVGPOOL2 ||
+                    node->kind == NODE_SK_SQUEEZE;
+        bool input = node->in == tensor && !mean;
+        bool scores = node->second == tensor && node->kind == NODE_SK_SELECT;
         bool output = node->out == tensor && (node->relu || node->kind == NODE_MAXPOOL);
-        if (input || output)
+        if (input || scores || output)
             return true;
     }
     return false;
@@ -90,8 +93,8 @@ static int place_activations(struct net_pass *p, struct net_span *span, size_t *
         const struct net_node *node = &net->node[i];
         span[node->out].first = span[node->out].last = i;
         span[node->in].last = i;
-        if (node->residual >= 0)
-            span[node->residual].last = i;
+        if (node->second >= 0)
+            span[node->second].last = i;
     }
     for (int t = 1; t < net->ntensors; t++) {
         size_t bytes = net_tensor_bytes(net, t, p->n);
@@ -119,8 +122,8 @@ static int place_gradients(struct net_pass *p, struct net_span *span, size_t *sh
         int now = net->nnodes - 1 - i;
         span[node->out].last = now;
         span[node->in].first = now;
-        if (node->residual >= 0)
-            span[node->residual].first = now;
+        if (node->second >= 0)
+            span[node->second].first = now;
         if (node->out != result)
             span[node->out].bytes = net_tensor_bytes(net, node->out, p->n);
     }

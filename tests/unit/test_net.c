@@ -102,6 +102,30 @@ static void build_trunk(struct net *net, bool same)
         exit(1);
 }
 
+/* A bottleneck with selective kernels and ResNet-D's shortcut. */
+static int add_sk_block(struct net *net, int in, size_t stride, bool same)
+{
+    int m = net_add_conv(net, in, "f", 5, 1, 1, same, "f_bn", 1, -1, true);
+    int u = net_add_conv(net, m, "u", 10, 3, stride, same, "u_bn", 1, -1, true);
+    int z = net_add_sk_squeeze(net, u);
+    z = net_add_linear(net, z, "z", 7, false, "z_bn", true);
+    z = net_add_linear(net, z, "y", 10, false, NULL, false);
+    int v = net_add_sk_select(net, u, z);
+    int s = net_add_avgpool2(net, in, stride);
+    s = net_add_conv(net, s, "s", 6, 1, 1, same, "s_bn", 1, -1, false);
+    return net_add_conv(net, v, "v", 6, 1, 1, same, "v_bn", 1, s, true);
+}
+
+static void build_sk(struct net *net, bool same)
+{
+    net_init(net, "sk", KERN_F32, SIDE, SIDE, 3);
+    int a = net_add_conv(net, 0, "a", 4, 3, 1, same, "a_bn", 1, -1, true);
+    a = add_sk_block(net, a, 2, same);
+    a = add_sk_block(net, a, 1, same);
+    if (net_add_avgpool(net, a) < 0)
+        exit(1);
+}
+
 static double loss(struct rig *g)
 {
     struct net_pass *p;
@@ -247,14 +271,14 @@ static void check_all(struct rig *g)
 }
 
 /* The CPU's own kernels: near the definitions, and the same bits for any number of threads. */
-static void backends(void)
+static void backends(void (*build)(struct net *net, bool same))
 {
     struct rig g[3] = { 0 };
     struct net_pass *p[3];
     const float *out[3];
     for (int i = 0; i < 3; i++) {
         rig_open(&g[i], i == 0, i == 2 ? 3 : 1);
-        build_trunk(&g[i].net, true);
+        build(&g[i].net, true);
         rig_fill(&g[i]);
         p[i] = there_and_back(&g[i], 0.1f, &out[i]);
     }
@@ -283,14 +307,14 @@ static double cosine(const float *a, const float *b, size_t n)
 }
 
 /* Activations of bfloat16: near those of float32, as far as 8 bits go, also on the tile unit. */
-static void bfloat16(void)
+static void bfloat16(void (*build)(struct net *net, bool same))
 {
     struct rig g[2] = { 0 };
     struct net_pass *p[2];
     const float *out[2];
     for (int i = 0; i < 2; i++) {
         rig_open(&g[i], i == 0, 2);
-        build_trunk(&g[i].net, true);
+        build(&g[i].net, true);
         rig_fill(&g[i]);
     }
     g[1].net.type = KERN_BF16;
@@ -331,13 +355,18 @@ static void memory(void)
 
 int main(void)
 {
-    for (int same = 0; same < 2; same++) {
-        struct rig g = { 0 };
-        rig_open(&g, true, 1);
-        build_trunk(&g.net, same);
-        rig_fill(&g);
-        check_all(&g);
-        rig_close(&g);
+    void (*const build[])(struct net * net, bool same) = { build_trunk, build_sk };
+    for (int k = 0; k < 2; k++) {
+        for (int same = 0; same < 2; same++) {
+            struct rig g = { 0 };
+            rig_open(&g, true, 1);
+            build[k](&g.net, same);
+            rig_fill(&g);
+            check_all(&g);
+            rig_close(&g);
+        }
+        backends(build[k]);
+        bfloat16(build[k]);
     }
     struct rig g = { 0 };
     rig_open(&g, true, 1);
@@ -346,8 +375,6 @@ int main(void)
     rig_fill(&g);
     check_all(&g);
     rig_close(&g);
-    backends();
-    bfloat16();
     memory();
     return done();
 }
