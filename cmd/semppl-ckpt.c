@@ -72,9 +72,10 @@ static void show_text(const struct state *s)
     char value[64];
     struct settings preset;
     settings_print(&s->set, settings_table, value, sizeof value);
-    printf("encoder    %s, width %g: %zu features, %llu parameters, %.4f GMAC at %d px", value,
-           s->set.width, net_outputs(&s->large), (unsigned long long)net_parameters(&s->large),
-           (double)net_macs(&s->large) / 1e9, s->set.large_side);
+    printf("encoder    %s%s, width %g: %zu features, %llu parameters, %.4f GMAC at %d px", value,
+           s->set.sk ? " with selective kernels" : "", s->set.width, net_outputs(&s->large),
+           (unsigned long long)net_parameters(&s->large), (double)net_macs(&s->large) / 1e9,
+           s->set.large_side);
     if (s->set.small_crops > 0)
         printf(", %.4f at %d px", (double)net_macs(&s->small) / 1e9, s->set.small_side);
     putchar('\n');

@@ -15,7 +15,8 @@
 
 const char *const settings_presets[] = { "imagenet", "cifar", NULL };
 
-static const char *const encoders[] = { "resnet18", "resnet34", "resnet50", NULL };
+static const char *const encoders[] = { "tiny",      "resnet18",  "resnet34",  "resnet50",
+                                        "resnet101", "resnet152", "resnet200", NULL };
 static const char *const stems[] = { "imagenet", "small", NULL };
 static const char *const paddings[] = { "torch", "same", NULL };
 static const char *const shortcuts[] = { "all", "needed", NULL };
@@ -39,7 +40,8 @@ static const char *const invariances[] = { "none", "S", NULL };
 /* clang-format off */
 const struct setting settings_table[] = {
     CHOICE(encoder, ENC_RESNET50, ENC_RESNET18, encoders, true, "authors' code", "the residual network"),
-    REAL(width, 1, 1, 0.125, 8, true, "authors' code", "multiplies all its channels; a multiple of 1/8"),
+    REAL(width, 1, 1, 0.125, 4, true, "authors' code", "multiplies all its channels; a multiple of 1/8"),
+    CHOICE(sk, 0, 0, switches, true, "simclr", "selective kernels in bottleneck blocks"),
     CHOICE(stem, STEM_IMAGENET, STEM_SMALL, stems, true, "authors' code",
            "first layers: 7x7 stride 2 and max-pool, or 3x3 for small pictures"),
     CHOICE(padding, PAD_SAME, PAD_TORCH, paddings, true, "authors' code",
@@ -322,6 +324,9 @@ int settings_check(const struct settings *s)
 {
     if (s->width * 8 != floor(s->width * 8))
         return fail(-EUSAGE, "width %g is not a multiple of 1/8", s->width);
+    if (s->sk && s->encoder < ENC_RESNET50)
+        return fail(-EUSAGE, "sk yes needs bottleneck blocks, which %s does not have",
+                    encoders[s->encoder]);
     if (s->large_area_min > s->large_area_max)
         return fail(-EUSAGE, "large_area_min %g is above large_area_max %g", s->large_area_min,
                     s->large_area_max);

@@ -13,7 +13,15 @@
 #include "common/base/opt.h"
 #include "common/data/ckpt.h"
 
-enum encoder_name { ENC_RESNET18, ENC_RESNET34, ENC_RESNET50 };
+enum encoder_name { /* of bottleneck blocks from ENC_RESNET50 on */
+                    ENC_TINY,
+                    ENC_RESNET18,
+                    ENC_RESNET34,
+                    ENC_RESNET50,
+                    ENC_RESNET101,
+                    ENC_RESNET152,
+                    ENC_RESNET200
+};
 enum stem { STEM_IMAGENET, STEM_SMALL }; /* 7x7 s2 + max-pool | 3x3 s1 (method 2.2, 2.11) */
 enum padding { PAD_TORCH, PAD_SAME };    /* symmetric | TensorFlow's SAME (method 2.5) */
 enum shortcut {
@@ -26,6 +34,7 @@ struct settings {
     /* encoder and heads */
     int encoder, stem, padding, shortcut; /* the enums above */
     double width;                         /* multiple of 1/8 */
+    int sk;
     int zero_init_last_bn;
     int hidden, dim;
     /* views */
@@ -59,8 +68,9 @@ struct setting {
     double lo, hi;
     const char *const *choices;
     bool fixed; /* shapes the state: chosen when a checkpoint is made, refused by settings_set() */
-    /* Where the imagenet preset's value is from: "authors' code", "byol", "third party", "recalled"
-     * (from the literature, not confirmed by a text), "swav", "ours". The cifar preset is ours. */
+    /* Where the imagenet preset's value is from: "authors' code", "byol", "simclr", "third party",
+     * "recalled" (from the literature, not confirmed by a text), "swav", "ours". The cifar preset
+     * is ours. */
     const char *evidence;
     const char *help;
 };

@@ -34,6 +34,8 @@ check_out 'the object says what is in it' $'1\n10\n0\n16\n0' \
 check 'the seed is in the history' 'semppl-ckpt show --json c.h5 | grep -q "\"history\": .*\"seed\": 2}]}$"'
 # one eighth of a ResNet-18: stem 27 c, groups of 3x3 and 1x1 convolutions, two numbers a batch norm, c = 8
 check_out 'parameters and multiply-accumulates' $'175832\n8937472' 'json a.h5 parameters; json a.h5 macs'
+semppl-ckpt new --encoder resnet50 --sk yes --width 0.125 --hidden 16 --dim 8 --queue 10 --large-side 64 -o k.h5
+check 'show tells of selective kernels'        'semppl-ckpt show k.h5 | grep -q "^encoder  *resnet50 with selective kernels,"'
 check 'show names every setting'               'semppl-ckpt show a.h5 | grep -q "labelled_ratio  *5 .*\[third party\]"'
 check 'a value of another preset is not called the source'"'"'s' \
     'semppl-ckpt show a.h5 | grep -q "base_lr  *4 .*\[preset imagenet: 0.3, byol\]"'
@@ -52,9 +54,11 @@ table() {
 tiny_aside() { grep -vE '^(encoder|stem|width|hidden|dim|queue|large_side) '; }
 check_same 'the manual has the imagenet preset, with its sources' 'manual 1' 'table 1 i.h5'
 check_same 'and the cifar preset'              'manual 2' 'table 2 a.h5'
-check_out 'all of it'                          48 'manual 1 | wc -l'
+check_out 'all of it'                          49 'manual 1 | wc -l'
 
 check_err 2 'width is a multiple of 1/8'       '1/8' 'semppl-ckpt new --width 0.3 -o x.h5'
+check_err 2 'a width of at most 4'             '0\.125.*4' 'semppl-ckpt new --width 4.125 -o x.h5'
+check_err 2 'selective kernels are for bottlenecks' 'sk.*resnet18' 'new --sk yes -o x.h5'
 check_err 2 'an unknown encoder'               'resnet9' 'semppl-ckpt new --encoder resnet9 -o x.h5'
 check_err 2 'new takes no operand'             'x\.h5' 'semppl-ckpt new x.h5'
 check_err 2 'compare wants two'                'two' 'semppl-ckpt compare a.h5'

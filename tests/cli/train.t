@@ -34,6 +34,9 @@ new --small-crops 1 --small-side 8 --invariance S --neighbours 3 -o s0.h5
 check 'all terms of the loss'        'train -j 1 -n 3 -c s0.h5 -o s3.h5 --log slog pixels.h5'
 check 'the same bits for them too'   'train -j 3 -n 2 -c s0.h5 -o s2.h5 pixels.h5 && train -j 2 -n 1 -c s2.h5 -o s21.h5 pixels.h5 && same s3.h5 s21.h5'
 check 'an invariance that is felt'   '[ "$(last loss_inv slog)" != 0 ] && [ "$(last loss_inv log)" = 0 ]'
+new --encoder resnet50 --sk yes -o k0.h5
+check 'selective kernels'            'train -j 1 -n 2 -c k0.h5 -o k2.h5 train.h5'
+check 'the same bits for them too'   'train -j 3 -n 1 -c k0.h5 -o k1.h5 train.h5 && train -j 2 -n 1 -c k1.h5 -o k11.h5 train.h5 && same k2.h5 k11.h5'
 
 # -- the log
 check_out 'one object a step'        '1 2 3 4 ' 'sed "s/.*\"step\": \([0-9]*\).*/\1/" log | tr "\n" " "'

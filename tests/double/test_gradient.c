@@ -149,6 +149,8 @@ int main(void)
     set.large_side = 12;
     set.small_side = 9;
     check(&set, 4, "ResNet-50, 7x7 stem, same padding");
+    set.sk = 1;
+    check(&set, 16, "ResNet-50 with selective kernels");
     shard_set_close(&data);
     kern_close(kn);
     pool_close(pool);

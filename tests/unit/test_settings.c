@@ -114,6 +114,13 @@ static void rules(void)
     settings_preset(&s, 0);
     s.width = 0.3;
     ok(settings_check(&s) == -EUSAGE, "a width between the eighths");
+    for (int encoder = ENC_TINY; encoder <= ENC_RESNET200; encoder++) {
+        settings_preset(&s, 0);
+        s.encoder = encoder;
+        s.sk = 1;
+        ok(settings_check(&s) == (encoder < ENC_RESNET50 ? -EUSAGE : 0),
+           "selective kernels are for bottlenecks, encoder %d", encoder);
+    }
     settings_preset(&s, 0);
     s.large_area_min = 0.9;
     s.large_area_max = 0.5;
@@ -136,8 +143,8 @@ static void checkpoints(void)
        "all settings come back as they were");
     ckpt_put_string(&c, "encoder", "resnet9");
     ok(settings_from_ckpt(&back, &c) == -EINVAL &&
-           strcmp(fail_text(), "c.h5: setting encoder is not one of resnet18 resnet34 resnet50") ==
-               0,
+           strcmp(fail_text(), "c.h5: setting encoder is not one of tiny resnet18 resnet34 "
+                               "resnet50 resnet101 resnet152 resnet200") == 0,
        "an unknown choice: %s", fail_text());
     ckpt_put_string(&c, "encoder", "resnet18");
     ckpt_put_double(&c, "tau", 0);

@@ -289,7 +289,7 @@ static void harm_tracked(struct ckpt *c)
 }
 static void harm_width(struct ckpt *c)
 {
-    ckpt_put_double(c, "width", 8);
+    ckpt_put_double(c, "width", 4);
 }
 static void harm_depth(struct ckpt *c)
 {
