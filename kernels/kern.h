@@ -232,25 +232,35 @@ int kern_copy_rows(struct kern *kn, float *dst, const int32_t *dst_row, const fl
 /* -- the contrastive loss (method 8.1-8.5, 8.9) ---- */
 
 /*
- * One view pair: for each anchor b the candidates are the positive bank[pos[b]] (pos NULL: b) and
- * the negatives t[neg[b][0..ne-1]]; their scores are s_c = <o[b], candidate_c> / tau.
+ * One view pair: for each image b the scores of a positive and ne negatives. Score c is between one
+ * row of o and one other vector, s_c = <o[row_c], other_c> / tau:
+ *
+ *                        row_c, other_c for c = 0   for c = 1..ne, with n = neg[b][c - 1]
+ * anchored at o          b, bank[pos[b]]            b, t[n]
+ * target_anchored        b, bank[pos[b]]            n, bank[pos[b]]
+ *
+ * pos NULL: b. A negative of -1 is none: score -inf, p 0.
  *
  * p [n][1+ne] = softmax of the scores, positive first
  * loss [n]    = logsumexp(s) - s_0
  *
- * Anchors with pos[b] < 0 have no positive: loss 0, and p is all zero.
+ * Images with pos[b] < 0 have no positive: loss 0, and p is all zero.
  */
 struct kern_contrast {
     size_t n, d, ne;
     float tau;
-    const float *o;     /* [n][d] normalised online predictions */
-    const float *t;     /* [n][d] normalised target projections of the same batch */
-    const float *bank;  /* [any][d] where positives live: t itself, or a queue */
-    const int32_t *pos; /* [n] rows of bank, or NULL */
-    const int32_t *neg; /* [n][ne] rows of t */
+    const float *o;       /* [n][d] normalised online predictions */
+    const float *t;       /* [n][d] normalised target projections of the same batch */
+    const float *bank;    /* [any][d] where positives live: t itself, or a queue */
+    const int32_t *pos;   /* [n] rows of bank, or NULL */
+    const int32_t *neg;   /* [n][ne] images, or -1 */
+    bool target_anchored; /* t is then not read */
 };
 int kern_contrast_forward(struct kern *kn, const struct kern_contrast *ct, float *p, float *loss);
-/* do_[b] += sum_c g[b][c] * candidate_c / tau for anchors with a positive; g [n][1+ne] = dL/ds. */
+/*
+ * do_[row_c] += g[b][c] * other_c / tau over all c of all images b with a positive; g [n][1+ne] =
+ * dL/ds. Sums are in the order of b, then c, whatever the threads.
+ */
 int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, float *do_,
                            const float *g);
 

@@ -8,24 +8,38 @@
 
 #include "kernels/ref/ref.h"
 
-static const float *candidate(const struct kern_contrast *ct, size_t b, size_t i)
-{
-    if (i > 0)
-        return ct->t + (size_t)ct->neg[b * ct->ne + i - 1] * ct->d;
-    return ct->bank + (ct->pos ? (size_t)ct->pos[b] : b) * ct->d;
-}
-
 static bool has_positive(const int32_t *pos, size_t b)
 {
     return !pos || pos[b] >= 0;
 }
 
+/* The image of score i of image b: itself, or a negative; -1 for none. */
+static int64_t image(const struct kern_contrast *ct, size_t b, size_t i)
+{
+    return i == 0 ? (int64_t)b : ct->neg[b * ct->ne + i - 1];
+}
+
+/* The row of o in a score ... */
+static int64_t row(const struct kern_contrast *ct, size_t b, size_t i)
+{
+    return ct->target_anchored ? image(ct, b, i) : (int64_t)b;
+}
+
+/* ... and the vector it meets. */
+static const float *other(const struct kern_contrast *ct, size_t b, size_t i)
+{
+    if (i > 0 && !ct->target_anchored)
+        return ct->t + (size_t)image(ct, b, i) * ct->d;
+    return ct->bank + (ct->pos ? (size_t)ct->pos[b] : b) * ct->d;
+}
+
 static double score(const struct kern_contrast *ct, size_t b, size_t i)
 {
-    const float *o = ct->o + b * ct->d, *c = candidate(ct, b, i);
     double dot = 0;
+    if (image(ct, b, i) < 0)
+        return -INFINITY;
     for (size_t j = 0; j < ct->d; j++)
-        dot += (double)o[j] * c[j];
+        dot += (double)ct->o[(size_t)row(ct, b, i) * ct->d + j] * other(ct, b, i)[j];
     return dot / ct->tau;
 }
 
@@ -53,14 +67,14 @@ int ref_contrast_forward(struct kern *kn UNUSED, const struct kern_contrast *ct,
 int ref_contrast_backward(struct kern *kn UNUSED, const struct kern_contrast *ct, float *do_,
                           const float *g)
 {
-    for (size_t b = 0; b < ct->n; b++) {
-        if (!has_positive(ct->pos, b))
-            continue;
+    for (size_t r = 0; r < ct->n; r++) {
         for (size_t j = 0; j < ct->d; j++) {
             double sum = 0;
-            for (size_t i = 0; i <= ct->ne; i++)
-                sum += (double)g[b * (ct->ne + 1) + i] * candidate(ct, b, i)[j];
-            do_[b * ct->d + j] += (float)(sum / ct->tau);
+            for (size_t b = 0; b < ct->n; b++)
+                for (size_t i = 0; i <= ct->ne && has_positive(ct->pos, b); i++)
+                    if (row(ct, b, i) == (int64_t)r && image(ct, b, i) >= 0)
+                        sum += (double)g[b * (ct->ne + 1) + i] * other(ct, b, i)[j];
+            do_[r * ct->d + j] += (float)(sum / ct->tau);
         }
     }
     return 0;

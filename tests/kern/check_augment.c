@@ -118,6 +118,8 @@ static void check_values(const char *isa)
     v.sigma = 1;
     view(kn, big, &v, 224);
     near(big[(112 * 224 + 112) * 3], 0.398942 * 0.398942, 1e-6, "blur at 224 pixels: centre");
+    near(big[(112 * 224 + 113) * 3], 0.398942 * 0.241971, 1e-6, "beside it");
+    near(big[(112 * 224 + 114) * 3], 0.398942 * 0.053991, 1e-6, "two away");
     near(big[(112 * 224 + 115) * 3], 0.398942 * 0.004432, 1e-6, "three away");
     memset(white, 255, sizeof(white));
     view(kn, big, &v, 224);

@@ -23,7 +23,7 @@ static void three(struct kern *kn, const float *o, const float *t, const float *
     kern_l2norm_forward(kn, unit, r, o, 3, 2);
     kern_l2norm_forward(kn, candidates, unused, t, 3, 2);
     kern_l2norm_forward(kn, positives, unused, bank, 3, 2);
-    struct kern_contrast ct = { 3, 2, 2, 0.2f, unit, candidates, positives, NULL, others };
+    struct kern_contrast ct = { 3, 2, 2, 0.2f, unit, candidates, positives, NULL, others, false };
     ok(kern_contrast_forward(kn, &ct, p, loss) == 0, "forward");
 }
 
@@ -54,7 +54,7 @@ static void check_numbers(struct kern *kn)
 
     float candidates[6], du[6], do_[6] = { 0 };
     kern_l2norm_forward(kn, candidates, ru, t1, 3, 2);
-    struct kern_contrast ct = { 3, 2, 2, 0.2f, unit, candidates, candidates, NULL, others };
+    struct kern_contrast ct = { 3, 2, 2, 0.2f, unit, candidates, candidates, NULL, others, false };
     int rc = kern_contrast_grad(kn, g, p01, NULL, 1, 3, 2);
     rc |= kern_contrast_backward(kn, &ct, do_, g);
     rc |= kern_l2norm_backward(kn, du, do_, unit, r, 3, 2);
@@ -67,11 +67,12 @@ static void check_numbers(struct kern *kn)
 
 struct shape {
     size_t n, d, ne, bank;
-    bool positives;
+    bool positives, few; /* of a bank, not for all; negatives not everywhere */
 };
 static const struct shape shapes[] = {
-    { 1, 1, 1, 1, false },    { 33, 128, 10, 33, false }, { 70, 37, 10, 200, true },
-    { 17, 256, 16, 5, true }, { 5, 19, 300, 9, true },
+    { 1, 1, 1, 1, false, false },    { 33, 128, 10, 33, false, true },
+    { 70, 37, 10, 200, true, true }, { 17, 256, 16, 5, true, false },
+    { 5, 19, 300, 9, true, true },   { 9, 6, 3, 4, true, false },
 };
 
 struct data {
@@ -84,7 +85,7 @@ struct result {
     float *p, *loss, *do_, *g, *kl, *gkl;
 };
 
-static struct data data_of(const struct shape *s)
+static struct data data_of(const struct shape *s, bool target_anchored)
 {
     struct data d = { .s = *s };
     size_t n = s->n, dim = s->d, np = n * (s->ne + 1);
@@ -96,9 +97,10 @@ static struct data data_of(const struct shape *s)
     kern_l2norm_forward(ref, t, r, t, n, dim);
     kern_l2norm_forward(ref, bank, r, bank, s->bank, dim);
     int32_t *pos = s->positives ? check_ints(n, -2, (int32_t)s->bank) : NULL;
-    d.ct = (struct kern_contrast){ n,    dim, s->ne,
-                                   0.2f, o,   t,
-                                   bank, pos, check_ints(n * s->ne, 0, (int32_t)n) };
+    int32_t *neg = check_ints(n * s->ne, s->few ? -1 - (int32_t)n / 4 : 0, (int32_t)n);
+    for (size_t i = 0; i < n * s->ne; i++)
+        neg[i] = neg[i] < 0 ? -1 : neg[i];
+    d.ct = (struct kern_contrast){ n, dim, s->ne, 0.2f, o, t, bank, pos, neg, target_anchored };
     d.do_ = check_normal(n * dim);
     d.g = check_normal(np);
     /* another softmax, as of the swapped pair */
@@ -126,9 +128,9 @@ static struct result results(struct kern *kn, const struct data *d)
     return r;
 }
 
-static void check_shape(const struct shape *s)
+static void check_shape(const struct shape *s, bool target_anchored)
 {
-    struct data d = data_of(s);
+    struct data d = data_of(s, target_anchored);
     size_t n = s->n, np = n * (s->ne + 1);
     struct kern *ref = check_open("ref", 1);
     struct result want = results(ref, &d), first = { 0 };
@@ -137,8 +139,8 @@ static void check_shape(const struct shape *s)
         for (int t = 0; t < CHECK_THREADS; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             struct result got = results(kn, &d);
-            check_near(got.p, want.p, np, FLT_EPSILON, "%s: probabilities, %zu of %zu, ne %zu",
-                       check_isa(i), n, s->d, s->ne);
+            check_near(got.p, want.p, np, FLT_EPSILON, "%s: probabilities, %zu of %zu, ne %zu%s",
+                       check_isa(i), n, s->d, s->ne, target_anchored ? ", target anchored" : "");
             check_near(got.loss, want.loss, n, 8 * FLT_EPSILON, "losses");
             check_near(got.g, want.g, np, FLT_EPSILON, "gradient by the scores");
             check_near(got.do_, want.do_, n * s->d, sum, "gradient by the predictions");
@@ -159,7 +161,7 @@ static void check_none(struct kern *kn)
 {
     const float v[] = { 1, 0, 0, 1 };
     const int32_t pos[] = { -1, 0 }, neg[] = { 1, 0 };
-    struct kern_contrast ct = { 2, 2, 1, 1, v, v, v, pos, neg };
+    struct kern_contrast ct = { 2, 2, 1, 1, v, v, v, pos, neg, false };
     float p[4] = { 9, 9, 9, 9 }, loss[2] = { 9, 9 }, g[4] = { 9, 9, 9, 9 }, do_[4] = { 5, 5, 5, 5 },
           kl[2] = { 9, 9 };
     kern_contrast_forward(kn, &ct, p, loss);
@@ -172,6 +174,29 @@ static void check_none(struct kern *kn)
     ok(do_[0] == 5 && do_[1] == 5 && do_[2] == 7 && do_[3] == 5, "nor by predictions");
     kern_kl(kn, kl, g, p, p, pos, 1, 2, 1);
     ok(kl[0] == 0 && kl[1] == 0, "nor a divergence");
+    ct.target_anchored = true; /* image 1's target meets both predictions */
+    memcpy(do_, (float[]){ 5, 5, 5, 5 }, sizeof do_);
+    kern_contrast_backward(kn, &ct, do_, ones);
+    ok(do_[0] == 6 && do_[1] == 5 && do_[2] == 6 && do_[3] == 5,
+       "but another's, whose negative it is, reaches it where targets are anchors");
+}
+
+/* -1 is no negative: what is left is a softmax over fewer, and nothing else changes. */
+static void check_few(struct kern *kn)
+{
+    const float o[] = { 1, 0, 0.6f, 0.8f, 0, 1 }, t[] = { 0.8f, 0.6f, 0, 1, 1, 0 };
+    const int32_t some[] = { 1, -1, -1, -1, -1, 0 }, one[] = { 1, 0, 0 };
+    for (int anchored = 0; anchored < 2; anchored++) {
+        struct kern_contrast ct = { 3, 2, 2, 0.5f, o, t, t, NULL, some, anchored };
+        struct kern_contrast few = { 3, 2, 1, 0.5f, o, t, t, NULL, one, anchored };
+        float p[9], loss[3], want[6], want_loss[3];
+        kern_contrast_forward(kn, &ct, p, loss);
+        kern_contrast_forward(kn, &few, want, want_loss);
+        ok(p[0] == want[0] && p[1] == want[1] && p[2] == 0, "an anchor with one negative");
+        ok(p[6] == want[4] && p[7] == 0 && p[8] == want[5], "wherever it stands");
+        ok(loss[0] == want_loss[0] && loss[2] == want_loss[2], "has the loss of one");
+        ok(loss[1] == 0 && p[3] == 1 && p[4] == 0 && p[5] == 0, "none: no loss");
+    }
 }
 
 /* Scores of thousands would overflow without the maximum taken off. NaN has to show. */
@@ -179,7 +204,7 @@ static void check_extremes(struct kern *kn)
 {
     const float o[] = { 1, 0, NAN, 0 }, t[] = { -1, 0, 1, 0 };
     const int32_t neg[] = { 1, 0 };
-    struct kern_contrast ct = { 2, 2, 1, 1e-4f, o, t, t, NULL, neg };
+    struct kern_contrast ct = { 2, 2, 1, 1e-4f, o, t, t, NULL, neg, false };
     float p[4], loss[2], kl[2], g[4] = { 0 };
     kern_contrast_forward(kn, &ct, p, loss);
     near(loss[0], 20000, 0.1, "a loss of 20000");
@@ -199,10 +224,12 @@ int main(void)
         printf("# %s\n", check_isa(i));
         check_numbers(kn);
         check_none(kn);
+        check_few(kn);
         check_extremes(kn);
         check_close(kn);
     }
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-        check_shape(&shapes[i]);
+        for (int target_anchored = 0; target_anchored < 2; target_anchored++)
+            check_shape(&shapes[i], target_anchored);
     return done();
 }

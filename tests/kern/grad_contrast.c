@@ -60,7 +60,8 @@ int main(void)
 {
     check_init();
     for (int i = 0; check_isa(i); i++)
-        for (int semantic = 0; semantic < 2; semantic++) {
+        for (int kind = 0; kind < 4; kind++) {
+            bool semantic = kind & 1, anchored = kind & 2;
             struct net t = { .kn = check_open(check_isa(i), 2), .weight = 0.3f };
             float *target = check_normal(N * D), *bank = check_normal(BANK * D), *r = check_buf(N);
             t.u = check_normal(N * D);
@@ -81,11 +82,13 @@ int main(void)
                                            .t = target,
                                            .bank = semantic ? bank : target,
                                            .pos = semantic ? check_ints(N, -1, BANK) : NULL,
-                                           .neg = check_ints(N * NE, 0, N) };
+                                           .neg = check_ints(N * NE, -1, N),
+                                           .target_anchored = anchored };
             struct net other = t; /* other predictions, the same candidates */
             other.u = check_normal(N * D);
             other.p = t.held;
             forward(&other);
+            printf("# anchored at the %s\n", anchored ? "target" : "prediction");
             check(&t, loss, semantic ? "loss, semantic positives" : "loss");
             check(&t, divergence, "divergence");
             check_close(t.kn);
