@@ -27,6 +27,7 @@ enum rng_purpose {
     RNG_POSITIVE = 6, /* semantic positives;        step, id = place in batch, view = pair */
     RNG_PROBE = 7,    /* held-out part of a probe;  id = row id */
     RNG_TEST = 8,     /* inputs of tests */
+    RNG_VOTE = 9,     /* neighbour that votes;      step, id = sample, view = queue and view */
 };
 
 struct rng {

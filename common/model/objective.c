@@ -29,7 +29,10 @@ static void shape(struct objective *ob, const struct settings *set)
     ob->tau = set->tau;
     ob->alpha = set->alpha;
     ob->contrast = set->contrast_weight;
-    ob->invariance = set->invariance == INV_S ? set->invariance_weight : 0;
+    ob->invariance = set->invariance == INV_NONE ? 0 : set->invariance_weight;
+    ob->mode = ob->invariance > 0 ? set->invariance : INV_NONE;
+    ob->target_anchored = set->loss_orientation == ORIENT_TARGET;
+    ob->exclude_class = set->exclude_class;
     ob->seed = set->seed;
 }
 
@@ -37,7 +40,7 @@ size_t objective_bytes(const struct settings *set)
 {
     struct objective ob = { 0 };
     shape(&ob, set);
-    return all_terms(&ob) * (2 * scores(&ob) + 6 * ob.n) * sizeof(float) +
+    return (all_terms(&ob) * (2 * scores(&ob) + 6 * ob.n) + 2 * scores(&ob)) * sizeof(float) +
            2 * ob.views * ob.targets * ob.n * ob.ne * sizeof(int32_t);
 }
 
@@ -49,6 +52,7 @@ int objective_open(struct objective *ob, struct kern *kn, const struct settings 
     size_t negs = pairs * ob->n * ob->ne, poss = pairs * ob->positives * ob->n;
     ob->neg = mem_alloc(negs, sizeof *ob->neg, "negatives");
     ob->pos = mem_alloc(poss, sizeof *ob->pos, "semantic positives");
+    ob->other = mem_alloc(ob->n, sizeof *ob->other, "negatives");
     ob->mark = mem_alloc(ob->n, sizeof *ob->mark, "negatives");
     ob->loss = mem_alloc(terms * ob->n, sizeof *ob->loss, "losses");
     ob->kl = mem_alloc(terms * ob->n, sizeof *ob->kl, "losses");
@@ -58,8 +62,11 @@ int objective_open(struct objective *ob, struct kern *kn, const struct settings 
     ob->g_dev = kern_alloc(kn, terms * scores(ob) * sizeof *ob->g_dev);
     ob->loss_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->loss_dev);
     ob->kl_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->kl_dev);
-    if (!ob->neg || !ob->pos || !ob->mark || !ob->loss || !ob->kl || !ob->neg_dev || !ob->pos_dev ||
-        !ob->p_dev || !ob->g_dev || !ob->loss_dev || !ob->kl_dev) {
+    ob->turned_p = kern_alloc(kn, scores(ob) * sizeof *ob->turned_p);
+    ob->turned_g = kern_alloc(kn, scores(ob) * sizeof *ob->turned_g);
+    if (!ob->neg || !ob->pos || !ob->other || !ob->mark || !ob->loss || !ob->kl || !ob->neg_dev ||
+        !ob->pos_dev || !ob->p_dev || !ob->g_dev || !ob->loss_dev || !ob->kl_dev || !ob->turned_p ||
+        !ob->turned_g) {
         objective_close(ob);
         return fail(-ENOMEM, "no memory for the losses of %zu pairs of views", pairs);
     }
@@ -68,11 +75,13 @@ int objective_open(struct objective *ob, struct kern *kn, const struct settings 
 
 void objective_close(struct objective *ob)
 {
-    void *dev[] = { ob->neg_dev, ob->pos_dev, ob->p_dev, ob->g_dev, ob->loss_dev, ob->kl_dev };
+    void *dev[] = { ob->neg_dev,  ob->pos_dev, ob->p_dev,    ob->g_dev,
+                    ob->loss_dev, ob->kl_dev,  ob->turned_p, ob->turned_g };
     for (size_t i = 0; ob->kn && i < ARRAY_LEN(dev); i++)
         kern_free(ob->kn, dev[i]);
     free(ob->neg);
     free(ob->pos);
+    free(ob->other);
     free(ob->mark);
     free(ob->loss);
     free(ob->kl);
@@ -92,43 +101,62 @@ static size_t neg_pair(const struct objective *ob, size_t i, size_t j)
 
 static size_t pos_pair(const struct objective *ob, size_t i, size_t j)
 {
-    return ob->invariance > 0 ? neg_pair(ob, i, j) : i * ob->targets + j;
+    return ob->mode == INV_S ? neg_pair(ob, i, j) : i * ob->targets + j;
+}
+
+/* The images that may be negatives of b, in their order: others, of other classes if asked. */
+static size_t list_others(struct objective *ob, const int32_t *label, size_t b)
+{
+    bool any = !ob->exclude_class || label[b] < 0;
+    size_t m = 0;
+    for (size_t c = 0; c < ob->n; c++) {
+        ob->other[m] = (int32_t)c;
+        m += c != b && (any || label[c] != label[b]);
+    }
+    return m;
 }
 
 /*
- * ne images other than b, uniform without replacement (Floyd's algorithm: Bentley and Floyd, "A
- * sample of brilliance", 1987).
+ * ne of the m others, or all if they are fewer, uniform without replacement (Floyd's algorithm:
+ * Bentley and Floyd, "A sample of brilliance", 1987).
  */
-static void draw_others(struct objective *ob, int32_t *out, size_t b, struct rng *r)
+static void draw_others(struct objective *ob, int32_t *out, size_t m, struct rng *r)
 {
-    size_t others = ob->n - 1;
+    size_t few = MIN(ob->ne, m);
     ob->stamp++;
-    for (size_t i = others - ob->ne; i < others; i++) {
+    for (size_t i = m - few; i < m; i++) {
         size_t pick = rng_below(r, (uint32_t)i + 1);
         if (ob->mark[pick] == ob->stamp)
             pick = i;
         ob->mark[pick] = ob->stamp;
-        *out++ = (int32_t)(pick < b ? pick : pick + 1);
+        *out++ = ob->other[pick];
     }
+    for (size_t i = few; i < ob->ne; i++)
+        *out++ = -1;
+}
+
+/* The draws of anchor b, who has m others, for a pair of views. */
+static void draw_pair(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q,
+                      size_t b, size_t m, size_t i, size_t j)
+{
+    struct rng r;
+    size_t n = ob->n, pair = i * ob->targets + j;
+    int32_t *pos = ob->pos + pair * ob->positives * n;
+    rng_init(&r, ob->seed, RNG_NEGATIVE, (uint64_t)k, b, (unsigned)neg_pair(ob, i, j));
+    draw_others(ob, ob->neg + (pair * n + b) * ob->ne, m, &r);
+    rng_init(&r, ob->seed, RNG_POSITIVE, (uint64_t)k, b, (unsigned)pos_pair(ob, i, j));
+    for (size_t p = 0; p < ob->positives; p++)
+        pos[p * n + b] = queue_draw(q, label[b], &r);
 }
 
 int objective_draw(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q)
 {
-    struct rng r;
     size_t n = ob->n, pairs = ob->views * ob->targets;
-    for (size_t i = 0; i < ob->views; i++) {
-        for (size_t j = 0; j < ob->targets; j++) {
-            size_t pair = i * ob->targets + j;
-            int32_t *neg = ob->neg + pair * n * ob->ne;
-            int32_t *pos = ob->pos + pair * ob->positives * n;
-            for (size_t b = 0; b < n; b++) {
-                rng_init(&r, ob->seed, RNG_NEGATIVE, (uint64_t)k, b, (unsigned)neg_pair(ob, i, j));
-                draw_others(ob, neg + b * ob->ne, b, &r);
-                rng_init(&r, ob->seed, RNG_POSITIVE, (uint64_t)k, b, (unsigned)pos_pair(ob, i, j));
-                for (size_t p = 0; p < ob->positives; p++)
-                    pos[p * n + b] = queue_draw(q, label[b], &r);
-            }
-        }
+    for (size_t b = 0; b < n; b++) {
+        size_t m = list_others(ob, label, b);
+        for (size_t i = 0; i < ob->views; i++)
+            for (size_t j = 0; j < ob->targets; j++)
+                draw_pair(ob, k, label, q, b, m, i, j);
     }
     ob->anchors = 0; /* the same for all pairs: the queues hold the same pictures */
     for (size_t b = 0; b < n && ob->positives > 0; b++)
@@ -157,9 +185,20 @@ static double weight_of(const struct objective *ob, size_t term)
     return 1 / (pairs * (double)ob->positives * (double)ob->anchors);
 }
 
-static double contrast_weight(const struct objective *ob, size_t term)
+/* Invariance T takes the losses of these pairs, and holds those of the others fixed. The port that
+ * it is from counts large and small views each from 0. */
+static bool taken(const struct objective *ob, size_t i, size_t j)
 {
-    return ob->contrast * (term == 0 ? 1 : ob->alpha) * weight_of(ob, term);
+    return (i < ob->targets ? i : i - ob->targets) >= j;
+}
+
+/* Weight of the gradient of one anchor's l. */
+static double gradient_weight(const struct objective *ob, size_t i, size_t j, size_t term)
+{
+    double weight = ob->contrast * (term == 0 ? 1 : ob->alpha) * weight_of(ob, term);
+    if (ob->mode == INV_T && taken(ob, i, j))
+        weight += ob->invariance * weight_of(ob, term);
+    return weight;
 }
 
 static struct kern_contrast contrast_of(const struct objective *ob, const float *const *o,
@@ -174,10 +213,11 @@ static struct kern_contrast contrast_of(const struct objective *ob, const float 
                                    .t = t[j],
                                    .bank = term == 0 ? t[j] : queue_vectors(q, j),
                                    .pos = positives(ob, i, j, term),
-                                   .neg = ob->neg_dev + (i * ob->targets + j) * ob->n * ob->ne };
+                                   .neg = ob->neg_dev + (i * ob->targets + j) * ob->n * ob->ne,
+                                   .target_anchored = ob->target_anchored };
 }
 
-/* Softmax and loss of every term, and the gradient of its contrastive loss. */
+/* Softmax and loss of every term, and the gradient of its loss. */
 static int contrast_all(struct objective *ob, const float *const *o, const float *const *t,
                         const struct queue *q)
 {
@@ -192,7 +232,7 @@ static int contrast_all(struct objective *ob, const float *const *o, const float
                 if (rc == 0)
                     rc = kern_contrast_grad(ob->kn, ob->g_dev + at * scores(ob),
                                             ob->p_dev + at * scores(ob), ct.pos,
-                                            (float)contrast_weight(ob, term), ob->n, ob->ne);
+                                            (float)gradient_weight(ob, i, j, term), ob->n, ob->ne);
             }
         }
     }
@@ -200,7 +240,7 @@ static int contrast_all(struct objective *ob, const float *const *o, const float
 }
 
 /* KL(sg p_ij || p_ji) of every term of two different large views; its gradient goes into p_ji's. */
-static int invariance_all(struct objective *ob)
+static int swapped_all(struct objective *ob)
 {
     int rc = 0;
     for (size_t i = 0; i < ob->targets; i++) {
@@ -217,6 +257,25 @@ static int invariance_all(struct objective *ob)
     return rc;
 }
 
+/* KL(sg p_row || p_col) of a term, the anchor being online in the one and target in the other; its
+ * gradient goes into p_col's. */
+static int turned_term(struct objective *ob, const struct kern_contrast *ct, size_t at, size_t term,
+                       float *do_)
+{
+    struct kern_contrast turned = *ct;
+    float *p = ob->p_dev + at * scores(ob), *g = ob->g_dev + at * scores(ob);
+    float *kl = ob->kl_dev + at * ob->n, weight = (float)(ob->invariance * weight_of(ob, term));
+    turned.target_anchored = !ct->target_anchored;
+    int rc = kern_contrast_forward(ob->kn, &turned, ob->turned_p, kl); /* its loss is not wanted */
+    if (rc == 0 && ob->target_anchored)
+        return kern_kl(ob->kn, kl, g, ob->turned_p, p, ct->pos, weight, ob->n, ob->ne);
+    if (rc == 0)
+        rc = kern_zero(ob->kn, ob->turned_g, scores(ob) * sizeof(float));
+    if (rc == 0)
+        rc = kern_kl(ob->kn, kl, ob->turned_g, p, ob->turned_p, ct->pos, weight, ob->n, ob->ne);
+    return rc < 0 ? rc : kern_contrast_backward(ob->kn, &turned, do_, ob->turned_g);
+}
+
 static int backward_all(struct objective *ob, const float *const *o, const float *const *t,
                         const struct queue *q, float *const *do_)
 {
@@ -225,13 +284,24 @@ static int backward_all(struct objective *ob, const float *const *o, const float
         rc = kern_zero(ob->kn, do_[i], ob->n * ob->d * sizeof(float));
         for (size_t j = 0; j < ob->targets; j++) {
             for (size_t term = 0; term < ob->terms && rc == 0; term++) {
+                size_t at = objective_term(ob, i, j, term);
                 struct kern_contrast ct = contrast_of(ob, o, t, q, i, j, term);
-                rc = kern_contrast_backward(
-                    ob->kn, &ct, do_[i], ob->g_dev + objective_term(ob, i, j, term) * scores(ob));
+                if (ob->mode == INV_R)
+                    rc = turned_term(ob, &ct, at, term, do_[i]);
+                if (rc == 0)
+                    rc = kern_contrast_backward(ob->kn, &ct, do_[i], ob->g_dev + at * scores(ob));
             }
         }
     }
     return rc;
+}
+
+static double sum_of(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t b = 0; b < n; b++)
+        sum += x[b];
+    return sum;
 }
 
 /* Means over anchors and pairs, always in the same order; anchors without a positive have 0. */
@@ -243,14 +313,13 @@ static void add_up(const struct objective *ob, struct objective_value *v)
             for (size_t term = 0; term < ob->terms; term++) {
                 const float *loss = ob->loss + objective_term(ob, i, j, term) * ob->n;
                 const float *kl = ob->kl + objective_term(ob, i, j, term) * ob->n;
-                bool swapped = ob->invariance > 0 && i < ob->targets && i != j;
-                double sum = 0, sum_kl = 0;
-                for (size_t b = 0; b < ob->n; b++) {
-                    sum += loss[b];
-                    sum_kl += swapped ? kl[b] : 0;
-                }
+                double sum = sum_of(loss, ob->n), penalty = 0;
+                if (ob->mode == INV_T)
+                    penalty = taken(ob, i, j) ? sum : -sum;
+                else if (ob->mode == INV_R || (ob->mode == INV_S && i < ob->targets && i != j))
+                    penalty = sum_of(kl, ob->n);
                 *(term == 0 ? &v->augm : &v->sempos) += sum * weight_of(ob, term);
-                v->inv += sum_kl * weight_of(ob, term);
+                v->inv += penalty * weight_of(ob, term);
             }
         }
     }
@@ -263,13 +332,13 @@ int objective_run(struct objective *ob, const float *const *o, const float *cons
 {
     size_t bytes = all_terms(ob) * ob->n * sizeof(float);
     int rc = contrast_all(ob, o, t, q);
-    if (rc == 0 && ob->invariance > 0)
-        rc = invariance_all(ob);
+    if (rc == 0 && ob->mode == INV_S)
+        rc = swapped_all(ob);
     if (rc == 0)
         rc = backward_all(ob, o, t, q, do_);
     if (rc == 0)
         rc = kern_get(ob->kn, ob->loss, ob->loss_dev, bytes);
-    if (rc == 0 && ob->invariance > 0)
+    if (rc == 0 && (ob->mode == INV_S || ob->mode == INV_R))
         rc = kern_get(ob->kn, ob->kl, ob->kl_dev, bytes);
     if (rc < 0)
         return fail(rc, "the device failed at the losses of a step");

@@ -5,16 +5,31 @@
  * A pair is an online view i (large views first, then small ones) and a target view j (large ones).
  * A term of a pair is one positive for each anchor: term 0 the target embedding of the anchor's own
  * image in view j, terms 1..P semantic positives from queue j. All terms of a pair share the
- * anchor's negatives: other images' target embeddings in view j. With scores s = <o, z>/tau,
+ * anchor's negatives N(b): n_e other images of the batch, or as many as there are. With o online
+ * predictions, t target projections, z the positive, all of unit length, the scores of image b are
  *
- *   l = -log softmax(s)[positive]        L_augm, L_sempos: means over anchors, pairs and positives
- *   I = KL(sg p_ij || p_ji)              for large views i != j, sum over pairs / number of pairs
+ *   loss_orientation online   <o_i[b], z>/tau and <o_i[b], t_j[n]>/tau for n in N(b)
+ *   loss_orientation target   <o_i[b], z>/tau and <o_i[n], z>/tau: the anchor is z
+ *
+ * (target is the form of NNCLR, arXiv 2104.14548, and of the independent port, which draws the
+ * negatives of semantic terms among the images that have a positive; here they are N(b) in all
+ * terms). With p_ij the softmax of a term of pair (i, j),
+ *
+ *   l_ij = -log p_ij[positive]           L_augm, L_sempos: means over anchors, pairs and positives
  *   total = c (L_augm + alpha L_sempos) + lambda (I_augm + I_sempos)
  *
- * where p_ij is the softmax of a term of pair (i, j). p_ij and p_ji are over the same images: the
- * two pairs share their negatives and, with the invariance on, the queue slots of their positives.
- * Anchors whose class is not in the queue have no semantic term. alpha 0 drops the semantic terms
- * altogether. Gradients reach the online embeddings only.
+ * and the invariance I, sums over the pairs named, divided by the number of all pairs:
+ *
+ *   S   KL(sg p_ij || p_ji) for large views i != j
+ *   R   KL(sg p_row || p_col) for all pairs: p_row by the scores of orientation online, p_col by
+ *       those of orientation target
+ *   T   l_ij for i >= j, -sg l_ij for i < j, where small views are numbered from 0 again: the
+ *       port's S, in which the expectation of log p is left to the positive
+ *
+ * p_ij and p_ji are over the same images: the two pairs share their negatives and, in S, the queue
+ * slots of their positives. Anchors whose class is not in the queue have no semantic term. alpha 0
+ * drops the semantic terms altogether. Gradients reach the online embeddings only: those of the
+ * anchor's own row, and with orientation target or in R also those of its negatives.
  */
 #ifndef SEMPPL_OBJECTIVE_H
 #define SEMPPL_OBJECTIVE_H
@@ -27,20 +42,24 @@ struct objective {
     size_t views, targets, n, d;             /* online views; large views; images; width */
     size_t ne, positives;                    /* negatives of an anchor; P, 0 if alpha is 0 */
     double tau, alpha, contrast, invariance; /* invariance 0: none */
+    int mode;                                /* enum invariance, INV_NONE if its weight is 0 */
+    bool target_anchored, exclude_class;     /* negatives are not of the anchor's class */
     uint64_t seed;
 
     /* what objective_draw() drew */
-    int32_t *neg;   /* [pairs][n][ne] images */
+    int32_t *neg;   /* [pairs][n][ne] images, then -1 if there are fewer */
     int32_t *pos;   /* [pairs][P][n] queue slots, -1: none */
     size_t anchors; /* with a semantic positive */
     size_t terms;   /* of a pair: 1, or 1 + P if there are anchors */
     int32_t *neg_dev, *pos_dev;
+    int32_t *other;        /* [n] scratch: the images to draw from */
     uint64_t *mark, stamp; /* [n] the last draw that took an image, and the number of this one */
 
     /* what objective_run() computed; [pairs][1 + P] of the shape at the right */
-    float *p_dev, *g_dev;     /* [n][1 + ne] softmax, gradient into the scores */
-    float *loss_dev, *kl_dev; /* [n] */
-    float *loss, *kl;         /* [n] host */
+    float *p_dev, *g_dev;       /* [n][1 + ne] softmax, gradient into the scores */
+    float *loss_dev, *kl_dev;   /* [n] */
+    float *loss, *kl;           /* [n] host */
+    float *turned_p, *turned_g; /* R, one term at a time: of the other orientation */
 };
 
 struct objective_value {
@@ -53,7 +72,7 @@ size_t objective_bytes(const struct settings *set); /* about */
 
 /*
  * Negatives and semantic positives of step k (steps done before it). label [n]: of each image,
- * given or voted, -1: none.
+ * given or voted, -1: none; below the queue's number of classes.
  */
 int objective_draw(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q);
 

@@ -11,20 +11,27 @@
 
 int sampler_open(struct sampler *s, const struct settings *set, const int32_t *label, size_t n)
 {
-    *s = (struct sampler){ .seed = set->seed, .batch = (size_t)set->batch, .nrows = n };
+    *s = (struct sampler){
+        .seed = set->seed, .batch = (size_t)set->batch, .nrows = n, .again = set->labelled_again
+    };
     s->label = mem_alloc(n, sizeof *s->label, "labels of the data");
-    s->labelled = mem_alloc(n, sizeof *s->labelled, "labelled rows");
-    if (!s->label || !s->labelled) {
+    s->row = mem_alloc(n, sizeof *s->row, "labelled rows");
+    if (!s->label || !s->row) {
         sampler_close(s);
         return -ENOMEM;
     }
     memcpy(s->label, label, n * sizeof *label);
     for (size_t row = 0; row < n; row++)
         if (label[row] >= 0)
-            s->labelled[s->nlabelled++] = row;
+            s->row[s->nlabelled++] = row;
+    for (size_t row = 0, at = s->nlabelled; row < n; row++)
+        if (label[row] < 0)
+            s->row[at++] = row;
     if (set->labelled_ratio > 0 && s->nlabelled > 0) {
         double places = floor((double)s->batch / (set->labelled_ratio + 1) + 0.5);
         s->labelled_places = MAX((size_t)places, 1);
+        if (!s->again && s->nlabelled == n)
+            s->labelled_places = s->batch;
     }
     return 0;
 }
@@ -32,7 +39,7 @@ int sampler_open(struct sampler *s, const struct settings *set, const int32_t *l
 void sampler_close(struct sampler *s)
 {
     free(s->label);
-    free(s->labelled);
+    free(s->row);
     *s = (struct sampler){ 0 };
 }
 
@@ -51,14 +58,19 @@ static void draw(const struct sampler *s, struct sample *out, enum sample_stream
 void sampler_batch(const struct sampler *s, int64_t k, struct sample *out)
 {
     size_t nl = s->labelled_places, nu = s->batch - nl;
+    size_t skip = nl > 0 && !s->again ? s->nlabelled : 0;
     if (nl > 0) {
         draw(s, out, STREAM_LABELLED, s->nlabelled, (uint64_t)k * nl, nl);
         for (size_t i = 0; i < nl; i++) {
-            out[i].row = s->labelled[out[i].row];
+            out[i].row = s->row[out[i].row];
             out[i].label = s->label[out[i].row];
         }
     }
-    draw(s, out + nl, STREAM_ALL, s->nrows, (uint64_t)k * nu, nu);
-    for (size_t i = nl; i < s->batch; i++)
+    if (nu > 0)
+        draw(s, out + nl, STREAM_ALL, s->nrows - skip, (uint64_t)k * nu, nu);
+    for (size_t i = nl; i < s->batch; i++) {
+        if (skip > 0)
+            out[i].row = s->row[skip + out[i].row];
         out[i].label = nl > 0 ? -1 : s->label[out[i].row];
+    }
 }

@@ -3,9 +3,10 @@
  *
  * With labelled_ratio r > 0 and labelled rows in the data, round(batch / (r + 1)) places of a batch
  * (the first ones) come from a stream of labelled rows, the others from a stream of all rows whose
- * labels are hidden: a labelled picture is also seen as an unlabelled one. Otherwise there is one
- * stream of all rows with the labels that they have. A stream is one random permutation of its rows
- * after the other, so batches are always whole.
+ * labels are hidden: a labelled picture is also seen as an unlabelled one. With labelled_again no
+ * that stream has the rows without a label only; if there are none, all places are labelled.
+ * Otherwise there is one stream of all rows with the labels that they have. A stream is one random
+ * permutation of its rows after the other, so batches are always whole.
  */
 #ifndef SEMPPL_SAMPLER_H
 #define SEMPPL_SAMPLER_H
@@ -25,8 +26,9 @@ struct sampler {
     uint64_t seed;
     size_t batch, nrows, nlabelled;
     size_t labelled_places; /* of a batch, from the labelled stream; 0: one stream of all rows */
+    bool again;             /* labelled rows are in the other stream too */
     int32_t *label;         /* [nrows] */
-    size_t *labelled;       /* [nlabelled] rows that have a label */
+    size_t *row;            /* [nrows] first the labelled ones, then the others */
 };
 
 /* label [n], -1 for none; copied. n >= 1. */

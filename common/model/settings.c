@@ -21,7 +21,14 @@ static const char *const stems[] = { "imagenet", "small", NULL };
 static const char *const paddings[] = { "torch", "same", NULL };
 static const char *const shortcuts[] = { "all", "needed", NULL };
 static const char *const switches[] = { "no", "yes", NULL };
-static const char *const invariances[] = { "none", "S", NULL };
+static const char *const orientations[] = { "online", "target", NULL };
+static const char *const invariances[] = { "none", "S", "R", "T", NULL };
+static const char *const pseudo_labels[] = { "votes", "none", "oracle", NULL };
+static const char *const vote_rules[] = { "mode", "draw", NULL };
+static const char *const tie_breaks[] = { "similarity", "label", NULL };
+static const char *const vote_queries[] = { "prediction", "projection", NULL };
+static const char *const vote_views[] = { "all", "same", "one", NULL };
+static const char *const enqueues[] = { "before", "after", NULL };
 
 #define AT(field) offsetof(struct settings, field)
 #define INT(f, a, b, lo, hi, fixed, why, help)                                                     \
@@ -82,6 +89,8 @@ const struct setting settings_table[] = {
     INT(batch, 4096, 256, 2, 1 << 20, false, "byol", "pictures a step"),
     REAL(labelled_ratio, 5, 5, 0, 1e6, false, "third party",
          "unlabelled pictures to one labelled; 0: as they come"),
+    CHOICE(labelled_again, 1, 1, switches, false, "third party",
+           "labelled pictures come among the unlabelled ones too, their label hidden"),
     { "steps", OPT_KIND_SIZE, AT(steps), { 0, 0 }, 0, 1e12, NULL, false, "ours",
       "length of the schedule in steps; 0: from the epochs" },
     REAL(epochs, 300, 6, 0.001, 1e6, false, "recalled",
@@ -91,12 +100,34 @@ const struct setting settings_table[] = {
     REAL(alpha, 0.2, 0.2, 0, 1e6, false, "third party", "weight of the semantic positives' loss"),
     REAL(contrast_weight, 0.3, 1, 0, 1e6, false, "third party", "weight of the two contrastive losses"),
     REAL(invariance_weight, 5, 5, 0, 1e6, false, "third party", "weight of the invariance penalty"),
+    CHOICE(loss_orientation, ORIENT_ONLINE, ORIENT_ONLINE, orientations, false, "recalled",
+           "whose embedding the losses compare with the other images'"),
     CHOICE(invariance, INV_S, INV_NONE, invariances, false, "ours",
-           "penalty: none, or the divergence between swapped view pairs (S)"),
-    INT(negatives, 10, 10, 1, 4096, false, "third party", "negatives of an anchor"),
+           "penalty: divergence of swapped view pairs (S), of rows and columns (R), a port's (T)"),
+    INT(negatives, 10, 10, 1, 65536, false, "third party", "negatives of an anchor"),
+    CHOICE(exclude_class, 0, 0, switches, false, "third party",
+           "no negatives of the anchor's own (pseudo-)class"),
     INT(positives, 3, 3, 1, 64, false, "third party", "semantic positives of an anchor and view pair"),
-    INT(neighbours, 1, 1, 1, 256, false, "third party", "neighbours in a vote"),
     INT(queue, 0, 0, 0, 1 << 26, true, "third party", "labelled embeddings kept a large crop; 0: 20 batches"),
+    CHOICE(enqueue, ENQUEUE_BEFORE, ENQUEUE_BEFORE, enqueues, false, "third party",
+           "a batch enters the queue before or after its votes"),
+    CHOICE(pseudo_labels, PSEUDO_VOTES, PSEUDO_VOTES, pseudo_labels, false, "paper",
+           "classes of unlabelled pictures: voted, none, or the truth where it is known"),
+    INT(neighbours, 1, 1, 1, 256, false, "third party", "neighbours in a vote"),
+    CHOICE(vote_rule, VOTE_MODE, VOTE_MODE, vote_rules, false, "recalled",
+           "all neighbours of a view and queue vote, or one that is drawn"),
+    CHOICE(tie_break, TIE_SIMILARITY, TIE_SIMILARITY, tie_breaks, false, "ours",
+           "of equal votes wins the larger sum of similarities, or the lower label"),
+    CHOICE(vote_query, QUERY_PREDICTION, QUERY_PREDICTION, vote_queries, false, "third party",
+           "what asks the queue: online prediction or target projection"),
+    CHOICE(vote_views, VIEWS_ALL, VIEWS_ALL, vote_views, false, "third party",
+           "pairs of queue and view that vote: all, those of one view, or only the first"),
+    REAL(vote_threshold, 0, 0, 0, 1, false, "third party",
+         "least share of the votes for a pseudo-label"),
+    { "vote_start", OPT_KIND_SIZE, AT(vote_start), { 0, 0 }, 0, 1e12, NULL, false, "third party",
+      "steps before pseudo-labels are used" },
+    CHOICE(exclude_self, 1, 1, switches, false, "third party",
+           "a picture's own embeddings in the queue do not vote for it"),
     REAL(base_lr, 0.3, 4, 0, 1e3, false, "byol", "learning rate for 256 pictures a step; grows with the batch"),
     REAL(weight_decay, 1e-6, 1e-6, 0, 1, false, "byol", "weight decay"),
     REAL(momentum, 0.9, 0.9, 0, 0.9999, false, "authors' code", "momentum of LARS"),

@@ -28,7 +28,14 @@ enum shortcut {
     SHORTCUT_ALL,
     SHORTCUT_NEEDED
 }; /* projection in the first block of every group | where shapes change */
-enum invariance { INV_NONE, INV_S };
+enum loss_orientation { ORIENT_ONLINE, ORIENT_TARGET };
+enum invariance { INV_NONE, INV_S, INV_R, INV_T };
+enum pseudo_labels { PSEUDO_VOTES, PSEUDO_NONE, PSEUDO_ORACLE };
+enum vote_rule { VOTE_MODE, VOTE_DRAW };
+enum tie_break { TIE_SIMILARITY, TIE_LABEL };
+enum vote_query { QUERY_PREDICTION, QUERY_PROJECTION };
+enum vote_views { VIEWS_ALL, VIEWS_SAME, VIEWS_ONE };
+enum enqueue { ENQUEUE_BEFORE, ENQUEUE_AFTER };
 
 struct settings {
     /* encoder and heads */
@@ -47,13 +54,19 @@ struct settings {
     /* batch and schedule */
     int batch;
     double labelled_ratio; /* unlabelled to one labelled; 0: uniform */
+    int labelled_again;    /* labelled pictures are in the unlabelled stream too */
     int64_t steps;         /* length of the schedule; 0: from epochs at the first step */
     double epochs;
     double warmup; /* epochs of rising learning rate; always shorter than the schedule */
     /* objective */
     double tau, alpha, contrast_weight, invariance_weight;
-    int invariance;
-    int negatives, positives, neighbours, queue; /* queue 0: 20 x batch */
+    int loss_orientation, invariance;
+    int negatives, exclude_class, positives;
+    /* queue and votes */
+    int queue, enqueue; /* queue 0: 20 x batch */
+    int pseudo_labels, neighbours, vote_rule, tie_break, vote_query, vote_views, exclude_self;
+    double vote_threshold;
+    int64_t vote_start;
     /* optimiser */
     double base_lr, weight_decay, momentum, trust, base_ema;
     double bn_decay;
@@ -68,9 +81,9 @@ struct setting {
     double lo, hi;
     const char *const *choices;
     bool fixed; /* shapes the state: chosen when a checkpoint is made, refused by settings_set() */
-    /* Where the imagenet preset's value is from: "authors' code", "byol", "simclr", "third party",
-     * "recalled" (from the literature, not confirmed by a text), "swav", "ours". The cifar preset
-     * is ours. */
+    /* Where the imagenet preset's value is from: "paper", "authors' code", "byol", "simclr", "third
+     * party", "recalled" (from the literature, not confirmed by a text), "swav", "ours". The cifar
+     * preset is ours. */
     const char *evidence;
     const char *help;
 };

@@ -74,19 +74,43 @@ static int forward_target(struct step *st)
     return rc;
 }
 
-/* Images without a given label get the label that their neighbours in the queue vote for. */
+/* The class by which an image goes whose label is not given, -1: none. Only here does training look
+ * at what is true. */
+static int32_t pseudo_label(const struct step *st, size_t b)
+{
+    const struct settings *set = &st->state->set;
+    if (st->state->step < set->vote_start)
+        return -1;
+    switch (set->pseudo_labels) {
+    case PSEUDO_VOTES:
+        return st->vote[b].label;
+    case PSEUDO_ORACLE:
+        return st->truth[b];
+    default:
+        return -1;
+    }
+}
+
+/* The neighbours in the queue of images without a given label vote, be it for the record only. */
 static int vote(struct step *st)
 {
+    bool predicted = st->state->set.vote_query == QUERY_PREDICTION;
     size_t first = st->sampler.labelled_places; /* those before it all have a label */
-    const float *o[STEP_MAX_LARGE];
+    const float *query[STEP_MAX_LARGE];
     for (size_t v = 0; v < st->nlarge; v++)
-        o[v] = st->o[v] + first * st->dim;
-    int rc = voter_run(&st->voter, &st->queue, o, st->batch->id + first, st->n - first,
-                       st->vote + first);
+        query[v] = (predicted ? st->o[v] : st->t[v]) + first * st->dim;
+    int rc = voter_run(&st->voter, st->state->step, &st->queue, query, st->batch->id + first,
+                       st->n - first, st->vote + first);
     for (size_t b = first; b < st->n && rc == 0; b++)
         if (st->batch->sample[b].label < 0)
-            st->label[b] = st->vote[b].label;
+            st->label[b] = pseudo_label(st, b);
     return rc;
+}
+
+static int enqueue(struct step *st)
+{
+    return queue_push(&st->queue, (const float *const *)st->t, st->labelled, st->nlabelled,
+                      st->label, st->batch->id);
 }
 
 /* From the unit predictions back to the parameters, one view after the other. */
@@ -127,13 +151,16 @@ int step_gradient(struct step *st, struct step_metrics *m)
         return rc;
     double loaded = log_seconds();
 
+    bool before = s->set.enqueue == ENQUEUE_BEFORE;
     rc = forward_online(st);
     if (rc == 0)
         rc = forward_target(st);
-    if (rc == 0)
-        rc = queue_push(&st->queue, t, st->labelled, st->nlabelled, st->label, st->batch->id);
+    if (rc == 0 && before)
+        rc = enqueue(st);
     if (rc == 0)
         rc = vote(st);
+    if (rc == 0 && !before)
+        rc = enqueue(st);
     if (rc == 0)
         rc = objective_draw(&st->objective, s->step, st->label, &st->queue);
     if (rc == 0)
@@ -244,12 +271,12 @@ static int measure(struct step *st, struct step_metrics *m)
     size_t voted = 0, known = 0, right = 0;
     double share = 0;
     for (size_t b = 0; b < st->n; b++) {
-        if (st->batch->sample[b].label >= 0 || st->label[b] < 0)
+        if (st->batch->sample[b].label >= 0 || st->vote[b].label < 0)
             continue;
         voted++;
         share += st->vote[b].share;
         known += st->truth[b] >= 0;
-        right += st->truth[b] == st->label[b];
+        right += st->truth[b] == st->vote[b].label;
     }
     m->vote_share = voted > 0 ? share / (double)voted : NAN;
     m->pseudo_accuracy = known > 0 ? (double)right / (double)known : NAN;

@@ -57,8 +57,8 @@ struct step {
 
     /* the batch, and what is known of its rows */
     const struct batch *batch; /* the loader's */
-    int32_t *label;            /* given, else voted */
-    int32_t *truth;            /* for statistics only */
+    int32_t *label;            /* given, else as pseudo_labels says */
+    int32_t *truth;            /* for statistics, and for pseudo_labels oracle */
     struct vote *vote;
     int32_t *labelled; /* places whose label is given */
     size_t nlabelled;

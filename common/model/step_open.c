@@ -60,6 +60,8 @@ static int open_sampler(struct step *st)
     free(label);
     if (rc == 0 && st->sampler.nlabelled == 0)
         log_warn("no picture has a label: no queue, no votes, no semantic positives");
+    if (rc == 0 && s->set.pseudo_labels == PSEUDO_ORACLE)
+        log_warn("pseudo_labels oracle: unlabelled pictures go by the truth in the data");
     return rc;
 }
 
@@ -232,7 +234,7 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
     if (rc == 0)
         rc = queue_open(&st->queue, kn, st->nlarge, s->capacity, st->dim, s->classes.n, st->n);
     if (rc == 0)
-        rc = voter_open(&st->voter, kn, st->n, (size_t)s->set.neighbours, st->nlarge);
+        rc = voter_open(&st->voter, kn, &s->set);
     if (rc == 0)
         rc = objective_open(&st->objective, kn, &s->set);
     if (rc == 0)

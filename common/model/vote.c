@@ -6,7 +6,8 @@
 #include "common/base/mem.h"
 #include <stdlib.h>
 
-struct vote vote_count(const int32_t *label, const float *similarity, size_t n, int32_t *work)
+struct vote vote_count(const int32_t *label, const float *similarity, size_t n, enum tie_break tie,
+                       int32_t *work)
 {
     struct vote best = { -1, 0 };
     size_t distinct = 0, votes = 0, best_count = 0;
@@ -26,7 +27,7 @@ struct vote vote_count(const int32_t *label, const float *similarity, size_t n, 
         for (size_t j = i; j < n; j++) {
             if (label[j] == label[i]) {
                 count++;
-                sum += similarity[j];
+                sum += tie == TIE_SIMILARITY ? similarity[j] : 0;
             }
         }
         bool equal = count == best_count && sum == best_sum;
@@ -42,9 +43,27 @@ struct vote vote_count(const int32_t *label, const float *similarity, size_t n, 
     return best;
 }
 
-int voter_open(struct voter *v, struct kern *kn, size_t n, size_t k, size_t views)
+/* Does view j ask queue i? */
+static bool asks(enum vote_views which, size_t i, size_t j)
 {
-    *v = (struct voter){ .kn = kn, .n = n, .k = k, .views = views, .ballots = views * views * k };
+    switch (which) {
+    case VIEWS_ALL:
+        return true;
+    case VIEWS_SAME:
+        return i == j;
+    default:
+        return i == 0 && j == 0;
+    }
+}
+
+int voter_open(struct voter *v, struct kern *kn, const struct settings *set)
+{
+    size_t n = (size_t)set->batch, k = (size_t)set->neighbours, views = (size_t)set->large_crops;
+    *v = (struct voter){ .kn = kn, .set = set, .n = n, .k = k, .views = views };
+    v->each = set->vote_rule == VOTE_DRAW ? 1 : k;
+    for (size_t i = 0; i < views; i++)
+        for (size_t j = 0; j < views; j++)
+            v->ballots += asks((enum vote_views)set->vote_views, i, j) ? v->each : 0;
     v->slot_dev = kern_alloc(kn, n * k * sizeof *v->slot_dev);
     v->sim_dev = kern_alloc(kn, n * k * sizeof *v->sim_dev);
     v->id_dev = kern_alloc(kn, n * sizeof *v->id_dev);
@@ -75,37 +94,57 @@ void voter_close(struct voter *v)
     *v = (struct voter){ 0 };
 }
 
-/* The neighbours of one view in one queue become ballots first .. first+k-1 of every image. */
-static int ask(struct voter *v, const struct queue *q, size_t view, const float *o, size_t first,
-               size_t count)
+/* The k nearest slots of queue i to each query: v->slot, v->part. */
+static int search(struct voter *v, const struct queue *q, size_t i, const float *query,
+                  size_t count)
 {
     struct kern_knn knn = { .n = count,
                             .m = q->fill,
                             .d = q->dim,
                             .k = v->k,
-                            .query = o,
-                            .bank = queue_vectors(q, view),
-                            .query_id = v->id_dev,
-                            .bank_id = q->id_dev };
+                            .query = query,
+                            .bank = queue_vectors(q, i),
+                            .query_id = v->set->exclude_self ? v->id_dev : NULL,
+                            .bank_id = v->set->exclude_self ? q->id_dev : NULL };
     int rc = kern_knn(v->kn, &knn, v->slot_dev, v->sim_dev);
     if (rc == 0)
         rc = kern_get(v->kn, v->slot, v->slot_dev, count * v->k * sizeof *v->slot);
     if (rc == 0)
         rc = kern_get(v->kn, v->part, v->sim_dev, count * v->k * sizeof *v->part);
-    if (rc < 0)
-        return fail(rc, "the search for nearest labelled embeddings failed");
-    for (size_t b = 0; b < count; b++) {
-        for (size_t r = 0; r < v->k; r++) {
-            int32_t slot = v->slot[b * v->k + r];
-            v->label[b * v->ballots + first + r] = slot < 0 ? -1 : q->label[slot];
-            v->sim[b * v->ballots + first + r] = v->part[b * v->k + r];
-        }
-    }
-    return 0;
+    return rc < 0 ? fail(rc, "the search for nearest labelled embeddings failed") : 0;
 }
 
-int voter_run(struct voter *v, const struct queue *q, const float *const *o, const uint64_t *id,
-              size_t count, struct vote *out)
+/* One of an image's neighbours; those that there are come first. */
+static size_t draw(const struct voter *v, int64_t k, uint64_t id, size_t pair, const int32_t *slot)
+{
+    struct rng r;
+    uint32_t found = 0;
+    while (found < v->k && slot[found] >= 0)
+        found++;
+    rng_init(&r, v->set->seed, RNG_VOTE, (uint64_t)k, id, (unsigned)pair);
+    return found > 0 ? rng_below(&r, found) : 0;
+}
+
+/* The neighbours of view j in queue i become ballots first .. first+each-1 of every image. */
+static int ask(struct voter *v, int64_t k, const struct queue *q, size_t i, size_t j,
+               const float *query, const uint64_t *id, size_t first, size_t count)
+{
+    int rc = search(v, q, i, query, count);
+    for (size_t b = 0; b < count && rc == 0; b++) {
+        const int32_t *slot = v->slot + b * v->k;
+        const float *part = v->part + b * v->k;
+        size_t from = v->each < v->k ? draw(v, k, id[b], i * v->views + j, slot) : 0;
+        for (size_t r = 0; r < v->each; r++) {
+            size_t at = b * v->ballots + first + r;
+            v->label[at] = slot[from + r] < 0 ? -1 : q->label[slot[from + r]];
+            v->sim[at] = part[from + r];
+        }
+    }
+    return rc;
+}
+
+int voter_run(struct voter *v, int64_t k, const struct queue *q, const float *const *query,
+              const uint64_t *id, size_t count, struct vote *out)
 {
     if (q->fill == 0) {
         for (size_t b = 0; b < count; b++)
@@ -114,15 +153,22 @@ int voter_run(struct voter *v, const struct queue *q, const float *const *o, con
     }
     if (kern_put(v->kn, v->id_dev, id, count * sizeof *id) < 0)
         return fail(-EIO, "the device did not take the ids of a batch");
+    size_t first = 0;
     for (size_t i = 0; i < v->views; i++) {
         for (size_t j = 0; j < v->views; j++) {
-            int rc = ask(v, q, i, o[j], (i * v->views + j) * v->k, count);
+            if (!asks((enum vote_views)v->set->vote_views, i, j))
+                continue;
+            int rc = ask(v, k, q, i, j, query[j], id, first, count);
             if (rc < 0)
                 return rc;
+            first += v->each;
         }
     }
-    for (size_t b = 0; b < count; b++)
-        out[b] =
-            vote_count(v->label + b * v->ballots, v->sim + b * v->ballots, v->ballots, v->work);
+    for (size_t b = 0; b < count; b++) {
+        out[b] = vote_count(v->label + b * v->ballots, v->sim + b * v->ballots, v->ballots,
+                            (enum tie_break)v->set->tie_break, v->work);
+        if (out[b].share < v->set->vote_threshold)
+            out[b].label = -1;
+    }
     return 0;
 }

@@ -2,15 +2,22 @@
  * vote.h - pseudo-labels: the vote of an image's nearest labelled embeddings (SemPPL, the k-nearest
  * neighbours classifier over the queue).
  *
- * For every pair (query view j, queue i) of large views the k nearest slots of queue i to the
- * online prediction of view j give their labels; all of them are one multiset, and its mode wins.
- * Of equal counts the larger sum of similarities wins, then the smaller label. A slot that holds
- * the very picture that asks is passed over.
+ * For every pair of a large query view j and a queue i the k nearest slots of queue i to the query
+ * of view j give their labels; all of them are one multiset, and its mode wins. Of equal counts the
+ * larger sum of similarities wins, then the smaller label. A slot that holds the very picture that
+ * asks is passed over. These are the defaults; settings change each of them:
+ *
+ *   vote_views      all pairs; or same: only queue i with view i; or one: queue 0 with view 0
+ *   vote_rule       mode; or draw: of each pair's neighbours one votes, drawn at random
+ *   tie_break       similarity; or label: the smaller label at once
+ *   exclude_self    yes; or no: a picture's own slots vote
+ *   vote_threshold  an image whose winner has a smaller share of the votes gets no label
  */
 #ifndef SEMPPL_VOTE_H
 #define SEMPPL_VOTE_H
 
 #include "common/model/queue.h"
+#include "common/model/settings.h"
 
 struct vote {
     int32_t label; /* -1: nobody voted */
@@ -18,12 +25,16 @@ struct vote {
 };
 
 /* label [n], where -1 is no vote; similarity [n]. work [n] is scratch. */
-struct vote vote_count(const int32_t *label, const float *similarity, size_t n, int32_t *work);
+struct vote vote_count(const int32_t *label, const float *similarity, size_t n, enum tie_break tie,
+                       int32_t *work);
 
 struct voter {
     struct kern *kn;
-    size_t n, k, views, ballots; /* images at most; neighbours; large views; votes an image */
-    int32_t *slot_dev;           /* [n][k] */
+    const struct settings *set;
+    size_t n, k, views; /* images at most; neighbours; large views */
+    size_t each;        /* votes of a pair for an image */
+    size_t ballots;     /* votes for an image */
+    int32_t *slot_dev;  /* [n][k] */
     float *sim_dev;
     uint64_t *id_dev; /* [n] */
     int32_t *slot;    /* [n][k] host */
@@ -33,14 +44,15 @@ struct voter {
     int32_t *work; /* [ballots] */
 };
 
-int voter_open(struct voter *v, struct kern *kn, size_t n, size_t k, size_t views);
+/* set stays the caller's and must outlive the voter. */
+int voter_open(struct voter *v, struct kern *kn, const struct settings *set);
 void voter_close(struct voter *v);
 
 /*
- * Votes for count <= n images. o[j] [count][dim] unit predictions of large view j [dev]; id
- * [count]; out [count]. An empty queue leaves all without a label.
+ * Votes of step k (steps done before it) for count <= n images. query[j] [count][dim] unit vectors
+ * of large view j [dev]; id [count]; out [count]. An empty queue leaves all without a label.
  */
-int voter_run(struct voter *v, const struct queue *q, const float *const *o, const uint64_t *id,
-              size_t count, struct vote *out);
+int voter_run(struct voter *v, int64_t k, const struct queue *q, const float *const *query,
+              const uint64_t *id, size_t count, struct vote *out);
 
 #endif

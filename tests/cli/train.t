@@ -37,6 +37,9 @@ check 'an invariance that is felt'   '[ "$(last loss_inv slog)" != 0 ] && [ "$(l
 new --encoder resnet50 --sk yes -o k0.h5
 check 'selective kernels'            'train -j 1 -n 2 -c k0.h5 -o k2.h5 train.h5'
 check 'the same bits for them too'   'train -j 3 -n 1 -c k0.h5 -o k1.h5 train.h5 && train -j 2 -n 1 -c k1.h5 -o k11.h5 train.h5 && same k2.h5 k11.h5'
+new --loss-orientation target --invariance R --exclude-class yes --vote-rule draw --neighbours 3 --labelled-again no -o f0.h5
+check 'losses that meet many rows'   'train -j 1 -n 3 -c f0.h5 -o f3.h5 pixels.h5'
+check 'the same bits for them too'   'train -j 3 -n 2 -c f0.h5 -o f2.h5 pixels.h5 && train -j 2 -n 1 -c f2.h5 -o f21.h5 pixels.h5 && same f3.h5 f21.h5'
 
 # -- the log
 check_out 'one object a step'        '1 2 3 4 ' 'sed "s/.*\"step\": \([0-9]*\).*/\1/" log | tr "\n" " "'
@@ -57,6 +60,8 @@ check_out 'has no semantic term'     'null' 'last loss_sempos alog'
 check 'ratio 0'                      'train -n 2 -c 0.h5 -o u.h5 --set labelled_ratio=0 --log ulog train.h5'
 check_err 0 'no labels at all'       'no picture has a label' 'semppl-train-step -n 2 -c 0.h5 -o n.h5 --log nlog unlabelled.h5'
 check_out 'then nobody votes'        'null null 0' 'echo "$(last vote_share nlog) $(last loss_sempos nlog) $(last queue_fill nlog)"'
+check_err 0 'an oracle is not used in silence' 'oracle.*truth' 'semppl-train-step -n 2 -c 0.h5 -o y.h5 --set pseudo_labels=oracle --log ylog train.h5'
+check 'and is felt'                  '[ "$(last loss ylog)" != "$(sed -n 2p log | sed "s/.*\"loss\": \([^,]*\).*/\1/")" ]'
 
 # -- settings
 check 'a setting stays'              'train -n 1 -c 0.h5 -o t.h5 --set tau=0.5 train.h5 && semppl-ckpt show t.h5 | grep -q "tau.*0\.5"'

@@ -1,10 +1,12 @@
 /*
  * test_objective.c - losses, invariance and gradients against values worked out independently, the
- * draws of negatives and positives, and all terms together against finite differences.
+ * draws of negatives and positives, and all terms together, in every form that the settings give
+ * them, against plain loops and their finite differences.
  */
 #include "common/model/objective.h"
 #include "tests/t.h"
-#include "tests/unit/frozen.h"
+#include "tests/unit/plain.h"
+#include <stdlib.h>
 #include <string.h>
 
 static struct pool *pool;
@@ -91,6 +93,56 @@ static void values(void)
     queue_close(&q);
 }
 
+/* Mean over the three images of a loss or divergence of pair (0, 1). */
+static double mean01(const struct objective *ob, const float *x)
+{
+    const float *at = x + objective_term(ob, 0, 1, 0) * 3;
+    return ((double)at[0] + at[1] + at[2]) / 3;
+}
+
+/* The same pair of views in the other forms. */
+static void forms(void)
+{
+    struct settings set = settings(2, 0, 3, 2);
+    struct objective ob;
+    struct queue q;
+    struct objective_value v;
+    const int32_t label[] = { -1, -1, -1 };
+    const float *const o[] = { unit[0], unit[1] }, *const t[] = { unit[2], unit[3] };
+    float d0[6], d1[6], *const do_[] = { d0, d1 };
+    queue_open(&q, kn, 2, 4, 2, 3, 3);
+    set.alpha = 0;
+    set.invariance = INV_T;
+    objective_open(&ob, kn, &set);
+    objective_draw(&ob, 0, label, &q);
+    objective_run(&ob, o, t, &q, do_, &v);
+    double same = 0; /* pairs (0, 0) and (1, 1) */
+    for (size_t b = 0; b < 3; b++)
+        same += (ob.loss[objective_term(&ob, 0, 0, 0) * 3 + b] +
+                 ob.loss[objective_term(&ob, 1, 1, 0) * 3 + b]) /
+                3;
+    near(4 * v.inv - same, 0.345262, 2e-6, "T of the pair");
+    objective_close(&ob);
+
+    set.invariance = INV_R;
+    objective_open(&ob, kn, &set);
+    objective_draw(&ob, 0, label, &q);
+    objective_run(&ob, o, t, &q, do_, &v);
+    near(ob.kl[objective_term(&ob, 0, 1, 0) * 3], 0.08874300, 5e-7, "R of image 0");
+    near(mean01(&ob, ob.kl), 0.04638881, 5e-7, "mean of R");
+    objective_close(&ob);
+
+    set.loss_orientation = ORIENT_TARGET;
+    objective_open(&ob, kn, &set);
+    objective_draw(&ob, 0, label, &q);
+    objective_run(&ob, o, t, &q, do_, &v);
+    near(ob.loss[objective_term(&ob, 0, 1, 0) * 3 + 1], 0.093110, 1e-6, "l where t is the anchor");
+    near(mean01(&ob, ob.loss), 0.037837, 1e-6, "its mean");
+    near(mean01(&ob, ob.kl), 0.04638881, 5e-7, "R is the same");
+    objective_close(&ob);
+    queue_close(&q);
+}
+
 static void gradient(void)
 {
     struct settings set = settings(1, 0, 3, 2);
@@ -173,65 +225,141 @@ static void uniform(struct objective *ob, const struct queue *q, const int32_t *
     ok(even, "negatives are uniform");
 }
 
-static void differences(void)
+static const int32_t label_of[B] = { 0, 1, -1, 2, 3, 0, -1, 1, 1 };
+static float x[L + S][B * D], y[L][B * D];
+static const float *const o_all[] = { x[0], x[1], x[2] }, *const t_all[] = { y[0], y[1] };
+
+/* Predictions, targets, and a queue of six slots that lacks class 3. */
+static void inputs(struct queue *q)
 {
-    struct settings set = settings(L, S, B, D);
-    struct objective ob;
-    struct queue q;
-    struct objective_value v;
-    struct frozen frozen;
-    float x[L + S][B * D], y[L][B * D], z[L][6 * D], g[L + S][B * D], again[B * D];
-    const float *const o[] = { x[0], x[1], x[2] }, *const t[] = { y[0], y[1] };
+    static float z[L][6 * D];
     const float *const ring[] = { z[0], z[1] };
-    float *const do_[] = { g[0], g[1], g[2] };
-    const int32_t label[B] = { 0, 1, -1, 2, 3, 0, 2, 1, 1 };
     const int32_t row[] = { 0, 1, 2, 3, 4, 5 }, slot[] = { 0, 1, 0, 2, 1, 0 };
     const uint64_t id[6] = { 0 };
-    set.negatives = NE;
-    set.positives = P;
-    set.contrast_weight = 0.3;
-    set.alpha = 0.7;
-    set.invariance_weight = 5;
     for (size_t i = 0; i < L + S; i++)
         random_unit(x[i], B, i);
     for (size_t j = 0; j < L; j++) {
         random_unit(y[j], B, 10 + j);
         random_unit(z[j], 6, 20 + j);
     }
-    queue_open(&q, kn, L, SLOTS, D, 4, 6);
-    queue_push(&q, ring, row, 6, slot, id);
-    objective_open(&ob, kn, &set);
-    objective_draw(&ob, 3, label, &q);
-    ok(ob.anchors == 7, "anchors whose class is in the queue");
-    draws(&ob, &q, label);
-    uniform(&ob, &q, label);
+    queue_open(q, kn, L, SLOTS, D, 4, 6);
+    queue_push(q, ring, row, 6, slot, id);
+}
 
-    objective_draw(&ob, 3, label, &q);
-    objective_run(&ob, o, t, &q, do_, &v);
-    near(v.total, 0.3 * (v.augm + 0.7 * v.sempos) + 5 * v.inv, 1e-9, "the total's weights");
-    freeze(&frozen, &ob);
-    near(frozen_loss(&frozen, &ob, v.total, v.inv), v.total, 1e-5, "means over anchors");
-    memcpy(again, g[0], sizeof again);
-    float scratch[L + S][B * D], *const unused[] = { scratch[0], scratch[1], scratch[2] };
-    double worst = 0;
-    for (size_t i = 0; i < L + S; i++) {
-        for (size_t c = 0; c < B * D; c += 3) {
+static struct settings all_terms(void)
+{
+    struct settings set = settings(L, S, B, D);
+    set.negatives = NE;
+    set.positives = P;
+    set.contrast_weight = 0.3;
+    set.alpha = 0.7;
+    set.invariance_weight = 5;
+    return set;
+}
+
+/* Value and gradient of one form against plain loops. */
+static void form(const struct queue *q, const struct settings *set, const char *name)
+{
+    struct objective ob;
+    struct objective_value v;
+    double wide[L + S][B * D], held[L + S][B * D], worst = 0;
+    float g[L + S][B * D], again[L + S][B * D];
+    double *const wides[] = { wide[0], wide[1], wide[2] };
+    double *const helds[] = { held[0], held[1], held[2] };
+    float *const do_[] = { g[0], g[1], g[2] }, *const do_again[] = { again[0], again[1], again[2] };
+    objective_open(&ob, kn, set);
+    objective_draw(&ob, 3, label_of, q);
+    objective_run(&ob, o_all, t_all, q, do_, &v);
+    for (size_t i = 0; i < L + S; i++)
+        for (size_t c = 0; c < B * D; c++)
+            wide[i][c] = held[i][c] = x[i][c];
+    struct plain plain = { &ob, q, t_all, wides, helds };
+    near(v.total, plain_total(&plain), 1e-5, "%s: the loss in plain loops", name);
+    near(v.total, 0.3 * (v.augm + 0.7 * v.sempos) + ob.invariance * v.inv, 1e-9, "its parts");
+    for (size_t i = 0; i < L + S; i++)
+        for (size_t c = 0; c < B * D; c++) {
             double both[2];
-            float was = x[i][c], eps = 2e-3f;
             for (int side = 0; side < 2; side++) {
-                x[i][c] = side ? was + eps : was - eps;
-                objective_run(&ob, o, t, &q, unused, &v);
-                both[side] = frozen_loss(&frozen, &ob, v.total, v.inv);
+                wide[i][c] = x[i][c] + (side ? 1e-5 : -1e-5);
+                both[side] = plain_total(&plain);
             }
-            x[i][c] = was;
-            worst = fmax(worst, fabs((both[1] - both[0]) / (2 * eps) - g[i][c]));
+            wide[i][c] = x[i][c];
+            worst = fmax(worst, fabs((both[1] - both[0]) / 2e-5 - g[i][c]));
         }
-    }
-    near(worst, 0, 2e-3, "all terms together against finite differences");
-    objective_run(&ob, o, t, &q, do_, &v);
-    ok(memcmp(again, g[0], sizeof again) == 0, "the same bits again");
-    thaw(&frozen);
+    near(worst, 0, 1e-5, "its gradient by their differences");
+    objective_run(&ob, o_all, t_all, q, do_again, &v);
+    ok(memcmp(again, g, sizeof again) == 0, "the same bits again");
     objective_close(&ob);
+}
+
+static void all_forms(const struct queue *q)
+{
+    static const char *const modes[] = { "none", "S", "R", "T" };
+    for (int anchor = 0; anchor < 2; anchor++)
+        for (int mode = INV_NONE; mode <= INV_T; mode++)
+            for (int exclude = 0; exclude < 2; exclude++) {
+                char name[64];
+                struct settings set = all_terms();
+                set.loss_orientation = anchor;
+                set.invariance = mode;
+                set.exclude_class = exclude;
+                set.negatives = exclude ? B - 2 : NE;
+                snprintf(name, sizeof name, "orientation %s, invariance %s%s",
+                         anchor ? "target" : "online", modes[mode],
+                         exclude ? ", other classes" : "");
+                form(q, &set, name);
+            }
+}
+
+/* Without the anchor's class: fewer negatives where there are not enough others. */
+static void excluded(const struct queue *q)
+{
+    struct settings set = all_terms();
+    struct objective ob, any;
+    bool other = true, count = true, alike = true;
+    set.exclude_class = 1;
+    set.negatives = 7;
+    objective_open(&ob, kn, &set);
+    set.exclude_class = 0;
+    objective_open(&any, kn, &set);
+    objective_draw(&ob, 3, label_of, q);
+    objective_draw(&any, 3, label_of, q);
+    for (size_t pair = 0; pair < (L + S) * L; pair++)
+        for (size_t b = 0; b < B; b++) {
+            const int32_t *neg = ob.neg + (pair * B + b) * 7;
+            size_t drawn = 0, others = 0;
+            for (size_t c = 0; c < B; c++)
+                others += c != b && (label_of[b] < 0 || label_of[c] != label_of[b]);
+            for (size_t c = 0; c < 7; c++) {
+                other &= neg[c] < 0 || label_of[b] < 0 || label_of[neg[c]] != label_of[b];
+                count &= (neg[c] >= 0) == (c < others);
+                drawn += neg[c] >= 0;
+            }
+            count &= drawn == MIN(others, 7);
+            if (label_of[b] < 0)
+                alike &= memcmp(neg, any.neg + (pair * B + b) * 7, 7 * sizeof *neg) == 0;
+        }
+    ok(other, "exclude_class: no negative is of the anchor's class");
+    ok(count, "all others if they are fewer than asked for");
+    ok(alike, "an anchor without a class has any");
+    objective_close(&ob);
+    objective_close(&any);
+}
+
+static void random_inputs(void)
+{
+    struct settings set = all_terms();
+    struct objective ob;
+    struct queue q;
+    inputs(&q);
+    objective_open(&ob, kn, &set);
+    objective_draw(&ob, 3, label_of, &q);
+    ok(ob.anchors == 6, "anchors whose class is in the queue");
+    draws(&ob, &q, label_of);
+    uniform(&ob, &q, label_of);
+    objective_close(&ob);
+    excluded(&q);
+    all_forms(&q);
     queue_close(&q);
 }
 
@@ -240,8 +368,9 @@ int main(void)
     pool_open(&pool, 2);
     kern_open(&kn, KERN_CPU, pool);
     values();
+    forms();
     gradient();
-    differences();
+    random_inputs();
     kern_close(kn);
     pool_close(pool);
     return done();

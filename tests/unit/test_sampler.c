@@ -105,6 +105,42 @@ static void uniform(void)
     sampler_close(&s);
 }
 
+/* labelled_again no: the other places never show a labelled row. */
+static void once(void)
+{
+    int32_t label[ROWS];
+    struct settings set = settings(5, BATCH);
+    struct sampler s;
+    struct sample a[BATCH];
+    int seen[ROWS] = { 0 };
+    bool right = true, even = true;
+    labels(label);
+    set.labelled_again = 0;
+    sampler_open(&s, &set, label, ROWS);
+    for (int k = 0; k < 93; k++) { /* 20 places of 93 rows */
+        sampler_batch(&s, k, a);
+        for (size_t i = 0; i < BATCH; i++) {
+            right &= a[i].label == (i < 4 ? label[a[i].row] : -1);
+            right &= (label[a[i].row] >= 0) == (i < 4);
+            seen[a[i].row] += i >= 4;
+        }
+    }
+    for (int i = 0; i < ROWS; i++)
+        even &= seen[i] == (label[i] < 0 ? 20 : 0);
+    ok(right && even, "labelled rows are not seen again, the others each once an epoch");
+    sampler_close(&s);
+
+    for (int i = 0; i < ROWS; i++)
+        label[i] = i % 4;
+    sampler_open(&s, &set, label, ROWS);
+    sampler_batch(&s, 2, a);
+    right = s.labelled_places == BATCH;
+    for (size_t i = 0; i < BATCH; i++)
+        right &= a[i].label >= 0;
+    ok(right, "if all rows are labelled, so are all places");
+    sampler_close(&s);
+}
+
 static void small(void)
 {
     int32_t label[5] = { -1, 0, -1, -1, -1 };
@@ -136,6 +172,7 @@ int main(void)
 {
     mixed();
     uniform();
+    once();
     small();
     return done();
 }

@@ -95,7 +95,7 @@ static void assignments(void)
                                 "ta=1",
                                 "taux=1",
                                 "=1",
-                                "invariance=R",
+                                "invariance=U",
                                 "batch= 8",
                                 "batch=99999999999999999999",
                                 "encoder=resnet18",

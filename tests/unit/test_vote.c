@@ -10,51 +10,65 @@ static void counting(void)
 {
     int32_t a[] = { 2, 1, 2, 0 };
     float s[] = { 0.1f, 0.9f, 0.1f, 0.9f };
-    struct vote v = vote_count(a, s, 4, work);
+    struct vote v = vote_count(a, s, 4, TIE_SIMILARITY, work);
     ok(v.label == 2, "the most votes win, not the most similar");
     near(v.share, 0.5, 1e-6, "half of the votes");
 
     int32_t b[] = { 3, 1, 3, 1, 0 };
     float t[] = { 0.5f, 0.4f, 0.5f, 0.5f, 1 };
-    ok(vote_count(b, t, 5, work).label == 3, "of equals the larger sum of similarities");
+    ok(vote_count(b, t, 5, TIE_SIMILARITY, work).label == 3,
+       "of equals the larger sum of similarities");
     float u[] = { 0.5f, 0.5f, 0.5f, 0.5f, 1 };
-    ok(vote_count(b, u, 5, work).label == 1, "then the smaller label");
+    ok(vote_count(b, u, 5, TIE_SIMILARITY, work).label == 1, "then the smaller label");
     int32_t c[] = { 1, 3, 1, 3, 0 };
-    ok(vote_count(c, u, 5, work).label == 1, "in any order");
+    ok(vote_count(c, u, 5, TIE_SIMILARITY, work).label == 1, "in any order");
+    ok(vote_count(b, t, 5, TIE_LABEL, work).label == 1, "or the smaller label at once");
 
     int32_t d[] = { -1, 4, -1, -1 };
-    v = vote_count(d, s, 4, work);
+    v = vote_count(d, s, 4, TIE_SIMILARITY, work);
     ok(v.label == 4 && v.share == 1, "no vote does not count");
     int32_t e[] = { -1, -1 };
-    v = vote_count(e, s, 2, work);
+    v = vote_count(e, s, 2, TIE_SIMILARITY, work);
     ok(v.label == -1 && v.share == 0, "no votes, no label");
 }
 
 /* Two views, two queues of four slots on the circle; three images ask. */
-static void pairs(void)
+static const float ring0[] = { 1, 0, 0, 1, -1, 0, 0.8f, 0.6f };
+static const float ring1[] = { 0.6f, 0.8f, 0, 1, -1, 0, 0, -1 };
+static const float o0[] = { 1, 0, 0, 1, 1, 0 }, o1[] = { 0, 1, -1, 0, 0.6f, 0.8f };
+static const float *const o[] = { o0, o1 };
+static const uint64_t asks[] = { 1, 12, 10 };
+static struct kern *kn;
+
+static struct settings settings(int neighbours)
 {
-    struct pool *pool;
-    struct kern *kn;
-    struct queue q;
-    struct voter voter;
-    pool_open(&pool, 1);
-    kern_open(&kn, KERN_CPU, pool);
-    const float ring0[] = { 1, 0, 0, 1, -1, 0, 0.8f, 0.6f };
-    const float ring1[] = { 0.6f, 0.8f, 0, 1, -1, 0, 0, -1 };
+    struct settings set;
+    settings_preset(&set, 1);
+    set.batch = 3;
+    set.large_crops = 2;
+    set.neighbours = neighbours;
+    set.seed = t_seed();
+    return set;
+}
+
+static void fill(struct queue *q)
+{
     const float *const t[] = { ring0, ring1 };
     const int32_t row[] = { 0, 1, 2, 3 }, label[] = { 5, 2, 1, 5 };
     const uint64_t id[] = { 10, 11, 12, 13 };
-    queue_open(&q, kn, 2, 6, 2, 6, 4);
-    voter_open(&voter, kn, 3, 1, 2);
+    queue_push(q, t, row, 4, label, id);
+}
 
-    const float o0[] = { 1, 0, 0, 1, 1, 0 }, o1[] = { 0, 1, -1, 0, 0.6f, 0.8f };
-    const float *const o[] = { o0, o1 };
-    const uint64_t asks[] = { 1, 12, 10 };
+static void pairs(struct queue *q)
+{
+    struct voter voter;
+    struct settings set = settings(1);
     struct vote out[3];
-    ok(voter_run(&voter, &q, o, asks, 3, out) == 0 && out[0].label == -1 && out[2].share == 0,
+    voter_open(&voter, kn, &set);
+    ok(voter_run(&voter, 0, q, o, asks, 3, out) == 0 && out[0].label == -1 && out[2].share == 0,
        "an empty queue has no say");
-    queue_push(&q, t, row, 4, label, id);
-    ok(voter_run(&voter, &q, o, asks, 3, out) == 0, "they vote");
+    fill(q);
+    ok(voter_run(&voter, 0, q, o, asks, 3, out) == 0, "they vote");
     /* image 0: view 0 asks ring 0 (slot 0: 5) and ring 1 (slot 0: 5), view 1 slots 1 and 1: 2, 2;
      * sums 1 + 0.6 against 1 + 1 */
     ok(out[0].label == 2 && fabsf(out[0].share - 0.5f) < 1e-6f, "all pairs of views and queues");
@@ -65,19 +79,92 @@ static void pairs(void)
     ok(out[2].label == 5 && fabsf(out[2].share - 0.5f) < 1e-6f, "nor does its other occurrence");
     voter_close(&voter);
 
-    voter_open(&voter, kn, 3, 9, 2);
-    voter_run(&voter, &q, o, asks, 1, out);
+    set = settings(9);
+    voter_open(&voter, kn, &set);
+    voter_run(&voter, 0, q, o, asks, 1, out);
     ok(out[0].label == 5 && fabsf(out[0].share - 0.5f) < 1e-6f,
        "more neighbours than slots: all of them vote");
     voter_close(&voter);
-    queue_close(&q);
-    kern_close(kn);
-    pool_close(pool);
+}
+
+/* The votes of the three images, with one setting changed. */
+static void votes(const struct queue *q, int neighbours, const char *assignment, struct vote out[3])
+{
+    struct voter voter;
+    struct settings set = settings(neighbours);
+    settings_set(&set, assignment);
+    voter_open(&voter, kn, &set);
+    voter_run(&voter, 7, q, o, asks, 3, out);
+    voter_close(&voter);
+}
+
+static void switches(const struct queue *q)
+{
+    struct vote out[3];
+    /* as above: slot 0 by view 0, slot 1 by view 1 */
+    votes(q, 1, "vote_views=same", out);
+    ok(out[0].label == 2 && fabsf(out[0].share - 0.5f) < 1e-6f && out[1].label == 2 &&
+           out[2].label == 2,
+       "only queue i with view i: a tie of similarities goes to the smaller label");
+    votes(q, 1, "vote_views=one", out);
+    ok(out[0].label == 5 && out[0].share == 1 && out[1].label == 2 && out[2].label == 5,
+       "only the first view and queue");
+    votes(q, 1, "tie_break=label", out);
+    ok(out[2].label == 2, "of equal votes the smaller label");
+    votes(q, 1, "exclude_self=no", out);
+    ok(out[1].label == 1 && fabsf(out[1].share - 0.5f) < 1e-6f, "a picture may vote for itself");
+    votes(q, 1, "vote_threshold=0.6", out);
+    ok(out[0].label == -1 && out[1].label == 2 && out[2].label == -1,
+       "a share below the threshold gives no label");
+    votes(q, 1, "vote_threshold=0.5", out);
+    ok(out[0].label == 2, "one that reaches it does");
+}
+
+/* draw: one of the nearest of each pair, each as often. */
+static void drawn(const struct queue *q)
+{
+    struct voter voter;
+    struct settings set = settings(3);
+    struct vote out[3], again[3];
+    size_t five = 0, same = 0, runs = 2000;
+    set.vote_rule = VOTE_DRAW;
+    set.vote_views = VIEWS_ONE;
+    voter_open(&voter, kn, &set);
+    for (size_t k = 0; k < runs; k++) { /* image 0 finds slots 0, 3 and 1: 5, 5, 2 */
+        voter_run(&voter, (int64_t)k, q, o, asks, 3, out);
+        voter_run(&voter, (int64_t)k, q, o, asks, 1, again);
+        five += out[0].label == 5;
+        same += out[0].label == again[0].label && out[0].share == 1;
+    }
+    near((double)five / (double)runs, 2.0 / 3, 0.06, "one of three neighbours is drawn");
+    ok(same == runs, "the same one in the same step, alone");
+    voter_close(&voter);
+    set = settings(9);
+    set.vote_rule = VOTE_DRAW;
+    voter_open(&voter, kn, &set);
+    bool valid = true;
+    for (int k = 0; k < 50; k++) {
+        voter_run(&voter, k, q, o, asks, 3, out);
+        for (int b = 0; b < 3; b++)
+            valid &= out[b].label > 0 && out[b].share * 4 == rintf(out[b].share * 4);
+    }
+    ok(valid, "of those that there are, one for each of four pairs");
+    voter_close(&voter);
 }
 
 int main(void)
 {
+    struct pool *pool;
+    struct queue q;
+    pool_open(&pool, 1);
+    kern_open(&kn, KERN_CPU, pool);
+    queue_open(&q, kn, 2, 6, 2, 6, 4);
     counting();
-    pairs();
+    pairs(&q);
+    switches(&q);
+    drawn(&q);
+    queue_close(&q);
+    kern_close(kn);
+    pool_close(pool);
     return done();
 }
