@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct pass {
     struct kern *kn;
@@ -162,31 +163,49 @@ static void tensor(struct bench *b, size_t n, size_t side, size_t c, const struc
     }
 }
 
-static void lars(void *arg)
+static void update(void *arg)
 {
-    struct kern_lars *l = ((void **)arg)[1];
-    kern_lars(((void **)arg)[0], l);
+    struct kern_update *u = ((void **)arg)[1];
+    kern_update(((void **)arg)[0], u);
 }
 
-/* As many weights as ResNet-18, in 16 tensors. Two arrays are read for the norms; then four are
- * read and three written. */
+/* As many weights as ResNet-18, in 16 tensors. LARS reads two arrays for the norms; then four are
+ * read and three written, by AdamW five and four. */
 static void optimiser(struct bench *b)
 {
     enum { SEGMENTS = 16, EACH = 700000, N = SEGMENTS * EACH };
     struct kern_segment seg[SEGMENTS];
     for (size_t i = 0; i < SEGMENTS; i++)
         seg[i] = (struct kern_segment){ i * EACH, EACH, false };
-    float *w[4];
-    for (int i = 0; i < 4; i++)
+    float *w[5];
+    for (int i = 0; i < 5; i++)
         w[i] = bench_random(KERN_F32, N);
-    struct kern_lars l = { 1e-3f, 0.9f, 1e-3f, 1e-6f, 0.99f, w[0],
-                           w[1],  w[2], w[3],  N,     seg,   SEGMENTS };
-    void *arg[] = { b->kn, &l };
-    double t = bench_seconds(lars, arg), rate = 9e-9 * 4 * N / t;
+    memset(w[4], 0, N * sizeof *w[4]); /* squares */
+    struct kern_update u = { .lr = 1e-3f,
+                             .mu = 0.9f,
+                             .eta = 1e-3f,
+                             .wd = 1e-6f,
+                             .gamma = 0.99f,
+                             .beta2 = 0.999,
+                             .t = 1,
+                             .w = w[0],
+                             .v = w[1],
+                             .s = w[4],
+                             .xi = w[2],
+                             .grad = w[3],
+                             .ntarget = N,
+                             .seg = seg,
+                             .nseg = SEGMENTS };
+    void *arg[] = { b->kn, &u };
     double copy = ceiling_copy(b, 4 * (size_t)N, 4 * EACH, 1);
-    printf("| LARS and target's average, %d weights | f32 | %.2f | %.1f | %.0f %% | %.1f |\n\n", N,
-           1e3 * t, rate, 100 * rate / copy, copy);
-    for (int i = 0; i < 4; i++)
+    for (int adamw = 0; adamw < 2; adamw++) {
+        u.rule = adamw ? KERN_ADAMW : KERN_LARS;
+        double t = bench_seconds(update, arg), rate = 9e-9 * 4 * N / t;
+        printf("| %s and target's average, %d weights | f32 | %.2f | %.1f | %.0f %% | %.1f |\n",
+               adamw ? "AdamW" : "LARS", N, 1e3 * t, rate, 100 * rate / copy, copy);
+    }
+    putchar('\n');
+    for (int i = 0; i < 5; i++)
         free(w[i]);
 }
 

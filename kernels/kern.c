@@ -464,14 +464,14 @@ int kern_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim
     return q->n ? kn->ops.knn(kn, q, idx, sim) : 0;
 }
 
-int kern_lars(struct kern *kn, const struct kern_lars *l)
+int kern_update(struct kern *kn, const struct kern_update *u)
 {
-    if (l->ntarget && !l->xi)
+    if ((u->ntarget && !u->xi) || (u->rule == KERN_ADAMW && (!u->s || u->t < 1)))
         return -EINVAL;
-    for (size_t i = 0; i < l->nseg; i++) /* a segment is of the target or not, never both */
-        if (l->seg[i].offset < l->ntarget && l->seg[i].count > l->ntarget - l->seg[i].offset)
+    for (size_t i = 0; i < u->nseg; i++) /* a segment is of the target or not, never both */
+        if (u->seg[i].offset < u->ntarget && u->seg[i].count > u->ntarget - u->seg[i].offset)
             return -EINVAL;
-    return l->nseg ? kn->ops.lars(kn, l) : 0;
+    return u->nseg ? kn->ops.update(kn, u) : 0;
 }
 
 int kern_norm(struct kern *kn, double *norm, const float *x, size_t n)

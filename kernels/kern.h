@@ -31,7 +31,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 1
+#define KERN_ABI 2
 
 enum kern_device { KERN_CPU, KERN_CUDA };
 enum kern_type { KERN_F32, KERN_BF16 };
@@ -301,27 +301,38 @@ struct kern_segment {
     bool excluded; /* biases and batch norm: no decay, no adaptation (method 9.1) */
 };
 
+enum kern_rule { KERN_LARS, KERN_SGD, KERN_ADAMW };
+#define KERN_ADAMW_EPS 1e-8f
+
 /*
- * LARS (method 9.1) over all segments, then the target's moving average (method 9.4) over the first
- * ntarget floats:
+ * New weights by a gradient g, over all segments:
  *
- * g  += wd*w                   not for excluded segments
- * g  *= eta*|w|/|g|            likewise; norms are over the segment, and if one is 0 g is kept
- * v   = mu*v + g
- * w  -= lr*v
+ * KERN_LARS (method 9.1)       KERN_SGD        KERN_ADAMW (Loshchilov and Hutter, arXiv 1711.05101,
+ *                                              algorithm 2, decay times lr), update t from 1
+ * g += wd*w                    g += wd*w       v  = mu*v + (1 - mu)*g
+ * g *= eta*|w|/|g|             v  = mu*v + g   s  = beta2*s + (1 - beta2)*g^2
+ * v  = mu*v + g                w -= lr*v       w -= lr*(v / (1 - mu^t) /
+ * w -= lr*v                                         (sqrt(s / (1 - beta2^t)) + eps) + wd*w)
+ *
+ * Excluded segments have no decay and keep g; norms are over the segment, and if one is 0 g is
+ * kept. Then the target's moving average (method 9.4) over the first ntarget floats:
+ *
  * xi += (1 - gamma)*(w - xi)
  *
  * grad itself is read only.
  */
-struct kern_lars {
-    float lr, mu, eta, wd, gamma;
-    float *w, *v, *xi; /* arenas [dev]; xi has ntarget floats */
+struct kern_update {
+    enum kern_rule rule;
+    float lr, mu, eta, wd, gamma; /* eta: KERN_LARS only */
+    double beta2;                 /* KERN_ADAMW only, as are t and s */
+    int64_t t;                    /* at least 1 */
+    float *w, *v, *s, *xi;        /* arenas [dev]; xi has ntarget floats */
     const float *grad;
     size_t ntarget;
     const struct kern_segment *seg; /* [nseg], host memory */
     size_t nseg;
 };
-int kern_lars(struct kern *kn, const struct kern_lars *l);
+int kern_update(struct kern *kn, const struct kern_update *u);
 
 /* *norm = sqrt(sum x^2), host memory; waits. NaN or infinity in x shows in it. */
 int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);

@@ -57,7 +57,7 @@ struct kern_ops {
     int (*kl)(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
               size_t, size_t);
     int (*knn)(struct kern *, const struct kern_knn *, int32_t *, float *);
-    int (*lars)(struct kern *, const struct kern_lars *);
+    int (*update)(struct kern *, const struct kern_update *);
     int (*norm)(struct kern *, double *, const float *, size_t);
     int (*augment)(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
                    const float *, const float *);

@@ -29,6 +29,8 @@ static const char *const tie_breaks[] = { "similarity", "label", NULL };
 static const char *const vote_queries[] = { "prediction", "projection", NULL };
 static const char *const vote_views[] = { "all", "same", "one", NULL };
 static const char *const enqueues[] = { "before", "after", NULL };
+static const char *const optimizers[] = { "lars", "sgd", "adamw", NULL };
+static const char *const curves[] = { "cosine", "constant", NULL };
 
 #define AT(field) offsetof(struct settings, field)
 #define INT(f, a, b, lo, hi, fixed, why, help)                                                     \
@@ -128,11 +130,18 @@ const struct setting settings_table[] = {
       "steps before pseudo-labels are used" },
     CHOICE(exclude_self, 1, 1, switches, false, "third party",
            "a picture's own embeddings in the queue do not vote for it"),
+    CHOICE(optimizer, OPTIMIZER_LARS, OPTIMIZER_LARS, optimizers, true, "authors' code",
+           "LARS, gradient descent with momentum, or AdamW"),
     REAL(base_lr, 0.3, 4, 0, 1e3, false, "byol", "learning rate for 256 pictures a step; grows with the batch"),
     REAL(weight_decay, 1e-6, 1e-6, 0, 1, false, "byol", "weight decay"),
-    REAL(momentum, 0.9, 0.9, 0, 0.9999, false, "authors' code", "momentum of LARS"),
+    REAL(momentum, 0.9, 0.9, 0, 0.9999, false, "authors' code", "momentum; beta1 of AdamW"),
+    REAL(beta2, 0.999, 0.999, 0, 0.999999, false, "recalled", "decay of AdamW's squared gradients"),
     REAL(trust, 1e-3, 1e-3, 1e-9, 1, false, "authors' code", "trust coefficient of LARS"),
     REAL(base_ema, 0.996, 0.99, 0, 1, false, "third party", "first coefficient of the target's moving average"),
+    CHOICE(lr_schedule, CURVE_COSINE, CURVE_COSINE, curves, false, "authors' code",
+           "learning rate after the warm-up: a half cosine to 0, or constant"),
+    CHOICE(ema_schedule, CURVE_COSINE, CURVE_COSINE, curves, false, "byol",
+           "the target's coefficient: a half cosine from base_ema to 1, or constant"),
     REAL(bn_decay, 0.9, 0.9, 0, 0.9999, false, "authors' code", "decay of batch norm's running statistics"),
     { "seed", OPT_KIND_U64, AT(seed), { 1, 1 }, 0, 1.8446744073709552e19, NULL, false, "ours",
       "all randomness follows from it" },

@@ -36,6 +36,8 @@ enum tie_break { TIE_SIMILARITY, TIE_LABEL };
 enum vote_query { QUERY_PREDICTION, QUERY_PROJECTION };
 enum vote_views { VIEWS_ALL, VIEWS_SAME, VIEWS_ONE };
 enum enqueue { ENQUEUE_BEFORE, ENQUEUE_AFTER };
+enum optimizer { OPTIMIZER_LARS, OPTIMIZER_SGD, OPTIMIZER_ADAMW };
+enum curve { CURVE_COSINE, CURVE_CONSTANT }; /* of the learning rate, and of the target's average */
 
 struct settings {
     /* encoder and heads */
@@ -68,7 +70,9 @@ struct settings {
     double vote_threshold;
     int64_t vote_start;
     /* optimiser */
-    double base_lr, weight_decay, momentum, trust, base_ema;
+    int optimizer;
+    double base_lr, weight_decay, momentum, beta2, trust, base_ema;
+    int lr_schedule, ema_schedule; /* enum curve */
     double bn_decay;
     uint64_t seed;
 };

@@ -107,6 +107,9 @@ static int allocate(struct state *s)
     if (allocate_online(s) < 0 || allocate_target(s) < 0)
         return -ENOMEM;
     s->momentum = mem_alloc(s->nparam, sizeof *s->momentum, "the momentum");
+    if (s->set.optimizer == OPTIMIZER_ADAMW &&
+        !(s->second = mem_alloc(s->nparam, sizeof *s->second, "the squared gradients")))
+        return -ENOMEM;
     s->queue = mem_alloc(vectors, (size_t)s->set.dim * sizeof *s->queue, "the queue");
     s->queue_label = mem_alloc(s->capacity, sizeof *s->queue_label, "the queue");
     s->queue_id = mem_alloc(s->capacity, sizeof *s->queue_id, "the queue");
@@ -177,6 +180,7 @@ void state_release(struct state *s)
     net_release(&s->predictor);
     free(s->theta);
     free(s->momentum);
+    free(s->second);
     free(s->xi);
     free(s->running);
     free(s->running_target);
@@ -285,6 +289,8 @@ static int list_slots(struct slots *l, const struct state *state)
     if (!s->queue)
         return l->rc;
     add_network(l, s, "momentum", NPARTS, s->momentum, NULL, NULL);
+    if (s->second)
+        add_network(l, s, "second", NPARTS, s->second, NULL, NULL);
     add_slot(l, H5_F32, 3, queue, s->queue, CHECK_FINITE, "queue/vectors");
     add_slot(l, H5_I32, 1, &s->capacity, s->queue_label, CHECK_NONE, "queue/labels");
     add_slot(l, H5_U64, 1, &s->capacity, s->queue_id, CHECK_NONE, "queue/ids");
@@ -390,6 +396,15 @@ static int check_queue(const struct state *s, const char *name)
     return 0;
 }
 
+static int check_second(const struct state *s, const char *name)
+{
+    for (size_t i = 0; s->second && i < s->nparam; i++)
+        if (s->second[i] < 0)
+            return fail(-EINVAL, "%s: below second/, which holds squares, is %g", name,
+                        (double)s->second[i]);
+    return 0;
+}
+
 /* Settings are not believed until the file has as many numbers as they ask memory for. */
 static int check_size(const struct ckpt *c, uint64_t want)
 {
@@ -423,9 +438,10 @@ static int begin(struct state *s, const struct ckpt *c)
 int state_from_ckpt(struct state *s, const struct ckpt *c)
 {
     int rc = begin(s, c);
+    uint64_t moments = s->set.optimizer == OPTIMIZER_ADAMW ? 2 : 1;
     if (rc == 0)
         rc = check_size(c, (uint64_t)s->set.large_crops * s->capacity * (uint64_t)s->set.dim +
-                               2 * parameters(s, NPARTS) + parameters(s, PREDICTOR));
+                               (1 + moments) * parameters(s, NPARTS) + parameters(s, PREDICTOR));
     if (rc == 0)
         rc = allocate(s);
     if (rc == 0)
@@ -436,6 +452,8 @@ int state_from_ckpt(struct state *s, const struct ckpt *c)
         rc = history_merge(&s->history, &c->history);
     if (rc == 0)
         rc = check_queue(s, c->name);
+    if (rc == 0)
+        rc = check_second(s, c->name);
     if (rc < 0)
         state_release(s);
     return rc;

@@ -4,7 +4,8 @@
  * The parameter arena is encoder, projector, predictor in that order; the target's arena is its
  * first ntarget floats (encoder, projector). Tensors in the checkpoint: online/encoder/...,
  * online/projector/..., online/predictor/..., target/encoder/..., target/projector/..., momentum/
- * (like online/), each with running statistics where it has batch norm (momentum has none);
+ * and with AdamW second/ (like online/), each with running statistics where it has batch norm
+ * (momentum and second have none);
  * queue/vectors f32 [L][C][D], queue/labels i32 [C], queue/ids u64 [C]; scalars i64 queue/head,
  * queue/fill, counters/step, counters/total_steps, counters/data_rows, counters/updates,
  * counters/updates_target. Settings are root attributes, classes and history as in every file.
@@ -20,7 +21,8 @@ struct state {
     struct net projector, predictor;
     size_t nparam, ntarget, nrunning, nrunning_target; /* floats of the arenas */
     float *theta, *momentum;                           /* [nparam] */
-    float *xi;                                         /* [ntarget] */
+    float *second; /* [nparam] AdamW's squared gradients; NULL with other optimisers */
+    float *xi;     /* [ntarget] */
     float *running, *running_target; /* [nrunning] encoder, projector, predictor; [nrunning_target]
                                         encoder, projector */
     int64_t updates, updates_target; /* running-statistics updates so far, of each network */
@@ -44,7 +46,7 @@ int state_new(struct state *s, const struct settings *set);
 int state_from_ckpt(struct state *s, const struct ckpt *c);
 /*
  * One network, for use, and the counters: likewise, from a checkpoint of which these groups have
- * been read (ckpt_read_groups()). The other network, momentum and queue stay NULL.
+ * been read (ckpt_read_groups()). The other network, moments and queue stay NULL.
  */
 const char *const *state_network_groups(bool target);
 int state_network_from_ckpt(struct state *s, const struct ckpt *c, bool target);

@@ -188,7 +188,7 @@ int step_update(struct step *st, struct step_metrics *m)
 {
     struct state *s = st->state;
     double start = log_seconds();
-    int rc = optim_update(&st->optim, m->lr, m->ema);
+    int rc = optim_update(&st->optim, m->step, m->lr, m->ema);
     if (rc == 0)
         rc = step_pack(st);
     if (rc == 0)

@@ -115,7 +115,8 @@ uint64_t step_memory(const struct state *s)
     uint64_t n = (uint64_t)set->batch, dim = (uint64_t)set->dim;
     uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
     uint64_t packed = s->large.type == KERN_BF16 ? 1 : 2; /* for the way there and the way back */
-    uint64_t arenas = (3 + packed) * s->nparam + (1 + packed) * s->ntarget +
+    uint64_t moments = set->optimizer == OPTIMIZER_ADAMW ? 2 : 1;
+    uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
                       2 * (s->nrunning + s->nrunning_target);
     uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
     uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;

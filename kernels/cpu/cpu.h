@@ -17,7 +17,7 @@ void cpu_init_sk(struct kern_ops *o, unsigned isa);       /* sk_* */
 void cpu_init_dense(struct kern_ops *o, unsigned isa);    /* gemm, bias_*, l2norm_*, copy_rows */
 void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
 void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */
-void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* lars, norm */
+void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* update, norm */
 void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
 
 /* Where element i of an array of type lies; NULL stays NULL. */

@@ -1,6 +1,6 @@
 /*
- * optim.c - the definition of LARS (You et al., arXiv 1708.03888, as in BYOL's optimizers.py) and
- * of the target's average.
+ * optim.c - the definition of the optimisers and of the target's average: LARS (You et al., arXiv
+ * 1708.03888, as in BYOL's optimizers.py), gradient descent with momentum, AdamW.
  */
 #include <math.h>
 
@@ -16,22 +16,45 @@ static double norm(const float *x, size_t n, const float *y, double factor)
     return sqrt(sum);
 }
 
-int ref_lars(struct kern *kn UNUSED, const struct kern_lars *l)
+/* What LARS multiplies a segment's gradient by. */
+static double ratio_of(const struct kern_update *u, const struct kern_segment *seg)
 {
-    for (size_t s = 0; s < l->nseg; s++) {
-        const struct kern_segment *seg = &l->seg[s];
-        float *w = l->w + seg->offset, *v = l->v + seg->offset;
-        const float *grad = l->grad + seg->offset;
-        double wd = seg->excluded ? 0 : l->wd, ratio = 1;
-        if (!seg->excluded) {
-            double nw = norm(w, seg->count, NULL, 0), ng = norm(grad, seg->count, w, wd);
-            ratio = nw > 0 && ng > 0 ? l->eta * nw / ng : 1;
-        }
-        for (size_t i = 0; i < seg->count; i++) {
-            v[i] = (float)(l->mu * v[i] + ratio * (grad[i] + wd * w[i]));
-            w[i] -= l->lr * v[i];
-            if (seg->offset + i < l->ntarget)
-                l->xi[seg->offset + i] += (1 - l->gamma) * (w[i] - l->xi[seg->offset + i]);
+    const float *w = u->w + seg->offset;
+    if (u->rule != KERN_LARS || seg->excluded)
+        return 1;
+    double nw = norm(w, seg->count, NULL, 0);
+    double ng = norm(u->grad + seg->offset, seg->count, w, u->wd);
+    return nw > 0 && ng > 0 ? u->eta * nw / ng : 1;
+}
+
+static void momentum(const struct kern_update *u, size_t i, double wd, double ratio)
+{
+    u->v[i] = (float)(u->mu * u->v[i] + ratio * (u->grad[i] + wd * u->w[i]));
+    u->w[i] -= u->lr * u->v[i];
+}
+
+static void adamw(const struct kern_update *u, size_t i, double wd)
+{
+    double g = u->grad[i], mu = u->mu;
+    u->v[i] = (float)(mu * u->v[i] + (1 - mu) * g);
+    u->s[i] = (float)(u->beta2 * u->s[i] + (1 - u->beta2) * g * g);
+    double mean = u->v[i] / (1 - pow(mu, (double)u->t));
+    double square = u->s[i] / (1 - pow(u->beta2, (double)u->t));
+    u->w[i] -= (float)(u->lr * (mean / (sqrt(square) + KERN_ADAMW_EPS) + wd * u->w[i]));
+}
+
+int ref_update(struct kern *kn UNUSED, const struct kern_update *u)
+{
+    for (size_t s = 0; s < u->nseg; s++) {
+        const struct kern_segment *seg = &u->seg[s];
+        double wd = seg->excluded ? 0 : u->wd, ratio = ratio_of(u, seg);
+        for (size_t i = seg->offset; i < seg->offset + seg->count; i++) {
+            if (u->rule == KERN_ADAMW)
+                adamw(u, i, wd);
+            else
+                momentum(u, i, wd, ratio);
+            if (i < u->ntarget)
+                u->xi[i] += (1 - u->gamma) * (u->w[i] - u->xi[i]);
         }
     }
     return 0;

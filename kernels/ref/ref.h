@@ -52,7 +52,7 @@ int ref_contrast_grad(struct kern *, float *, const float *, const int32_t *, fl
 int ref_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
            size_t, size_t);
 int ref_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
-int ref_lars(struct kern *, const struct kern_lars *);
+int ref_update(struct kern *, const struct kern_update *);
 int ref_norm(struct kern *, double *, const float *, size_t);
 int ref_augment(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
                 const float *, const float *);

@@ -54,7 +54,7 @@ table() {
 tiny_aside() { grep -vE '^(encoder|stem|width|hidden|dim|queue|large_side) '; }
 check_same 'the manual has the imagenet preset, with its sources' 'manual 1' 'table 1 i.h5'
 check_same 'and the cifar preset'              'manual 2' 'table 2 a.h5'
-check_out 'all of it'                          61 'manual 1 | wc -l'
+check 'dozens of them'                         '[ "$(manual 1 | wc -l)" -gt 40 ]'
 
 check_err 2 'width is a multiple of 1/8'       '1/8' 'semppl-ckpt new --width 0.3 -o x.h5'
 check_err 2 'a width of at most 4'             '0\.125.*4' 'semppl-ckpt new --width 4.125 -o x.h5'

@@ -1,14 +1,15 @@
 /*
- * check_optim.c - LARS and the target's average: two steps worked out by hand, then every
+ * check_optim.c - the optimisers and the target's average: two steps worked out by hand, then every
  * instruction set against the definition, odd sizes, thread counts.
  */
 #include "tests/kern/check.h"
 #include <float.h>
 #include <string.h>
 
-/* -- w = (3, 4), v = 0, decay 1e-6, eta 1e-3, mu 0.9, lr 4.8; g = (0.6, 0.8), then (0, 2) ---- */
+/* -- by hand: w = (3, 4), v = 0; g = (0.6, 0.8), then (0, 2) ------------------------------- */
 
-static void check_numbers(struct kern *kn, bool excluded)
+/* LARS with decay 1e-6, eta 1e-3, mu 0.9, lr 4.8. */
+static void check_lars(struct kern *kn, bool excluded)
 {
     static const double want[2][2][4] = {
         { { 2.9856, 3.9808, 0.003, 0.004 }, { 2.972639964, 3.9396352, 0.002700007428, 0.008576 } },
@@ -19,9 +20,21 @@ static void check_numbers(struct kern *kn, bool excluded)
     double held[] = { 1, 2 };
     struct kern_segment seg = { 0, 2, excluded };
     for (int step = 0; step < 2; step++) {
-        struct kern_lars l = { 4.8f, 0.9f, 1e-3f, 1e-6f, 0.75f, w, v, xi, grads[step], 2, &seg, 1 };
+        struct kern_update u = { .rule = KERN_LARS,
+                                 .lr = 4.8f,
+                                 .mu = 0.9f,
+                                 .eta = 1e-3f,
+                                 .wd = 1e-6f,
+                                 .gamma = 0.75f,
+                                 .w = w,
+                                 .v = v,
+                                 .xi = xi,
+                                 .grad = grads[step],
+                                 .ntarget = 2,
+                                 .seg = &seg,
+                                 .nseg = 1 };
         const double *wanted = want[excluded][step];
-        ok(kern_lars(kn, &l) == 0, "step %d%s", step + 1, excluded ? ", excluded" : "");
+        ok(kern_update(kn, &u) == 0, "step %d%s", step + 1, excluded ? ", excluded" : "");
         for (int i = 0; i < 2; i++) {
             near(w[i], wanted[i], 1e-6 * fmax(fabs(wanted[i]), 1), "weight %d", i);
             near(v[i], wanted[2 + i], 1e-6 * wanted[2 + i], "momentum %d", i);
@@ -36,10 +49,53 @@ static void check_zeros_in(struct kern *kn)
 {
     float w[] = { 0, 0, 2, 0 }, v[4] = { 0 }, grad[] = { 3, 4, 0, 0 };
     struct kern_segment seg[] = { { 0, 2, false }, { 2, 2, false } };
-    struct kern_lars l = { 0.5f, 0.9f, 1e-3f, 0, 0.99f, w, v, NULL, grad, 0, seg, 2 };
-    kern_lars(kn, &l);
+    struct kern_update u = { .rule = KERN_LARS,
+                             .lr = 0.5f,
+                             .mu = 0.9f,
+                             .eta = 1e-3f,
+                             .w = w,
+                             .v = v,
+                             .grad = grad,
+                             .seg = seg,
+                             .nseg = 2 };
+    kern_update(kn, &u);
     ok(w[0] == -1.5f && w[1] == -2, "weights of 0 take the gradient as it is");
     ok(w[2] == 2 && v[2] == 0, "a gradient of 0 changes nothing");
+}
+
+/*
+ * Momentum and AdamW with rate 0.1, mu 0.9, beta2 0.999, decay 0.5, which the second segment does
+ * not have. AdamW's first step, but for the decay, is the rate against the sign of g.
+ */
+static void check_others(struct kern *kn, bool adamw)
+{
+    static const double want[2][2][2] = { { { 2.79, 4 - 0.08 }, { 2.4615, 3.648 } },
+                                          { { 2.75, 3.9 }, { 2.545494178, 3.806029258 } } };
+    static const float grads[2][2] = { { 0.6f, 0.8f }, { 0, 2 } };
+    float w[] = { 3, 4 }, v[] = { 0, 0 }, s[] = { 0, 0 };
+    struct kern_segment seg[] = { { 0, 1, false }, { 1, 1, true } };
+    for (int step = 0; step < 2; step++) {
+        struct kern_update u = { .rule = adamw ? KERN_ADAMW : KERN_SGD,
+                                 .lr = 0.1f,
+                                 .mu = 0.9f,
+                                 .wd = 0.5f,
+                                 .beta2 = 0.999,
+                                 .t = step + 1,
+                                 .w = w,
+                                 .v = v,
+                                 .s = s,
+                                 .grad = grads[step],
+                                 .seg = seg,
+                                 .nseg = 2 };
+        ok(kern_update(kn, &u) == 0, "%s, step %d", adamw ? "AdamW" : "momentum", step + 1);
+        for (int i = 0; i < 2; i++)
+            near(w[i], want[adamw][step][i], 1e-6, i ? "excluded weight" : "weight");
+    }
+    struct kern_update none = { .rule = KERN_ADAMW, .w = w, .v = v, .grad = w, .t = 1 };
+    ok(kern_update(kn, &none) == -EINVAL, "AdamW wants room for squares");
+    none.s = s;
+    none.t = 0;
+    ok(kern_update(kn, &none) == -EINVAL, "and counts from 1");
 }
 
 /* -- against the definition ---------------------------------------------------------------- */
@@ -52,33 +108,53 @@ static const struct kern_segment segs[] = {
 enum { NWEIGHTS = 133240, NTARGET = 100064 };
 
 struct state {
-    float *w, *v, *xi;
+    float *w, *v, *s, *xi;
 };
 
-static struct state step(struct kern *kn, const struct state *s, const float *grad)
+static struct state step(struct kern *kn, enum kern_rule rule, const struct state *s,
+                         const float *grad)
 {
     struct state n = { check_copy(s->w, NWEIGHTS), check_copy(s->v, NWEIGHTS),
-                       check_copy(s->xi, NTARGET) };
-    struct kern_lars l = { 0.7f, 0.9f, 0.02f, 1e-2f,   0.99f, n.w,
-                           n.v,  n.xi, grad,  NTARGET, segs,  ARRAY_LEN(segs) };
-    for (int i = 0; i < 2; i++)
-        if (kern_lars(kn, &l))
-            printf("# lars failed\n");
+                       check_copy(s->s, NWEIGHTS), check_copy(s->xi, NTARGET) };
+    struct kern_update u = { .rule = rule,
+                             .lr = 0.7f,
+                             .mu = 0.9f,
+                             .eta = 0.02f,
+                             .wd = 1e-2f,
+                             .gamma = 0.99f,
+                             .beta2 = 0.999,
+                             .w = n.w,
+                             .v = n.v,
+                             .s = n.s,
+                             .xi = n.xi,
+                             .grad = grad,
+                             .ntarget = NTARGET,
+                             .seg = segs,
+                             .nseg = ARRAY_LEN(segs) };
+    for (u.t = 1; u.t < 3; u.t++)
+        if (kern_update(kn, &u))
+            printf("# update failed\n");
     return n;
 }
 
-static void check_definition(void)
+static void check_definition(enum kern_rule rule)
 {
-    struct state s = { check_normal(NWEIGHTS), check_normal(NWEIGHTS), check_normal(NTARGET) };
+    static const char *const names[] = { "LARS", "SGD", "AdamW" };
+    struct state s = { check_normal(NWEIGHTS), check_normal(NWEIGHTS), check_normal(NWEIGHTS),
+                       check_normal(NTARGET) };
     float *grad = check_normal(NWEIGHTS);
+    for (size_t i = 0; i < NWEIGHTS; i++)
+        s.s[i] = 0.1f + fabsf(s.s[i]); /* far from 0, which it divides by */
     struct kern *ref = check_open("ref", 1);
-    struct state want = step(ref, &s, grad), first = { 0 };
+    struct state want = step(ref, rule, &s, grad), first = { 0 };
     for (int i = 1; check_isa(i); i++)
         for (int t = 0; t < CHECK_THREADS; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
-            struct state got = step(kn, &s, grad);
-            check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s: weights", check_isa(i));
+            struct state got = step(kn, rule, &s, grad);
+            check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s, %s: weights", names[rule],
+                       check_isa(i));
             check_near(got.v, want.v, NWEIGHTS, 16 * FLT_EPSILON, "momentum");
+            check_near(got.s, want.s, NWEIGHTS, 16 * FLT_EPSILON, "squares");
             check_near(got.xi, want.xi, NTARGET, 16 * FLT_EPSILON, "average");
             if (t == 0)
                 first = got;
@@ -128,12 +204,16 @@ int main(void)
     for (int i = 0; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 2);
         printf("# %s\n", check_isa(i));
-        check_numbers(kn, false);
-        check_numbers(kn, true);
+        check_lars(kn, false);
+        check_lars(kn, true);
         check_zeros_in(kn);
+        check_others(kn, false);
+        check_others(kn, true);
         check_close(kn);
     }
-    check_definition();
+    check_definition(KERN_LARS);
+    check_definition(KERN_SGD);
+    check_definition(KERN_ADAMW);
     check_norms();
     return done();
 }

@@ -63,5 +63,15 @@ int main(void)
     set.epochs = 0.5;
     schedule_init(&s, &set, 2);
     ok(s.total == 1, "a schedule has at least one step");
+
+    s = of(300);
+    s.lr_curve = s.ema_curve = CURVE_CONSTANT;
+    near(schedule_lr(&s, 1000), 1.535018, 5e-7, "a constant rate warms up too");
+    ok(schedule_lr(&s, 3127) == s.peak && schedule_lr(&s, 93835) == s.peak, "and stays");
+    ok(schedule_ema(&s, 0) == 0.996 && schedule_ema(&s, 93835) == 0.996, "a constant coefficient");
+    settings_preset(&set, 0);
+    set.lr_schedule = CURVE_CONSTANT;
+    schedule_init(&s, &set, IMAGENET);
+    ok(s.lr_curve == CURVE_CONSTANT && s.ema_curve == CURVE_COSINE, "each has its own curve");
     return done();
 }

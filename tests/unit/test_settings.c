@@ -100,7 +100,8 @@ static void assignments(void)
                                 "batch=99999999999999999999",
                                 "encoder=resnet18",
                                 "hidden=8",
-                                "queue=100" };
+                                "queue=100",
+                                "optimizer=sgd" };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         refused(bad[i]);
     refused("batch=1048577");

@@ -33,6 +33,8 @@ static void scramble(struct state *s)
             for (size_t i = 0; i < net->param[p].count; i++) {
                 size_t k = at + net->param[p].offset + i;
                 s->momentum[k] = rng_normal(&r);
+                if (s->second)
+                    s->second[k] = fabsf(rng_normal(&r));
                 if (k < s->ntarget)
                     s->xi[k] = rng_normal(&r);
             }
@@ -78,10 +80,12 @@ static bool same_state(const struct state *a, const struct state *b)
 #define SAME(field, n) (memcmp(a->field, b->field, (n) * sizeof *a->field) == 0)
     return same_settings(&a->set, &b->set) && a->nparam == b->nparam && a->ntarget == b->ntarget &&
            a->nrunning == b->nrunning && a->capacity == b->capacity && SAME(theta, a->nparam) &&
-           SAME(momentum, a->nparam) && SAME(xi, a->ntarget) && SAME(running, a->nrunning) &&
-           SAME(running_target, a->nrunning_target) && SAME(queue, 2 * a->capacity * 10) &&
-           SAME(queue_label, a->capacity) && SAME(queue_id, a->capacity) &&
-           a->queue_head == b->queue_head && a->queue_fill == b->queue_fill && a->step == b->step &&
+           SAME(momentum, a->nparam) && !a->second == !b->second &&
+           (!a->second || SAME(second, a->nparam)) && SAME(xi, a->ntarget) &&
+           SAME(running, a->nrunning) && SAME(running_target, a->nrunning_target) &&
+           SAME(queue, 2 * a->capacity * 10) && SAME(queue_label, a->capacity) &&
+           SAME(queue_id, a->capacity) && a->queue_head == b->queue_head &&
+           a->queue_fill == b->queue_fill && a->step == b->step &&
            a->total_steps == b->total_steps && a->data_rows == b->data_rows &&
            a->updates == b->updates && a->updates_target == b->updates_target &&
            a->classes.n == b->classes.n && a->history.n == b->history.n;
@@ -155,6 +159,7 @@ static void round_trip(void)
        "momentum of the predictor");
     int64_t *tracked = ckpt_get(&c, "target/projector/1.num_batches_tracked", H5_I64, 0, dim);
     ok(tracked && *tracked == 15, "updates of the statistics");
+    ok(!ckpt_find(&c, "second/predictor/3.weight"), "squared gradients are AdamW's alone");
     state_release(&back);
     state_release(&s);
     ckpt_release(&c);
@@ -164,6 +169,7 @@ static void round_trip(void)
 static void good(struct state *s, struct ckpt *c)
 {
     struct settings set = small();
+    set.optimizer = OPTIMIZER_ADAMW;
     if (state_new(s, &set) < 0)
         exit(1);
     scramble(s);
@@ -212,6 +218,17 @@ static void one_network(bool target)
     state_release(&back);
     ((float *)c.tensor[c.ntensors - 1].data)[0] = NAN;
     ok(state_network_from_ckpt(&back, &c, target) == -EINVAL, "checked: %s", fail_text());
+    state_release(&s);
+    ckpt_release(&c);
+}
+
+static void squares(void)
+{
+    struct state s, back;
+    struct ckpt c = { 0 };
+    good(&s, &c);
+    ok(state_from_ckpt(&back, &c) == 0 && same_state(&s, &back), "with AdamW there and back too");
+    state_release(&back);
     state_release(&s);
     ckpt_release(&c);
 }
@@ -287,6 +304,10 @@ static void harm_tracked(struct ckpt *c)
 {
     *(int64_t *)data_of(c, "online/encoder/bn1.num_batches_tracked") = 13;
 }
+static void harm_second(struct ckpt *c)
+{
+    ((float *)data_of(c, "second/encoder/layer1.0.bn1.weight"))[3] = -1;
+}
 static void harm_width(struct ckpt *c)
 {
     ckpt_put_double(c, "width", 4);
@@ -326,6 +347,7 @@ int main(void)
 {
     beginnings();
     round_trip();
+    squares();
     one_network(false);
     one_network(true);
     diverged();
@@ -336,6 +358,7 @@ int main(void)
     damage("more fill than slots", harm_fill, "queue/fill");
     damage("a label without class", harm_label, "queue/labels");
     damage("counters that disagree", harm_tracked, "num_batches_tracked");
+    damage("a square below zero", harm_second, "second/");
     damage("settings of a larger network", harm_width, "settings ask for");
     damage("another shape", harm_depth, "");
     damage("a tensor of no network", harm_extra, "online/encoder/layer9");

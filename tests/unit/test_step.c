@@ -329,6 +329,54 @@ static void update(void)
     state_release(&s);
 }
 
+/* What update t, divided by the rate, takes off a weight, by the rules as they are written. */
+static double rule_of(int rule, int t, double grad, double decay, double *mean, double *square)
+{
+    if (rule == OPTIMIZER_SGD)
+        return *mean = 0.9 * *mean + grad + decay;
+    *mean = 0.9 * *mean + 0.1 * grad;
+    *square = 0.999 * *square + 0.001 * grad * grad;
+    double unbiased = sqrt(*square / (1 - pow(0.999, t)));
+    return *mean / (1 - pow(0.9, t)) / (unbiased + 1e-8) + decay;
+}
+
+/* Momentum and AdamW follow their rules, with moments that last from run to run. */
+static void optimizers(int rule)
+{
+    struct settings other = set;
+    struct state s;
+    other.optimizer = rule;
+    other.warmup = 0; /* a rate from the first step on */
+    other.weight_decay = 0.1;
+    state_new(&s, &other);
+    size_t bytes = s.nparam * sizeof(float);
+    float *w = malloc(bytes), *grad = malloc(bytes);
+    double worst = 0, largest = 0, mean[2] = { 0 }, square[2] = { 0 };
+    for (int t = 1; t <= 2; t++) {
+        struct step st;
+        struct step_metrics m;
+        memcpy(w, s.theta, bytes);
+        step_open(&st, &s, kn, pool, &data);
+        step_gradient(&st, &m);
+        kern_get(kn, grad, st.optim.grad, bytes);
+        step_update(&st, &m);
+        step_save(&st);
+        step_close(&st);
+        for (int i = 0; i < 2; i++) { /* of a weight, and of a scale, which does not decay */
+            size_t k = s.large.param[i].offset;
+            double by = rule_of(rule, t, grad[k], i == 0 ? 0.1 * w[k] : 0, &mean[i], &square[i]);
+            worst = fmax(worst, fabs(w[k] - m.lr * by - s.theta[k]));
+            largest = fmax(largest, fabs(m.lr * by));
+        }
+    }
+    ok(worst < 1e-4 * largest && largest > 1e-4, "%s",
+       rule == OPTIMIZER_SGD ? "momentum" : "AdamW");
+    ok(!s.second == (rule == OPTIMIZER_SGD), "squares are kept where they are used");
+    free(w);
+    free(grad);
+    state_release(&s);
+}
+
 static void refusals(void)
 {
     struct state s;
@@ -371,6 +419,8 @@ int main(void)
     averages();
     given();
     update();
+    optimizers(OPTIMIZER_SGD);
+    optimizers(OPTIMIZER_ADAMW);
     precision();
     refusals();
     shard_set_close(&data);
