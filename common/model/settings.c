@@ -89,6 +89,8 @@ const struct setting settings_table[] = {
     REAL(eval_crop, 0.875, 1, 0.01, 1, false, "authors' code",
          "side of the centre crop over the short side, when embedding"),
     INT(batch, 4096, 256, 2, 1 << 20, false, "byol", "pictures a step"),
+    INT(micro_batch, 0, 0, 0, 1 << 20, false, "ours",
+        "pictures of one view that are in the networks at once, divides the batch; 0: all of all"),
     REAL(labelled_ratio, 5, 5, 0, 1e6, false, "third party",
          "unlabelled pictures to one labelled; 0: as they come"),
     CHOICE(labelled_again, 1, 1, switches, false, "third party",
@@ -375,6 +377,10 @@ int settings_check(const struct settings *s)
                     s->small_area_max);
     if (s->invariance == INV_S && s->large_crops < 2)
         return fail(-EUSAGE, "invariance S needs at least 2 large crops");
+    if (s->micro_batch == 1)
+        return fail(-EUSAGE, "micro_batch 1: batch norm needs 2 pictures at least");
+    if (s->micro_batch > 0 && s->batch % s->micro_batch != 0)
+        return fail(-EUSAGE, "micro_batch %d does not divide batch %d", s->micro_batch, s->batch);
     return 0;
 }
 

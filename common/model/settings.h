@@ -55,6 +55,7 @@ struct settings {
     double eval_crop; /* side of the centre crop over the short side, when embedding */
     /* batch and schedule */
     int batch;
+    int micro_batch;       /* divides batch; 0: all views of the whole batch are kept */
     double labelled_ratio; /* unlabelled to one labelled; 0: uniform */
     int labelled_again;    /* labelled pictures are in the unlabelled stream too */
     int64_t steps;         /* length of the schedule; 0: from epochs at the first step */

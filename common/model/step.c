@@ -40,36 +40,60 @@ static float stat_weight(const struct step *st, int64_t t)
     return (float)((1 - decay) / (1 - pow(decay, (double)t)));
 }
 
-/* Encoder, projector, predictor, unit length, for every view. Small crops use their own statistics
- * and leave no trace in the running ones. */
+/* The network's input for picture b of view v. */
+static const void *input(const struct step *st, size_t v, size_t b)
+{
+    const struct net *net = v < st->nlarge ? &st->state->large : &st->state->small;
+    const struct net_tensor *x = &net->tensor[0];
+    return (const uint8_t *)st->batch->views.x[v] + b * x->h * x->w * x->c * kern_sizeof(net->type);
+}
+
+/* m pictures of view v from b on: encoder, projector and perhaps predictor. */
+static int through(struct step *st, struct net_pass *const *pass, const struct net_weights *w,
+                   int parts, size_t v, size_t b, float weight, const float **out)
+{
+    const void *x = input(st, v, b);
+    int rc = 0;
+    for (int part = 0; part < parts && rc == 0; part++, x = *out)
+        rc = net_forward(pass[part], &w[part], x, weight, out);
+    return rc;
+}
+
+/* Unit predictions of every view. Small crops use their own statistics and leave no trace in the
+ * running ones. */
 static int forward_online(struct step *st)
 {
+    int64_t updates = st->state->updates;
     int rc =
         kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
-    for (size_t v = 0; v < st->nviews && rc == 0; v++) {
-        float weight = v < st->nlarge ? stat_weight(st, st->state->updates + 1 + (int64_t)v) : 0;
-        const void *x = st->batch->views.x[v];
-        const float *out = NULL;
-        for (int part = 0; part < STEP_PARTS && rc == 0; part++, x = out)
-            rc = net_forward(st->pass[v][part], &st->online[part], x, weight, &out);
-        if (rc == 0)
-            rc = kern_l2norm_forward(st->kn, st->o[v], st->o_length[v], out, st->n, st->dim);
+    for (size_t v = 0; v < st->nviews; v++) {
+        for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
+            float weight = v < st->nlarge ? stat_weight(st, ++updates) : 0;
+            const float *out = NULL;
+            rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, weight, &out);
+            if (rc == 0)
+                rc = kern_l2norm_forward(st->kn, st->o[v] + b * st->dim, st->o_length[v] + b, out,
+                                         st->m, st->dim);
+        }
     }
     return rc;
 }
 
+/* Unit projections of the large views. */
 static int forward_target(struct step *st)
 {
+    int64_t updates = st->state->updates_target;
     int rc = kern_copy_rows(st->kn, st->running_target_next, NULL, st->running_target, NULL, 1,
                             st->state->nrunning_target);
-    for (size_t v = 0; v < st->nlarge && rc == 0; v++) {
-        float weight = stat_weight(st, st->state->updates_target + 1 + (int64_t)v);
-        const void *x = st->batch->views.x[v];
-        const float *out = NULL;
-        for (int part = 0; part < STEP_PREDICTOR && rc == 0; part++, x = out)
-            rc = net_forward(st->target_pass[part], &st->target[part], x, weight, &out);
-        if (rc == 0)
-            rc = kern_l2norm_forward(st->kn, st->t[v], st->t_length, out, st->n, st->dim);
+    for (size_t v = 0; v < st->nlarge; v++) {
+        for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
+            const float *out = NULL;
+            rc = through(st, st->target_pass, st->target, STEP_PREDICTOR, v, b,
+                         stat_weight(st, ++updates), &out);
+            if (rc == 0)
+                rc = kern_l2norm_forward(st->kn, st->t[v] + b * st->dim, st->t_length, out, st->m,
+                                         st->dim);
+        }
     }
     return rc;
 }
@@ -113,21 +137,31 @@ static int enqueue(struct step *st)
                       st->label, st->batch->id);
 }
 
-/* From the unit predictions back to the parameters, one view after the other. */
+/* m pictures of view v from b on, from the unit predictions back to the parameters. */
+static int back_through(struct step *st, size_t v, size_t b)
+{
+    float *dx[STEP_PARTS] = { NULL, st->dh, st->dz }, *dout = st->do_[v] + b * st->dim;
+    const float *out = NULL;
+    int rc = 0;
+    if (st->recompute)
+        rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, 0, &out);
+    if (rc == 0)
+        rc = kern_l2norm_backward(st->kn, dout, dout, st->o[v] + b * st->dim, st->o_length[v] + b,
+                                  st->m, st->dim);
+    for (int part = STEP_PREDICTOR; part >= 0 && rc == 0; part--) {
+        float *grad = st->optim.grad + (st->online[part].param - st->optim.theta);
+        rc = net_backward(st->pass[v][part], &st->online[part], dout, grad, dx[part]);
+        dout = dx[part];
+    }
+    return rc;
+}
+
 static int backward(struct step *st)
 {
-    float *grad[STEP_PARTS], *dx[STEP_PARTS] = { NULL, st->dh, st->dz };
-    for (int part = 0; part < STEP_PARTS; part++)
-        grad[part] = st->optim.grad + (st->online[part].param - st->optim.theta);
     int rc = kern_zero(st->kn, st->optim.grad, st->optim.nparam * sizeof(float));
-    for (size_t v = 0; v < st->nviews && rc == 0; v++) {
-        float *dout = st->do_[v];
-        rc = kern_l2norm_backward(st->kn, dout, dout, st->o[v], st->o_length[v], st->n, st->dim);
-        for (int part = STEP_PREDICTOR; part >= 0 && rc == 0; part--) {
-            rc = net_backward(st->pass[v][part], &st->online[part], dout, grad[part], dx[part]);
-            dout = dx[part];
-        }
-    }
+    for (size_t v = 0; v < st->nviews; v++)
+        for (size_t b = 0; b < st->n && rc == 0; b += st->m)
+            rc = back_through(st, v, b);
     return rc;
 }
 
@@ -201,8 +235,8 @@ int step_update(struct step *st, struct step_metrics *m)
     if (rc < 0)
         return rc;
     queue_keep(&st->queue);
-    s->updates += (int64_t)st->nlarge;
-    s->updates_target += (int64_t)st->nlarge;
+    s->updates += (int64_t)(st->nlarge * (st->n / st->m));
+    s->updates_target += (int64_t)(st->nlarge * (st->n / st->m));
     s->step++;
     m->t_update = log_seconds() - start;
     double seconds = m->t_data + m->t_forward + m->t_backward + m->t_update;

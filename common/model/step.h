@@ -2,6 +2,11 @@
  * step.h - one step of SemPPL training: views, online and target network, queue, vote, losses,
  * gradient, update.
  *
+ * With micro_batch m, m pictures of one view are in a network at a time, and batch norm's
+ * statistics are those of m pictures; the loss is still that of the whole batch. No activation is
+ * kept until the backward pass: it does the forward pass of its m pictures again. m = batch is
+ * the same computation as micro_batch 0 to the last bit, in less memory and more time.
+ *
  * A step is opened from a state and the data; its numbers then live in the memory of the kernel
  * library's device until step_save() brings them back. Everything is allocated when it is opened,
  * but for decoded pictures. The batch, all draws and the schedules are functions of the seed and of
@@ -49,8 +54,11 @@ struct step {
     struct objective objective;
     struct optim optim;
     size_t n, dim, nlarge, nviews;
+    size_t m;       /* pictures that pass through a network at once; n, or micro_batch */
+    bool recompute; /* micro_batch is given */
 
     struct net_weights online[STEP_PARTS], target[STEP_PREDICTOR];
+    /* each view's own, or with recompute those of the first view of its size */
     struct net_pass *pass[STEP_MAX_VIEWS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
     /* running statistics after the last update, and as this step leaves them; device */
     float *running, *running_next, *running_target, *running_target_next;
@@ -67,7 +75,7 @@ struct step {
      * views; [n][dim], and [n] for the lengths; device */
     float *o[STEP_MAX_VIEWS], *o_length[STEP_MAX_VIEWS], *do_[STEP_MAX_VIEWS];
     float *t[STEP_MAX_LARGE], *t_length;
-    float *dz, *dh; /* gradients of one view's projection and features */
+    float *dz, *dh; /* gradients of m projections and features */
     float *host;    /* [n][dim] */
 };
 

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/model/step.h"
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* -- is this the data of this run? ---- */
@@ -79,20 +80,28 @@ static const struct net *net_of(const struct state *s, int part, bool small)
     }
 }
 
+/* Pictures that pass through a network at once. */
+static size_t at_once(const struct settings *set)
+{
+    return (size_t)(set->micro_batch > 0 ? set->micro_batch : set->batch);
+}
+
 static uint64_t passes_bytes(const struct state *s)
 {
-    size_t n = (size_t)s->set.batch, shared, most;
+    size_t m = at_once(&s->set), shared, most;
+    uint64_t large = s->set.micro_batch > 0 ? 1 : (uint64_t)s->set.large_crops;
+    uint64_t small = s->set.micro_batch > 0 ? 1 : (uint64_t)s->set.small_crops;
     uint64_t total = 0;
     for (int part = 0; part < STEP_PARTS; part++) {
         const struct net *net = net_of(s, part, false);
-        total += net_pass_bytes(net, n, true, &most) * (uint64_t)s->set.large_crops;
+        total += net_pass_bytes(net, m, true, &most) * large;
         if (part < STEP_PREDICTOR) {
-            total += net_pass_bytes(net, n, false, &shared);
+            total += net_pass_bytes(net, m, false, &shared);
             most = MAX(most, shared);
         }
         if (s->set.small_crops > 0) {
             net = net_of(s, part, true);
-            total += net_pass_bytes(net, n, true, &shared) * (uint64_t)s->set.small_crops;
+            total += net_pass_bytes(net, m, true, &shared) * small;
             most = part == STEP_ENCODER ? most + shared : MAX(most, shared);
         }
         total += most;
@@ -105,39 +114,57 @@ static uint64_t passes_bytes(const struct state *s)
 static uint64_t kernels_bytes(const struct state *s)
 {
     enum { SUMS = 48 << 20 };
-    uint64_t operand = (uint64_t)s->set.batch * net_widest(&s->large);
+    uint64_t operand = at_once(&s->set) * net_widest(&s->large);
     return SUMS + (s->large.type == KERN_BF16 ? operand : 0);
 }
 
 uint64_t step_memory(const struct state *s)
 {
     const struct settings *set = &s->set;
-    uint64_t n = (uint64_t)set->batch, dim = (uint64_t)set->dim;
+    uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
     uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
     uint64_t packed = s->large.type == KERN_BF16 ? 1 : 2; /* for the way there and the way back */
     uint64_t moments = set->optimizer == OPTIMIZER_ADAMW ? 2 : 1;
     uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
                       2 * (s->nrunning + s->nrunning_target);
-    uint64_t vectors = n * dim * (2 * views + large + 2) + n * net_outputs(&s->large);
+    uint64_t vectors = n * dim * (2 * views + large + 1) + m * (dim + net_outputs(&s->large));
     uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
     return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + kernels_bytes(s) +
            loader_bytes(set, s->large.type) + objective_bytes(set) +
            queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
 
+/* The largest micro-batch with which a step fits, and what it needs then; 0: there is none. */
+static int micro_batch_for(const struct state *s, uint64_t have, uint64_t *need)
+{
+    struct state t = *s; /* only looked at */
+    for (int parts = 1; parts <= s->set.batch / 2; parts++) {
+        t.set.micro_batch = s->set.batch / parts;
+        if (s->set.batch % parts == 0 && (*need = step_memory(&t)) <= have)
+            return t.set.micro_batch;
+    }
+    return 0;
+}
+
 static int check_memory(const struct state *s)
 {
-    uint64_t need = step_memory(s), have = mem_available();
+    uint64_t need = step_memory(s), have = mem_available(), less = 0;
     log_debug("a step takes about %.2f GB of memory", (double)need * 1e-9);
     if (need <= have)
         return 0;
+    char what[160], micro[80] = "";
+    snprintf(what, sizeof what, "a step of %d pictures with %d crops of %d and %d of %d pixels",
+             s->set.batch, s->set.large_crops, s->set.large_side, s->set.small_crops,
+             s->set.small_side);
+    int m = micro_batch_for(s, have, &less);
+    if (m > 0)
+        snprintf(micro, sizeof micro, "--set micro_batch=%d makes that about %.1f GB; or ", m,
+                 (double)less * 1e-9);
     return fail(-ENOMEM,
-                "a step of %d pictures with %d crops of %d and %d of %d pixels needs about %.1f GB "
-                "of memory, and %.1f GB are available: lower batch, large_side, small_side or "
-                "small_crops (--set), or begin with a narrower encoder, fewer large crops or a "
-                "shorter queue",
-                s->set.batch, s->set.large_crops, s->set.large_side, s->set.small_crops,
-                s->set.small_side, (double)need * 1e-9, (double)have * 1e-9);
+                "%s needs about %.1f GB of memory, and %.1f GB are available: %slower batch, "
+                "large_side, small_side or small_crops (--set), or begin with a narrower encoder, "
+                "fewer large crops or a shorter queue",
+                what, (double)need * 1e-9, (double)have * 1e-9, micro);
 }
 
 /* Floats on the device; what was taken before is released by step_close(). */
@@ -158,11 +185,11 @@ static int open_vectors(struct step *st)
     for (size_t v = 0; v < st->nlarge && rc == 0; v++)
         rc = take(st, &st->t[v], st->n * st->dim);
     if (rc == 0)
-        rc = take(st, &st->t_length, st->n);
+        rc = take(st, &st->t_length, st->m);
     if (rc == 0)
-        rc = take(st, &st->dz, st->n * st->dim);
+        rc = take(st, &st->dz, st->m * st->dim);
     if (rc == 0)
-        rc = take(st, &st->dh, st->n * net_outputs(&s->large));
+        rc = take(st, &st->dh, st->m * net_outputs(&s->large));
     if (rc == 0)
         rc = take(st, &st->running, s->nrunning);
     if (rc == 0)
@@ -184,6 +211,24 @@ static int open_batch(struct step *st)
     return st->label && st->truth && st->vote && st->labelled && st->host ? 0 : -ENOMEM;
 }
 
+/* The view whose passes v uses. */
+static size_t pass_view(const struct step *st, size_t v)
+{
+    return !st->recompute ? v : v < st->nlarge ? 0 : st->nlarge;
+}
+
+static int open_passes(struct step *st, int part)
+{
+    int rc = 0;
+    for (size_t v = 0; v < st->nviews && rc == 0; v++)
+        if (pass_view(st, v) == v)
+            rc = net_pass_open(&st->pass[v][part], st->kn, net_of(st->state, part, v >= st->nlarge),
+                               st->m, true);
+        else
+            st->pass[v][part] = st->pass[pass_view(st, v)][part];
+    return rc;
+}
+
 static int open_nets(struct step *st)
 {
     const struct state *s = st->state;
@@ -196,16 +241,14 @@ static int open_nets(struct step *st)
             .param = st->optim.theta + param,
             .running = st->running_next + running,
         };
-        for (size_t v = 0; v < st->nviews && rc == 0; v++)
-            rc = net_pass_open(&st->pass[v][part], st->kn, net_of(s, part, v >= st->nlarge), st->n,
-                               true);
+        rc = open_passes(st, part);
         if (part == STEP_PREDICTOR || rc < 0)
             continue;
         st->target[part] = (struct net_weights){
             .param = st->optim.xi + param,
             .running = st->running_target_next + running,
         };
-        rc = net_pass_open(&st->target_pass[part], st->kn, net, st->n, false);
+        rc = net_pass_open(&st->target_pass[part], st->kn, net, st->m, false);
     }
     return rc;
 }
@@ -217,6 +260,8 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
                          .kn = kn,
                          .data = data,
                          .n = (size_t)s->set.batch,
+                         .m = at_once(&s->set),
+                         .recompute = s->set.micro_batch > 0,
                          .dim = (size_t)s->set.dim,
                          .nlarge = (size_t)s->set.large_crops,
                          .nviews = (size_t)s->set.large_crops + (size_t)s->set.small_crops };
@@ -258,7 +303,8 @@ void step_close(struct step *st)
     for (int part = 0; part < STEP_PARTS && st->state; part++) {
         const struct net *net = net_of(st->state, part, false);
         for (size_t v = 0; v < st->nviews; v++)
-            net_pass_close(st->pass[v][part]);
+            if (pass_view(st, v) == v)
+                net_pass_close(st->pass[v][part]);
         net_unpack(st->kn, net, &st->online[part]);
         if (part == STEP_PREDICTOR)
             continue;

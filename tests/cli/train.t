@@ -41,6 +41,14 @@ new --loss-orientation target --invariance R --exclude-class yes --vote-rule dra
 check 'losses that meet many rows'   'train -j 1 -n 3 -c f0.h5 -o f3.h5 pixels.h5'
 check 'the same bits for them too'   'train -j 3 -n 2 -c f0.h5 -o f2.h5 pixels.h5 && train -j 2 -n 1 -c f2.h5 -o f21.h5 pixels.h5 && same f3.h5 f21.h5'
 
+# -- in micro-batches
+micro() { train --set micro_batch="$1" "${@:2}" pixels.h5; }
+check 'parts of a batch'             'micro 6 -j 1 -n 2 -c s2.h5 -o m4.h5'
+check 'the same bits, however cut'   'micro 6 -j 3 -n 1 -c s2.h5 -o m3.h5 && train -n 1 -c m3.h5 -o m31.h5 pixels.h5 && same m4.h5 m31.h5'
+check 'all of it: the same bits as without' 'micro 12 -n 1 -c s2.h5 -o m.h5 && micro 0 -n 0 -c m.h5 -o m.h5 && same s3.h5 m.h5'
+check_err 1 'a half: others'         'tensor' 'micro 0 -n 0 -c m3.h5 -o m.h5 && same s3.h5 m.h5'
+check_err 2 'a part that leaves a rest' 'micro_batch 5 .*batch 12' 'micro 5 -n 1 -c 0.h5 -o x.h5'
+
 # -- the log
 check_out 'one object a step'        '1 2 3 4 ' 'sed "s/.*\"step\": \([0-9]*\).*/\1/" log | tr "\n" " "'
 for key in v step loss loss_augm loss_sempos loss_inv lr ema grad_norm queue_fill pseudo_accuracy vote_share spread \
@@ -90,6 +98,14 @@ mkdir sub
 check_err 3 'a folder is no place'   'is a folder' 'train -n 1 -c 0.h5 -o sub train.h5'
 check_err 3 'said before the work'    'is a folder' 'train -n 1 -c 0.h5 -o sub gone.h5'
 check_err 5 'too big for the memory' 'GB.*batch' 'train -n 1 -c 0.h5 -o x.h5 --set batch=1048576 train.h5'
+# A limit on address space, which sanitizers cannot live with: of 2.7 GB, half is there.
+limited() { (ulimit -v 2000000 && semppl-train-step -q "$@"); }
+if limited --version >/dev/null 2>&1; then
+    check_err 5 'one that would fit in parts' 'micro_batch=480 makes that about 1\.. GB' \
+        'limited -n 1 -c 0.h5 -o x.h5 --set batch=480 --set large_side=64 train.h5'
+else
+    skip 'one that would fit in parts' 'the programs do not start with so little memory'
+fi
 check_exit 1 'and no file appears'   '[ -e x.h5 ]'
 wild='--set base_lr=1000 --set trust=1 --set weight_decay=1 --set momentum=0.99 --set warmup=0'
 cp 4.h5 w.h5

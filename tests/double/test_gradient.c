@@ -143,6 +143,9 @@ int main(void)
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     struct settings set = tiny();
     check(&set, 1, "ResNet-18, small stem");
+    set.micro_batch = 3;
+    check(&set, 4, "in micro-batches");
+    set.micro_batch = 0;
     set.encoder = ENC_RESNET50;
     set.stem = STEM_IMAGENET;
     set.padding = PAD_SAME;

@@ -129,6 +129,15 @@ static void rules(void)
     settings_preset(&s, 0);
     s.large_crops = 1;
     ok(settings_check(&s) == -EUSAGE, "swapped pairs need two views");
+    settings_preset(&s, 0);
+    s.micro_batch = 2048;
+    ok(settings_check(&s) == 0, "half a batch");
+    s.micro_batch = 3;
+    ok(settings_check(&s) == -EUSAGE, "a part that does not divide the batch: %s", fail_text());
+    s.micro_batch = 8192;
+    ok(settings_check(&s) == -EUSAGE, "one that is larger");
+    s.micro_batch = 1;
+    ok(settings_check(&s) == -EUSAGE, "a single picture has no statistics");
 }
 
 static void checkpoints(void)

@@ -190,6 +190,43 @@ static void pieces(void)
     state_release(&b);
 }
 
+/* A state after some steps with this micro-batch, one call or many. */
+static void train(struct state *s, int micro, int steps, int at_once)
+{
+    struct settings part = set;
+    struct step_metrics m;
+    part.micro_batch = micro;
+    state_new(s, &part);
+    for (int i = 0; i < steps; i += at_once) {
+        struct step st;
+        step_open(&st, s, kn, pool, &data);
+        for (int k = 0; k < at_once; k++)
+            step_run(&st, &m);
+        step_save(&st);
+        step_close(&st);
+    }
+}
+
+static void micro_batches(void)
+{
+    struct state whole, same, part, pieces;
+    train(&whole, 0, 2, 2);
+    train(&same, set.batch, 2, 2);
+    train(&part, 3, 2, 2);
+    train(&pieces, 3, 2, 1);
+    ok(equal(&whole, &same), "a micro-batch of all is the same step");
+    ok(equal(&part, &pieces), "steps in micro-batches may be cut too");
+    ok(memcmp(part.theta, whole.theta, part.nparam * sizeof(float)) != 0,
+       "which is another step: batch norm sees fewer pictures");
+    ok(part.updates == 2 * whole.updates && part.updates_target == 2 * whole.updates_target,
+       "each updates the running statistics once");
+    ok(step_memory(&part) < step_memory(&same) && step_memory(&same) < step_memory(&whole),
+       "and takes less memory");
+    struct state *all[] = { &whole, &same, &part, &pieces };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        state_release(all[i]);
+}
+
 /* The running mean and variance of the online network after steps more, by this decay. */
 static void statistics(struct state *s, double decay, int steps)
 {
@@ -416,6 +453,7 @@ int main(void)
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     differences();
     pieces();
+    micro_batches();
     averages();
     given();
     update();
