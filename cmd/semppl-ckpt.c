@@ -199,8 +199,14 @@ static int run_compare(int n, char **operands)
 
 static const struct opt new_opts[] = {
     OPT_STR('o', "output", &o.output, "FILE", "the new checkpoint; -: standard output"),
-    OPT_CHOICE('p', "preset", &o.preset, settings_presets,
-               "settings not given; with --stem small alone: cifar"),
+    { .kind = OPT_KIND_CHOICE,
+      .letter = 'p',
+      .name = "preset",
+      .to = &o.preset,
+      .arg = "NAME",
+      .help = "settings not given; with --stem small alone: cifar",
+      .choices = settings_presets,
+      .meanings = settings_preset_meanings },
     OPT_END
 };
 static const struct opt show_opts[] = {

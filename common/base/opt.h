@@ -38,49 +38,50 @@ struct opt {
     const char *arg;  /* name of the value in the help text, e.g. "FILE" */
     const char *help; /* one line, lower case, no full stop */
     double lo, hi;    /* range of INT, U64, FLOAT, SIZE (inclusive) */
-    const char *const *choices; /* NULL-terminated names for CHOICE; *to is int, the index */
+    const char *const *choices;  /* NULL-terminated names for CHOICE; *to is int, the index */
+    const char *const *meanings; /* a line for each of them, where their names do not tell */
 };
 
 #define OPT_FLAG(l, n, p, h)                                                                       \
     {                                                                                              \
-        OPT_KIND_FLAG, l, n, 1 ? (p) : (bool *)0, NULL, h, 0, 0, NULL                              \
+        OPT_KIND_FLAG, l, n, 1 ? (p) : (bool *)0, NULL, h, 0, 0, NULL, NULL                        \
     }
 #define OPT_INT(l, n, p, a, lo, hi, h)                                                             \
     {                                                                                              \
-        OPT_KIND_INT, l, n, 1 ? (p) : (int *)0, a, h, lo, hi, NULL                                 \
+        OPT_KIND_INT, l, n, 1 ? (p) : (int *)0, a, h, lo, hi, NULL, NULL                           \
     }
 #define OPT_U64(l, n, p, a, h)                                                                     \
     {                                                                                              \
-        OPT_KIND_U64, l, n, 1 ? (p) : (uint64_t *)0, a, h, 0, 1.8446744073709552e19, NULL          \
+        OPT_KIND_U64, l, n, 1 ? (p) : (uint64_t *)0, a, h, 0, 1.8446744073709552e19, NULL, NULL    \
     }
 #define OPT_FLOAT(l, n, p, a, lo, hi, h)                                                           \
     {                                                                                              \
-        OPT_KIND_FLOAT, l, n, 1 ? (p) : (double *)0, a, h, lo, hi, NULL                            \
+        OPT_KIND_FLOAT, l, n, 1 ? (p) : (double *)0, a, h, lo, hi, NULL, NULL                      \
     }
 /* bytes (or a count) with K M G T (powers of 1000) or Ki Mi Gi Ti (of 1024) behind it; uint64_t */
 #define OPT_SIZE(l, n, p, a, lo, hi, h)                                                            \
     {                                                                                              \
-        OPT_KIND_SIZE, l, n, 1 ? (p) : (uint64_t *)0, a, h, lo, hi, NULL                           \
+        OPT_KIND_SIZE, l, n, 1 ? (p) : (uint64_t *)0, a, h, lo, hi, NULL, NULL                     \
     }
 #define OPT_STR(l, n, p, a, h)                                                                     \
     {                                                                                              \
-        OPT_KIND_STR, l, n, 1 ? (p) : (const char **)0, a, h, 0, 0, NULL                           \
+        OPT_KIND_STR, l, n, 1 ? (p) : (const char **)0, a, h, 0, 0, NULL, NULL                     \
     }
 #define OPT_CHOICE(l, n, p, c, h)                                                                  \
     {                                                                                              \
-        OPT_KIND_CHOICE, l, n, 1 ? (p) : (int *)0, NULL, h, 0, 0, c                                \
+        OPT_KIND_CHOICE, l, n, 1 ? (p) : (int *)0, NULL, h, 0, 0, c, NULL                          \
     }
 #define OPT_LIST(l, n, p, a, h)                                                                    \
     {                                                                                              \
-        OPT_KIND_LIST, l, n, 1 ? (p) : (struct opt_list *)0, a, h, 0, 0, NULL                      \
+        OPT_KIND_LIST, l, n, 1 ? (p) : (struct opt_list *)0, a, h, 0, 0, NULL, NULL                \
     }
 #define OPT_COUNT(l, n, p, h)                                                                      \
     {                                                                                              \
-        OPT_KIND_COUNT, l, n, 1 ? (p) : (int *)0, NULL, h, 0, 0, NULL                              \
+        OPT_KIND_COUNT, l, n, 1 ? (p) : (int *)0, NULL, h, 0, 0, NULL, NULL                        \
     }
 #define OPT_END                                                                                    \
     {                                                                                              \
-        OPT_KIND_END, 0, NULL, NULL, NULL, NULL, 0, 0, NULL                                        \
+        OPT_KIND_END, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL                                  \
     }
 
 /* What every program that computes has. */

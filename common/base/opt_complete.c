@@ -37,6 +37,16 @@ static void print_quoted(FILE *f, const char *text, const char *special)
     }
 }
 
+/* Choices within single quotes, each with its meaning behind as zsh and fish want it. */
+static void print_meanings(FILE *f, const struct opt *o, const char *behind, const char *special)
+{
+    for (int i = 0; o->choices[i]; i++) {
+        fprintf(f, "%s%s%s\"", i ? " " : "", o->choices[i], behind);
+        print_quoted(f, o->meanings[i], special);
+        fputc('"', f);
+    }
+}
+
 /* -- bash ---- */
 
 /* Sets words and files for the options of one verb. */
@@ -125,7 +135,11 @@ static void zsh_option(FILE *f, const struct opt *o)
         fprintf(f, ":");
         print_quoted(f, o->kind == OPT_KIND_CHOICE ? o->name : value, "[]:");
         fprintf(f, ":");
-        if (o->kind == OPT_KIND_CHOICE) {
+        if (o->meanings) {
+            fprintf(f, "((");
+            print_meanings(f, o, "\\:", "[]:");
+            fprintf(f, "))");
+        } else if (o->kind == OPT_KIND_CHOICE) {
             fprintf(f, "(");
             print_choices(f, o);
             fprintf(f, ")");
@@ -192,7 +206,10 @@ static void fish_option(FILE *f, const char *program, const char *condition, con
     fprintf(f, " -l %s", o->name);
     if (o->kind == OPT_KIND_CHOICE) {
         fprintf(f, " -x -a '");
-        print_choices(f, o);
+        if (o->meanings)
+            print_meanings(f, o, "\\t", "");
+        else
+            print_choices(f, o);
         fprintf(f, "'");
     } else if (opt_takes_value(o)) {
         fprintf(f, wants_file(o) ? " -r -F" : " -x");

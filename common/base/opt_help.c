@@ -10,7 +10,7 @@ enum { WIDTH = 79, COLUMN = 30 };
 void opt_value_name(char *buf, size_t size, const struct opt *o)
 {
     *buf = '\0';
-    if (o->kind != OPT_KIND_CHOICE) {
+    if (o->kind != OPT_KIND_CHOICE || o->meanings) {
         snprintf(buf, size, "%s", !opt_takes_value(o) ? "" : o->arg ? o->arg : "N");
         return;
     }
@@ -96,6 +96,8 @@ static void print_option(FILE *f, const struct opt *o)
     default_text(preset, sizeof preset, o);
     snprintf(text, sizeof text, *preset ? "%s (default %s)" : "%s", o->help, preset);
     print_wrapped(f, at, text);
+    for (int i = 0; o->meanings && o->choices[i]; i++)
+        print_wrapped(f, fprintf(f, "      %s", o->choices[i]), o->meanings[i]);
 }
 
 void opt_help(FILE *f, const char *program, const struct opt_verb *verbs,

@@ -22,7 +22,8 @@ static inline bool opt_takes_value(const struct opt *o)
  * ones. Starts with NULL, ends with NULL. */
 const struct opt *opt_next(const struct opt *own, const struct opt *o);
 
-/* "FILE", "bash|zsh|fish": what stands for the value in texts; 0 bytes if the option takes none. */
+/* "FILE", "bash|zsh|fish" (choices with meanings: "NAME"): what stands for the value in texts; 0
+ * bytes if the option takes none. */
 void opt_value_name(char *buf, size_t size, const struct opt *o);
 
 void opt_help(FILE *f, const char *program, const struct opt_verb *verbs,

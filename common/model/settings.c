@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const settings_presets[] = { "imagenet", "cifar", NULL };
-
 static const char *const encoders[] = { "tiny",      "resnet18",  "resnet34",  "resnet50",
                                         "resnet101", "resnet152", "resnet200", NULL };
 static const char *const stems[] = { "imagenet", "small", NULL };
@@ -229,17 +227,17 @@ void settings_print(const struct settings *s, const struct setting *row, char *b
     }
 }
 
-/* -- presets, options and assignments ---- */
+/* -- columns, options and assignments ---- */
 
-void settings_preset(struct settings *s, int preset)
+void settings_column(struct settings *s, int column)
 {
     *s = (struct settings){ 0 };
     for (const struct setting *row = settings_table; row->name; row++) {
-        union value v = { .d = row->preset[preset] };
+        union value v = { .d = row->preset[column] };
         if (row->kind == OPT_KIND_U64)
-            v.u = (uint64_t)row->preset[preset];
+            v.u = (uint64_t)row->preset[column];
         else if (row->kind != OPT_KIND_FLOAT)
-            v.i = (int64_t)row->preset[preset];
+            v.i = (int64_t)row->preset[column];
         put(s, row, v);
     }
 }
@@ -340,26 +338,40 @@ static void print_domain(const struct setting *row, char *buf, size_t size)
     }
 }
 
-int settings_set(struct settings *s, const char *assignment)
+/* The row that an assignment names; NULL (worded): it is none, or names none. */
+static const struct setting *named(const char *assignment)
 {
-    const char *equals = strchr(assignment, '=');
-    if (!equals)
-        return fail(-EUSAGE, "--set %s: NAME=VALUE is wanted", assignment);
-    int len = (int)(equals - assignment);
-    const struct setting *row = find(assignment, (size_t)len);
+    size_t len = strcspn(assignment, "=");
+    const struct setting *row = find(assignment, len);
+    if (assignment[len] == '\0')
+        fail(-EUSAGE, "--set %s: NAME=VALUE is wanted", assignment);
+    else if (!row)
+        fail(-EUSAGE, "--set %s: there is no setting %.*s", assignment, (int)len, assignment);
+    return assignment[len] == '\0' ? NULL : row;
+}
+
+int settings_assign(struct settings *s, const char *assignment)
+{
+    const struct setting *row = named(assignment);
     if (!row)
-        return fail(-EUSAGE, "--set %s: there is no setting %.*s", assignment, len, assignment);
-    if (row->fixed)
-        return fail(-EUSAGE, "--set %s: %s is chosen when a checkpoint is made, and stays",
-                    assignment, row->name);
+        return -EUSAGE;
     union value v;
     char domain[128];
-    if (parse(row, equals + 1, &v) < 0) {
+    if (parse(row, strchr(assignment, '=') + 1, &v) < 0) {
         print_domain(row, domain, sizeof domain);
         return fail(-EUSAGE, "--set %s: %s is %s", assignment, row->name, domain);
     }
     put(s, row, v);
     return 0;
+}
+
+int settings_set(struct settings *s, const char *assignment)
+{
+    const struct setting *row = named(assignment);
+    if (row && row->fixed)
+        return fail(-EUSAGE, "--set %s: %s is chosen when a checkpoint is made, and stays",
+                    assignment, row->name);
+    return row ? settings_assign(s, assignment) : -EUSAGE;
 }
 
 int settings_check(const struct settings *s)

@@ -82,7 +82,7 @@ struct setting {
     const char *name;
     enum opt_kind kind; /* OPT_KIND_INT, _SIZE (int64 steps), _U64, _FLOAT or _CHOICE */
     size_t offset;      /* in struct settings */
-    double preset[2];   /* value under --preset imagenet, cifar; for CHOICE an index */
+    double preset[2];   /* the two columns: --preset imagenet, cifar; for CHOICE an index */
     double lo, hi;
     const char *const *choices;
     bool fixed; /* shapes the state: chosen when a checkpoint is made, refused by settings_set() */
@@ -93,10 +93,16 @@ struct setting {
     const char *help;
 };
 extern const struct setting settings_table[]; /* ends with name NULL */
-extern const char *const settings_presets[];  /* "imagenet", "cifar", NULL */
 
-void settings_preset(struct settings *s, int preset);         /* 0 imagenet, 1 cifar */
-int settings_set(struct settings *s, const char *assignment); /* "NAME=VALUE"; -EUSAGE worded */
+/* Presets by name and by number: 0 imagenet, 1 cifar, as in the columns of the table; then what
+ * differs from one of them by some assignments. The names end with NULL, each has its line. */
+extern const char *const settings_presets[], *const settings_preset_meanings[];
+void settings_preset(struct settings *s, int preset);
+void settings_column(struct settings *s, int column); /* presets 0 and 1 */
+
+/* "NAME=VALUE"; -EUSAGE (worded). settings_set() also refuses what is fixed. */
+int settings_assign(struct settings *s, const char *assignment);
+int settings_set(struct settings *s, const char *assignment);
 int settings_check(const struct settings *s); /* rules between settings; -EUSAGE worded */
 int settings_to_ckpt(const struct settings *s, struct ckpt *c);
 /*

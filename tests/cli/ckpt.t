@@ -31,6 +31,14 @@ new --preset imagenet --large-side 32 -o i.h5
 check_out 'unless one is given' $'4096\n"small"' 'json i.h5 batch; json i.h5 stem'
 check_out 'the object says what is in it' $'1\n10\n0\n16\n0' \
     'json a.h5 v; json a.h5 capacity; json a.h5 fill; json a.h5 hidden; json a.h5 step'
+presets() { sed -n "/^ *[-]p, /,/^  *--/s/^      \([a-z][a-z0-9-]*\)  .*/\1/p" <(semppl-ckpt new --help); }
+check_same 'the manual has every preset'       'presets' \
+    'sed -n "/^\.Ss Presets/,/^\.El/s/^\.It Cm //p" "$TOP/man/semppl-ckpt.1" | sed "s/ , /\n/g"'
+check 'all of them make a checkpoint' 'presets >p && [ -s p ] && while read -r p; do new -p "$p" --large-side 32 -o p.h5 || exit; done <p'
+new -p byol-40 --large-side 32 --base-ema 0.5 -o p.h5
+check_out 'a preset over a preset, under an option' $'40\n0.45\n0.5\n4096' \
+    'json p.h5 epochs; json p.h5 base_lr; json p.h5 base_ema; json p.h5 batch'
+check_err 2 'an unknown one'                   'cifar-200' 'new -p byol -o x.h5'
 check 'the seed is in the history' 'semppl-ckpt show --json c.h5 | grep -q "\"history\": .*\"seed\": 2}]}$"'
 # one eighth of a ResNet-18: stem 27 c, groups of 3x3 and 1x1 convolutions, two numbers a batch norm, c = 8
 check_out 'parameters and multiply-accumulates' $'175832\n8937472' 'json a.h5 parameters; json a.h5 macs'

@@ -56,6 +56,9 @@ complete_words() {
 check_out 'bash completes a verb' 'new' 'complete_words semppl-ckpt n'
 check_err 2 'the name of a file is not empty' '^semppl-embed: -o wants a FILE' 'semppl-embed --layer pixels -o "" x.h5'
 check_out 'bash completes a choice' 'imagenet small' 'complete_words semppl-ckpt new --stem ""'
+for shell in zsh fish; do
+    check "$shell tells what a choice means" "semppl-ckpt --completion $shell | grep -q 'byol-40.*BYOL.*schedule of 40'"
+done
 check_out 'bash completes a choice behind =' 'small' 'complete_words semppl-ckpt new --stem = s'
 check_out 'bash completes an option' '--threads' 'complete_words semppl-embed --thr'
 check_out 'bash leaves operands to its own file names' '' 'complete_words semppl-embed tra'

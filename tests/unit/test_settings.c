@@ -33,9 +33,10 @@ static void table(void)
     ok(apart, "no two rows are one setting");
     ok(ranges, "presets are in range");
     ok(words, "every setting has its help and its evidence");
-    for (int p = 0; p < 2; p++) {
+    for (int p = 0; settings_presets[p]; p++) {
         settings_preset(&s, p);
-        ok(settings_check(&s) == 0, "preset %s is consistent", settings_presets[p]);
+        ok(settings_check(&s) == 0 && strlen(settings_preset_meanings[p]) < 90,
+           "preset %s is consistent, and has its line", settings_presets[p]);
     }
 }
 
@@ -59,6 +60,17 @@ static void presets(void)
            s.base_lr == 4 && s.base_ema == 0.99 && s.invariance == INV_NONE &&
            s.contrast_weight == 1 && s.eval_crop == 1,
        "cifar");
+    ok(strcmp(settings_presets[7], "byol-1000") == 0 &&
+           strcmp(settings_presets[8], "cifar-200") == 0,
+       "others by number");
+    settings_preset(&s, 7);
+    ok(s.epochs == 1000 && s.base_lr == 0.2 && s.weight_decay == 1.5e-6 && s.base_ema == 0.996 &&
+           s.encoder == ENC_RESNET50 && s.warmup == 10,
+       "some settings over imagenet's");
+    settings_preset(&s, 8);
+    ok(s.large_crops == 4 && s.hidden == 1024 && s.invariance == INV_S && s.blur_a == 0 &&
+           s.large_side == 32 && s.encoder == ENC_RESNET18,
+       "and over cifar's, those that shape the state too");
 }
 
 static void refused(const char *assignment)
