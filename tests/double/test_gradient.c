@@ -6,7 +6,7 @@
 #include "common/base/fail.h"
 #include "common/model/step.h"
 #include "kernels/ops.h"
-#include "tests/unit/frozen.h"
+#include "tests/unit/plain.h"
 #include "tests/unit/step_data.h"
 #include <unistd.h>
 
@@ -46,23 +46,28 @@ static struct settings tiny(void)
     return set;
 }
 
+/* The loss of the last gradient asked for, in plain loops. held: predictions where sg stands. */
+static double loss_of(const struct step *st, float *const *held)
+{
+    struct plain plain = { &st->objective, &st->queue, (const float *const *)st->t, st->o, held };
+    return plain_total(&plain);
+}
+
 /* The loss at theta + length * direction of one tensor. */
-static double loss_at(struct step *st, struct frozen *f, float *w, const float *was,
+static double loss_at(struct step *st, float *const *held, float *w, const float *was,
                       const float *direction, size_t n, double length)
 {
     struct step_metrics m;
     for (size_t i = 0; i < n; i++)
         w[i] = was[i] + length * direction[i];
-    if (step_load(st) < 0 || step_gradient(st, &m) < 0)
-        return NAN;
-    return frozen_loss(f, &st->objective, m.loss, m.loss_inv);
+    return step_load(st) < 0 || step_gradient(st, &m) < 0 ? NAN : loss_of(st, held);
 }
 
 /*
  * How far differences along a direction that mixes a tensor's gradient and noise are from it, in
  * parts of its length; or of least, since a bias before a batch norm has no gradient.
  */
-static double error_of(struct step *st, struct frozen *f, const float *grad, size_t at, size_t n,
+static double error_of(struct step *st, float *const *held, const float *grad, size_t at, size_t n,
                        double least)
 {
     float *w = st->state->theta + at, *was = malloc(n * sizeof *was), *d = malloc(n * sizeof *d);
@@ -81,7 +86,7 @@ static double error_of(struct step *st, struct frozen *f, const float *grad, siz
     }
     const double eps = 1e-8; /* ReLUs and maxima bend the loss: further out, some always turn */
     double got =
-        (loss_at(st, f, w, was, d, n, eps) - loss_at(st, f, w, was, d, n, -eps)) / (2 * eps);
+        (loss_at(st, held, w, was, d, n, eps) - loss_at(st, held, w, was, d, n, -eps)) / (2 * eps);
     memcpy(w, was, n * sizeof *was);
     free(was);
     free(d);
@@ -89,14 +94,14 @@ static double error_of(struct step *st, struct frozen *f, const float *grad, siz
 }
 
 /* The largest error of a part's parameters, of which one in so many is looked at. */
-static void check_part(struct step *st, struct frozen *f, const float *grad, double norm,
+static void check_part(struct step *st, float *const *held, const float *grad, double norm,
                        const struct net *net, int one_in, const char *name)
 {
     double worst = 0;
     const char *where = "";
     for (int i = 0; i < net->nparams; i += one_in) {
         size_t at = state_param_offset(st->state, net->part) + net->param[i].offset;
-        double error = error_of(st, f, grad, at, net->param[i].count, 1e-3 * norm);
+        double error = error_of(st, held, grad, at, net->param[i].count, 1e-3 * norm);
         if (!(error <= worst)) {
             worst = error;
             where = net->param[i].name;
@@ -110,24 +115,44 @@ static void check(const struct settings *set, int one_in, const char *name)
     struct state s;
     struct step st;
     struct step_metrics m = { 0 };
-    struct frozen f;
+    float *held[STEP_MAX_VIEWS] = { NULL };
     ok(state_new(&s, set) == 0 && step_open(&st, &s, kn, pool, &data) == 0, "%s: opened: %s", name,
        fail_text());
     ok(step_run(&st, &m) == 0 && step_run(&st, &m) == 0 && step_save(&st) == 0,
        "%s: two steps before", name);
     float *grad = malloc(s.nparam * sizeof *grad);
     ok(step_gradient(&st, &m) == 0, "%s: a gradient: %s", name, fail_text());
-    ok(m.loss_augm > 0 && m.loss_sempos > 0 && (m.loss_inv > 0 || set->invariance == INV_NONE),
+    ok(m.loss_augm > 0 && m.loss_sempos > 0 && m.loss_inv != 0,
        "%s: all terms of the loss: %g %g %g", name, m.loss_augm, m.loss_sempos, m.loss_inv);
-    freeze(&f, &st.objective);
+    for (size_t v = 0; v < st.nviews; v++)
+        held[v] =
+            memcpy(malloc(st.n * st.dim * sizeof(float)), st.o[v], st.n * st.dim * sizeof(float));
+    near(loss_of(&st, held), m.loss, 1e-12, "%s: the loss in plain loops", name);
     kern_get(kn, grad, st.optim.grad, s.nparam * sizeof *grad);
     const struct net *net[] = { &s.large, &s.projector, &s.predictor };
     for (size_t part = 0; part < ARRAY_LEN(net); part++)
-        check_part(&st, &f, grad, m.grad_norm, net[part], one_in, name);
-    thaw(&f);
+        check_part(&st, held, grad, m.grad_norm, net[part], one_in, name);
+    for (size_t v = 0; v < st.nviews; v++)
+        free(held[v]);
     free(grad);
     step_close(&st);
     state_release(&s);
+}
+
+/* Every way to orient the loss and to penalise variance. */
+static void forms(struct settings set)
+{
+    static const char *const name[][3] = {
+        { "invariance S", "invariance R", "invariance T" },
+        { "targets as anchors, S", "targets as anchors, R", "targets as anchors, T" },
+    };
+    for (int orientation = 0; orientation < 2; orientation++)
+        for (int mode = INV_S; mode <= INV_T; mode++) {
+            set.loss_orientation = orientation;
+            set.invariance = mode;
+            set.exclude_class = mode == INV_R;
+            check(&set, 16, name[orientation][mode - INV_S]);
+        }
 }
 
 int main(void)
@@ -142,6 +167,7 @@ int main(void)
     write_shard(path);
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     struct settings set = tiny();
+    forms(set);
     check(&set, 1, "ResNet-18, small stem");
     set.micro_batch = 3;
     check(&set, 4, "in micro-batches");
