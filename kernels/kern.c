@@ -182,7 +182,8 @@ static int view_check(const struct kern_view *v)
     bool good = v->rgb && v->h >= 1 && v->w >= 1 && fits(v->h, v->w, 3, 1) && v->height >= 1 &&
                 v->width >= 1 && v->height <= v->h && v->width <= v->w &&
                 v->top <= v->h - v->height && v->left <= v->w - v->width &&
-                (!v->jitter || seen == 15) && v->sigma >= 0 && isfinite(v->sigma);
+                (!v->jitter || seen == 15) && v->sigma >= 0 && isfinite(v->sigma) &&
+                (!v->mask || (v->fill >= 0 && v->fill <= 1));
     return good ? 0 : -EINVAL;
 }
 

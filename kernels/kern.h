@@ -339,9 +339,11 @@ int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);
 
 /* -- views: from a picture to the network's input ---- */
 
-/* Order of the steps: method 4.1; definitions: 4.2-4.5. Drawn by common/data/augment.h. */
+/* Order of the steps: method 4.1; definitions: 4.2-4.5, 4.8. Drawn by common/data/augment.h. */
 struct kern_view {
-    const uint8_t *rgb; /* [h][w][3] whole picture */
+    const uint8_t *rgb;  /* [h][w][3] whole picture */
+    const uint8_t *mask; /* [h][w] or NULL; where it is below 128, the picture counts as fill */
+    float fill;          /* a grey in [0, 1] */
     size_t h, w;
     size_t top, left, height, width; /* the crop, whole pixels inside the picture */
     bool flip;
@@ -356,7 +358,7 @@ struct kern_view {
 /*
  * out [n][side][side][3] of type: each view cropped, resized to side (Keys cubic a = -0.5, 4 taps,
  * no antialiasing, taps outside the CROP dropped and the rest renormalised), clipped, augmented,
- * then (v - mean[ch]) / dev[ch]. views is host memory; rgb pointers are too.
+ * then (v - mean[ch]) / dev[ch]. views is host memory; what it points to is too.
  */
 int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
                  size_t n, size_t side, const float mean[3], const float dev[3]);

@@ -15,6 +15,7 @@
 typedef float pixel
     __attribute__((vector_size(16), aligned(4), may_alias)); /* R G B and one more */
 typedef int32_t four __attribute__((vector_size(16)));
+typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
 
 static inline float clip01(float x)
 {
@@ -54,6 +55,49 @@ static void widen_row(float *restrict row, const uint8_t *restrict px, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         row[i] = px[i];
+}
+
+/* 16 bytes of a mask, each three times. */
+#define THIRD(k, i) (16 * (k) + (i)) / 3
+#define FOUR_THIRDS(k, i) THIRD(k, i), THIRD(k, i + 1), THIRD(k, i + 2), THIRD(k, i + 3)
+#define TRIPLE(m, k)                                                                               \
+    VEC_SHUFFLE(bytes, m, m, FOUR_THIRDS(k, 0), FOUR_THIRDS(k, 4), FOUR_THIRDS(k, 8),              \
+                FOUR_THIRDS(k, 12))
+
+/* Likewise n / 3 pixels, of which those outside the mask become the fill: what is kept of a value,
+ * and 1 where it is gone, stay bytes for as long as they can. */
+static void widen_masked(float *restrict row, const uint8_t *restrict px,
+                         const uint8_t *restrict mask, float fill, size_t n)
+{
+    enum { BLOCK = 768 }; /* values */
+    uint8_t kept[BLOCK], gone[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK) {
+        size_t m = MIN(n - i, BLOCK), k = 0;
+        for (; k + 48 <= m; k += 48) {
+            bytes on = (bytes)(*(const bytes *)(mask + (i + k) / 3) >= 128);
+            const bytes thrice[3] = { TRIPLE(on, 0), TRIPLE(on, 1), TRIPLE(on, 2) };
+            for (size_t j = 0; j < 3; j++) {
+                *(bytes *)(kept + k + 16 * j) = *(const bytes *)(px + i + k + 16 * j) & thrice[j];
+                *(bytes *)(gone + k + 16 * j) = ~thrice[j] & 1;
+            }
+        }
+        for (; k < m; k++) {
+            gone[k] = mask[(i + k) / 3] < 128;
+            kept[k] = gone[k] ? 0 : px[i + k];
+        }
+        for (k = 0; k < m; k++)
+            row[i + k] = (float)kept[k] + (float)gone[k] * fill;
+    }
+}
+
+/* Row r of the crop. */
+static void read_row(float *row, const struct kern_view *v, size_t r)
+{
+    size_t at = (v->top + r) * v->w + v->left, n = v->width * 3;
+    if (v->mask)
+        widen_masked(row, v->rgb + at * 3, v->mask + at, 255 * v->fill, n);
+    else
+        widen_row(row, v->rgb + at * 3, n);
 }
 
 /* row[i] = sum of weight[k] from[k][i]. */
@@ -117,7 +161,7 @@ static void crop_and_resize(float *im, const struct kern_view *v, size_t side, s
             size_t r = MIN(down[y].first + i, v->height - 1);
             from[i] = kept[r % 4];
             if (have[r % 4] != r)
-                widen_row(from[i], v->rgb + ((v->top + r) * v->w + v->left) * 3, n);
+                read_row(from[i], v, r);
             have[r % 4] = r;
         }
         mix_rows(row, from, down[y].weight, n);

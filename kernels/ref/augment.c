@@ -1,6 +1,6 @@
 /*
- * augment.c - the definition of a view: crop, resize, flip, colour jitter, grey, blur, solarise,
- * normalise.
+ * augment.c - the definition of a view: background, crop, resize, flip, colour jitter, grey, blur,
+ * solarise, normalise.
  *
  * The recipe is BYOL's two-view pipeline, which SemPPL's code ships (deepmind-research,
  * byol/utils/augmentations.py); the resize is TensorFlow 2's resize(bicubic, antialias off): Keys'
@@ -46,6 +46,13 @@ static void taps(long cell[4], double weight[4], size_t p, size_t n, size_t side
         weight[t] /= sum;
 }
 
+/* A value of the picture, 0 .. 255, whose background may be replaced. */
+static double value(const struct kern_view *v, size_t y, size_t x, size_t ch)
+{
+    bool background = v->mask && v->mask[y * v->w + x] < 128;
+    return background ? 255 * (double)v->fill : v->rgb[(y * v->w + x) * 3 + ch];
+}
+
 static void crop_and_resize(double *im, const struct kern_view *v, size_t side)
 {
     for (size_t y = 0; y < side; y++)
@@ -58,10 +65,8 @@ static void crop_and_resize(double *im, const struct kern_view *v, size_t side)
                 double sum = 0;
                 for (int i = 0; i < 4; i++)
                     for (int j = 0; j < 4; j++)
-                        sum +=
-                            wy[i] * wx[j] *
-                            v->rgb[((v->top + (size_t)cy[i]) * v->w + v->left + (size_t)cx[j]) * 3 +
-                                   ch];
+                        sum += wy[i] * wx[j] *
+                               value(v, v->top + (size_t)cy[i], v->left + (size_t)cx[j], ch);
                 im[(y * side + x) * 3 + ch] = clip01(sum / 255);
             }
         }

@@ -81,6 +81,14 @@ static void check_values(const char *isa)
     v.flip = true;
     view(kn, out, &v, 2);
     near(out[0], 1, 1e-6, "a flip swaps left and right");
+    v.flip = false;
+    v.mask = (const uint8_t[]){ 127, 128 };
+    v.fill = 0.25f;
+    view(kn, out, &v, 2);
+    near(out[1], 0.25, 1e-6, "what the mask has below 128 becomes the fill");
+    near(out[4], 1, 1e-6, "what it has from there on stays");
+    v.fill = 1.5f;
+    ok(kern_augment(kn, KERN_F32, out, &v, 1, 2, zero, one) == -EINVAL, "a fill beyond white");
 
     /* Keys' weights: an impulse of height 255 in a row of 8, read at twice the resolution
      * (fractions 0.75, 0.25) */
@@ -157,6 +165,11 @@ static void check_random(const char *isa)
             v[i].contrast = rng_range(&r, 0.6f, 1.4f);
             v[i].saturation = rng_range(&r, 0.8f, 1.2f);
             v[i].hue = rng_range(&r, -0.1f, 0.1f);
+            uint8_t *mask = check_bytes(h * w);
+            for (size_t p = 0; p < h * w; p++)
+                mask[p] = (uint8_t)rng_u32(&r);
+            v[i].mask = i % 3 == 0 ? mask : NULL;
+            v[i].fill = rng_float(&r);
             for (uint32_t a = 0; a < 4; a++) {
                 uint32_t b = rng_below(&r, 4);
                 uint8_t t = v[i].order[a];
