@@ -56,14 +56,14 @@ static int read_labels(const struct h5in *in, const char *dataset, const struct 
 }
 
 int columns_check_offsets(const struct h5in *in, const char *dataset, const uint64_t *offset,
-                          size_t n, uint64_t total)
+                          size_t n, uint64_t total, bool empty)
 {
     if (offset[0] != 0)
         return fail(-EINVAL, "%s: dataset %s does not begin with 0", in->name, dataset);
     for (size_t i = 0; i < n; i++)
-        if (offset[i + 1] <= offset[i] || offset[i + 1] > total)
-            return fail(-EINVAL, "%s: dataset %s, row %zu: not above the row before, or too large",
-                        in->name, dataset, i);
+        if (offset[i + 1] < offset[i] + !empty || offset[i + 1] > total)
+            return fail(-EINVAL, "%s: dataset %s, row %zu: %s the row before, or too large",
+                        in->name, dataset, i, empty ? "below" : "not above");
     if (offset[n] != total)
         return fail(-EINVAL, "%s: dataset %s does not end with the number of bytes", in->name,
                     dataset);
@@ -81,7 +81,7 @@ static int read_keys(const struct h5in *in, struct rows *r)
         !(r->key = mem_alloc(total, 1, "key")))
         return -ENOMEM;
     if ((rc = h5_read(in, "key_offset", H5_U64, r->n + 1, r->key_offset)) < 0 ||
-        (rc = columns_check_offsets(in, "key_offset", r->key_offset, r->n, total)) < 0 ||
+        (rc = columns_check_offsets(in, "key_offset", r->key_offset, r->n, total, false)) < 0 ||
         (rc = h5_read(in, "key", H5_U8, total, r->key)) < 0)
         return rc;
     if (total > 0 && memchr(r->key, 0, total))

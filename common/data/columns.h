@@ -23,10 +23,10 @@ uint32_t columns_crc(uint32_t crc, const struct rows *r);
 /* crc32() of zlib for any length. */
 uint32_t crc_bytes(uint32_t crc, const void *bytes, size_t n);
 
-/* 0 if offset[n+1] starts at 0, rises with every row, and ends at total; else -EINVAL, worded with
- * the dataset's name. */
+/* 0 if offset[n+1] starts at 0, rises with every row (or stays, if rows may be empty), and ends at
+ * total; else -EINVAL, worded with the dataset's name. */
 int columns_check_offsets(const struct h5in *in, const char *dataset, const uint64_t *offset,
-                          size_t n, uint64_t total);
+                          size_t n, uint64_t total, bool empty);
 /* The attribute checksum, if the file has one, must equal crc: -EIO (worded) if not. */
 int columns_check_crc(const struct h5in *in, uint32_t crc);
 

@@ -51,6 +51,9 @@ int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes
  * one Huffman scan, not turned, is decoded no further than the box needs, and damage after it goes
  * unnoticed. The others' memory is there. NULL, or a box not inside the picture: all of it. */
 int image_decode_box(struct image *im, const uint8_t *bytes, size_t n, const struct image_box *box);
+/* The grey of a PNG that has nothing else, not turned: *plane [h][w], the caller's. -ENOTSUP (not
+ * worded) for any other picture, else as image_decode(). */
+int image_decode_grey(uint8_t **plane, size_t *h, size_t *w, const uint8_t *bytes, size_t n);
 void image_release(struct image *im);
 void image_big_end(struct image_info *info); /* nothing for a picture that is not big */
 
@@ -67,6 +70,8 @@ int image_square(struct image *out, const struct image *in, size_t px);
 /* *out is malloc'd, the caller's. JPEG: 4:4:4, quality 1..100. */
 int image_encode_jpeg(const struct image *im, int quality, uint8_t **out, size_t *n);
 int image_encode_png(const struct image *im, uint8_t **out, size_t *n);
+/* A PNG of one bit a pixel: plane [h][w], white where it is not 0. */
+int image_encode_bits(const uint8_t *plane, size_t h, size_t w, uint8_t **out, size_t *n);
 /* By the ending .png, .jpg or .jpeg; written beside, then renamed. -EUSAGE for another ending. */
 int image_write(const struct image *im, const char *path);
 

@@ -22,6 +22,7 @@ struct png_in {
     size_t n, at;
     struct image *im;
     size_t channels;
+    bool grey;    /* one channel is wanted, and no picture that needs more */
     bool reading; /* the header was good: from now on a fault loses pixels, not the picture */
     bool ended;   /* more bytes were wanted than there are */
     bool whole;   /* all rows had theirs: what is missing now is the end mark */
@@ -73,17 +74,20 @@ static int find_orientation(const struct png_in *in)
     return 1;
 }
 
-/* Header read: asks libpng for 8-bit RGB or RGBA and makes room. */
+/* Header read: asks libpng for 8-bit grey, RGB or RGBA and makes room. */
 static int begin(struct png_in *in)
 {
     png_uint_32 w = png_get_image_width(in->png, in->info);
     png_uint_32 h = png_get_image_height(in->png, in->info);
     bool transparent = (png_get_color_type(in->png, in->info) & PNG_COLOR_MASK_ALPHA) != 0 ||
                        png_get_valid(in->png, in->info, PNG_INFO_tRNS) != 0;
+    if (in->grey && (transparent || png_get_color_type(in->png, in->info) != PNG_COLOR_TYPE_GRAY))
+        return -ENOTSUP;
     png_set_expand(in->png);
     png_set_scale_16(in->png);
-    png_set_gray_to_rgb(in->png);
-    in->channels = transparent ? 4 : 3;
+    if (!in->grey)
+        png_set_gray_to_rgb(in->png);
+    in->channels = in->grey ? 1 : transparent ? 4 : 3;
     if (h <= IMAGE_MAX_PIXELS / w)
         in->big = image_big_begin(h, w);
     return image_alloc(in->im, h, w, in->channels);
@@ -134,10 +138,10 @@ static void lay_over_white(struct image *im)
     }
 }
 
-int image_decode_png(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
-                     bool keep)
+static int decode_png(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                      bool keep, bool grey)
 {
-    struct png_in in = { .bytes = bytes, .n = n, .im = im };
+    struct png_in in = { .bytes = bytes, .n = n, .im = im, .grey = grey };
     in.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in, on_error, on_warning);
     in.info = in.png != NULL ? png_create_info_struct(in.png) : NULL;
     int rc = in.info != NULL ? decode(&in) : fail(-ENOMEM, "no memory to decode a PNG");
@@ -157,6 +161,32 @@ int image_decode_png(struct image *im, struct image_info *info, const uint8_t *b
     png_destroy_read_struct(&in.png, &in.info, NULL);
     info->big = in.big;
     return rc;
+}
+
+int image_decode_png(struct image *im, struct image_info *info, const uint8_t *bytes, size_t n,
+                     bool keep)
+{
+    return decode_png(im, info, bytes, n, keep, false);
+}
+
+int image_decode_grey(uint8_t **plane, size_t *h, size_t *w, const uint8_t *bytes, size_t n)
+{
+    struct image im = { 0 };
+    struct image_info info = { .orientation = 1 };
+    if (image_sniff(bytes, n) != IMAGE_PNG)
+        return -ENOTSUP;
+    int rc = decode_png(&im, &info, bytes, n, false, true);
+    image_big_end(&info);
+    if (rc == 0 && info.orientation != 1)
+        rc = -ENOTSUP;
+    if (rc < 0) {
+        image_release(&im);
+        return rc;
+    }
+    *plane = im.rgb;
+    *h = im.h;
+    *w = im.w;
+    return 0;
 }
 
 /* -- out ---- */
@@ -187,26 +217,33 @@ static void on_write(png_structp png, png_bytep from, size_t n)
 
 static void on_flush(png_structp png UNUSED) {}
 
-static int encode(struct png_out *out, const struct image *im)
+/* rows [h][w][channels]: RGB, or one byte a pixel that becomes a bit. */
+static int encode(struct png_out *out, const uint8_t *rows, size_t h, size_t w, size_t channels)
 {
+    bool bits = channels == 1;
     if (setjmp(png_jmpbuf(out->png)))
         return fail(-EINVAL, "cannot be written as PNG: %s", out->error);
     png_set_write_fn(out->png, out, on_write, on_flush);
-    png_set_IHDR(out->png, out->info, (png_uint_32)im->w, (png_uint_32)im->h, 8, PNG_COLOR_TYPE_RGB,
-                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(out->png, out->info, (png_uint_32)w, (png_uint_32)h, bits ? 1 : 8,
+                 bits ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(out->png, out->info);
-    for (size_t y = 0; y < im->h; y++)
-        png_write_row(out->png, im->rgb + y * im->w * 3);
+    if (bits)
+        png_set_packing(out->png);
+    for (size_t y = 0; y < h; y++)
+        png_write_row(out->png, rows + y * w * channels);
     png_write_end(out->png, out->info);
     return 0;
 }
 
-int image_encode_png(const struct image *im, uint8_t **bytes, size_t *n)
+static int encode_png(const uint8_t *rows, size_t h, size_t w, size_t channels, uint8_t **bytes,
+                      size_t *n)
 {
     struct png_out out = { 0 };
     out.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &out, on_encode_error, NULL);
     out.info = out.png != NULL ? png_create_info_struct(out.png) : NULL;
-    int rc = out.info != NULL ? encode(&out, im) : fail(-ENOMEM, "no memory to write a PNG");
+    int rc = out.info != NULL ? encode(&out, rows, h, w, channels)
+                              : fail(-ENOMEM, "no memory to write a PNG");
     png_destroy_write_struct(&out.png, &out.info);
     *bytes = out.bytes;
     *n = out.n;
@@ -215,4 +252,14 @@ int image_encode_png(const struct image *im, uint8_t **bytes, size_t *n)
         *bytes = NULL;
     }
     return rc;
+}
+
+int image_encode_png(const struct image *im, uint8_t **bytes, size_t *n)
+{
+    return encode_png(im->rgb, im->h, im->w, 3, bytes, n);
+}
+
+int image_encode_bits(const uint8_t *plane, size_t h, size_t w, uint8_t **bytes, size_t *n)
+{
+    return encode_png(plane, h, w, 1, bytes, n);
 }

@@ -54,7 +54,7 @@ static int read_layout(struct shard *s, size_t *total)
             return -ENOMEM;
         if ((rc = h5_read(&s->in, "offset", H5_U64, n + 1, s->offset)) < 0)
             return rc;
-        return columns_check_offsets(&s->in, "offset", s->offset, n, *total);
+        return columns_check_offsets(&s->in, "offset", s->offset, n, *total, false);
     }
     if ((rc = h5_shape(&s->in, "pixels", H5_U8, 4, dim)) < 0)
         return rc;
@@ -68,11 +68,10 @@ static int read_layout(struct shard *s, size_t *total)
     return 0;
 }
 
-/* Where the pictures lie; they are loaded where that is nowhere in one piece. */
-static int find_data(struct shard *s, size_t total)
+/* Where the bytes of a dataset lie; they are loaded where that is nowhere in one piece. */
+static int find_bytes(struct shard_bytes *b, const struct h5in *in, const char *name, size_t total)
 {
-    const char *name = s->decoded ? "pixels" : "bytes";
-    int rc = h5_offset(&s->in, name, H5_U8, &s->data);
+    int rc = h5_offset(in, name, H5_U8, &b->at);
 
     if (rc != -ENOTSUP)
         return rc;
@@ -80,10 +79,43 @@ static int find_data(struct shard *s, size_t total)
         return fail(-EINVAL,
                     "%s: dataset %s is stored in chunks, and at more than 1 GiB that is not read: "
                     "write it contiguous, or in smaller shards",
-                    s->in.name, name);
-    if (!(s->loaded = mem_alloc(total, 1, name)))
+                    in->name, name);
+    if (!(b->loaded = mem_alloc(total, 1, name)))
         return -ENOMEM;
-    return h5_read(&s->in, name, H5_U8, total, s->loaded);
+    return h5_read(in, name, H5_U8, total, b->loaded);
+}
+
+/* Masks may have been put in by another program: the checksum of the columns leaves them out. */
+static int read_masks(struct shard *s)
+{
+    size_t n = s->rows.n, total = 0, dim[3];
+    int rc;
+
+    if (!(s->masked = h5_has(&s->in, "mask")))
+        return 0;
+    if (s->decoded) {
+        if ((rc = h5_shape(&s->in, "mask", H5_U8, 3, dim)) < 0)
+            return rc;
+        if (dim[0] != n || dim[1] != s->h || dim[2] != s->w)
+            return fail(-EINVAL, "%s: dataset mask is [%zu][%zu][%zu], not [%zu][%zu][%zu]",
+                        s->in.name, dim[0], dim[1], dim[2], n, s->h, s->w);
+        total = n * s->h * s->w;
+    } else {
+        if ((rc = h5_shape(&s->in, "mask", H5_U8, 1, &total)) < 0)
+            return rc;
+        if (!(s->mask_offset = mem_alloc(n + 1, sizeof(*s->mask_offset), "mask_offset")))
+            return -ENOMEM;
+        if ((rc = h5_read(&s->in, "mask_offset", H5_U64, n + 1, s->mask_offset)) < 0 ||
+            (rc = columns_check_offsets(&s->in, "mask_offset", s->mask_offset, n, total, true)) < 0)
+            return rc;
+    }
+    if (h5_has(&s->in, "mask_crc")) {
+        if (!(s->mask_crc = mem_alloc(n, sizeof(*s->mask_crc), "mask_crc")))
+            return -ENOMEM;
+        if ((rc = h5_read(&s->in, "mask_crc", H5_U32, n, s->mask_crc)) < 0)
+            return rc;
+    }
+    return find_bytes(&s->masks, &s->in, "mask", total);
 }
 
 static uint32_t shard_crc(const struct shard *s)
@@ -110,7 +142,8 @@ static int load(struct shard *s)
         rc = h5_attr_string(&s->in, "", "recipe", &s->recipe);
     if (rc < 0 || (rc = columns_read(&s->in, &s->rows)) < 0 || (rc = read_layout(s, &total)) < 0 ||
         (rc = read_sizes(s)) < 0 || (rc = columns_check_crc(&s->in, shard_crc(s))) < 0 ||
-        (rc = find_data(s, total)) < 0)
+        (rc = find_bytes(&s->pictures, &s->in, s->decoded ? "pixels" : "bytes", total)) < 0 ||
+        (rc = read_masks(s)) < 0)
         goto out;
     s->checksum = crc_bytes(0, s->crc, s->rows.n * sizeof(*s->crc));
 out:
@@ -147,7 +180,10 @@ void shard_close(struct shard *s)
     free(s->size);
     free(s->orientation);
     free(s->recipe);
-    free(s->loaded);
+    free(s->pictures.loaded);
+    free(s->mask_offset);
+    free(s->mask_crc);
+    free(s->masks.loaded);
     history_release(&s->history);
     h5in_close(&s->in);
     *s = (struct shard){ .in = { .file = -1, .fd = -1 } };
@@ -158,16 +194,33 @@ size_t shard_row_bytes(const struct shard *s, size_t row)
     return s->decoded ? s->h * s->w * 3 : (size_t)(s->offset[row + 1] - s->offset[row]);
 }
 
+static int read_bytes(const struct shard *s, const struct shard_bytes *b, uint64_t at, void *out,
+                      size_t n)
+{
+    if (!b->loaded)
+        return h5_pread(&s->in, b->at + at, out, n);
+    memcpy(out, b->loaded + at, n);
+    return 0;
+}
+
+/* "FILE: row 3 (KEY): " and what fail_text() says. */
+static int row_failed(int rc, const struct shard *s, size_t row, const char *what)
+{
+    size_t len, k = strnlen(fail_text(), 255);
+    const char *key = rows_key(&s->rows, row, &len);
+    char why[256];
+
+    memcpy(why, fail_text(), k); /* fail() would overwrite it while reading it */
+    why[k] = '\0';
+    return fail(rc, "%s: row %zu (%.*s): %s%s", s->in.name, row, (int)MIN(len, 400), key, what,
+                why);
+}
+
 int shard_row_read(const struct shard *s, size_t row, void *out)
 {
     size_t n = shard_row_bytes(s, row), len;
-    uint64_t at = s->decoded ? row * n : s->offset[row];
-    int rc = 0;
+    int rc = read_bytes(s, &s->pictures, s->decoded ? row * n : s->offset[row], out, n);
 
-    if (s->loaded)
-        memcpy(out, s->loaded + at, n);
-    else
-        rc = h5_pread(&s->in, s->data + at, out, n);
     if (rc == 0 && crc_bytes(0, out, n) != s->crc[row]) {
         const char *key = rows_key(&s->rows, row, &len);
         rc = fail(-EIO, "%s: row %zu (%.*s) is damaged: its bytes do not match their checksum",
@@ -181,11 +234,17 @@ int shard_row_image(const struct shard *s, size_t row, struct image *im)
     return shard_row_box(s, row, NULL, im);
 }
 
+static int check_size(const struct shard *s, size_t row, size_t h, size_t w)
+{
+    if (h == s->size[row][0] && w == s->size[row][1])
+        return 0;
+    return fail(-EIO, "a picture of %zu x %zu, recorded as %u x %u", h, w, s->size[row][0],
+                s->size[row][1]);
+}
+
 int shard_row_box(const struct shard *s, size_t row, const struct image_box *box, struct image *im)
 {
-    size_t n = shard_row_bytes(s, row), len;
-    const char *key = rows_key(&s->rows, row, &len);
-    char why[256];
+    size_t n = shard_row_bytes(s, row);
     int rc;
 
     *im = (struct image){ 0 };
@@ -198,18 +257,46 @@ int shard_row_box(const struct shard *s, size_t row, const struct image_box *box
         *im = (struct image){ s->h, s->w, bytes };
         return 0;
     }
-    if ((rc = image_decode_box(im, bytes, n, box)) < 0) {
-        size_t k = strnlen(fail_text(), sizeof(why) - 1);
-        memcpy(why, fail_text(), k); /* fail() would overwrite it while reading it */
-        why[k] = '\0';
-        rc = fail(rc, "%s: row %zu (%.*s): %s", s->in.name, row, (int)MIN(len, 400), key, why);
-    } else if (im->h != s->size[row][0] || im->w != s->size[row][1]) {
-        rc = fail(-EIO, "%s: row %zu (%.*s): a picture of %zu x %zu, recorded as %u x %u",
-                  s->in.name, row, (int)MIN(len, 400), key, im->h, im->w, s->size[row][0],
-                  s->size[row][1]);
+    if ((rc = image_decode_box(im, bytes, n, box)) == 0)
+        rc = check_size(s, row, im->h, im->w);
+    if (rc < 0) {
         image_release(im);
+        rc = row_failed(rc, s, row, "");
     }
 out:
+    free(bytes);
+    return rc;
+}
+
+int shard_row_mask(const struct shard *s, size_t row, struct mask *m)
+{
+    uint64_t at = !s->masked ? 0 : s->decoded ? row * s->h * s->w : s->mask_offset[row];
+    size_t n = !s->masked ? 0 : s->decoded ? s->h * s->w : (size_t)(s->mask_offset[row + 1] - at);
+    uint8_t *bytes;
+    int rc;
+
+    *m = (struct mask){ 0 };
+    if (n == 0)
+        return 0;
+    if (!(bytes = mem_alloc(n, 1, "mask")))
+        return -ENOMEM;
+    if ((rc = read_bytes(s, &s->masks, at, bytes, n)) < 0)
+        goto out;
+    if (s->mask_crc && crc_bytes(0, bytes, n) != s->mask_crc[row])
+        rc = fail(-EIO, "damaged: its bytes do not match their checksum");
+    if (rc == 0 && s->decoded) {
+        *m = (struct mask){ s->h, s->w, bytes };
+        bytes = NULL;
+    } else if (rc == 0 && (rc = mask_decode(m, bytes, n)) == 0) {
+        rc = check_size(s, row, m->h, m->w);
+    }
+    if (rc < 0)
+        rc = row_failed(rc, s, row, "its mask: ");
+    else
+        rc = mask_cover(m) > 0;
+out:
+    if (rc <= 0)
+        mask_release(m);
     free(bytes);
     return rc;
 }
@@ -257,6 +344,16 @@ void shard_set_close(struct shard_set *set)
     free(set->first);
     classes_release(&set->classes);
     *set = (struct shard_set){ 0 };
+}
+
+int shard_set_labels(int32_t **out, const struct shard_set *set)
+{
+    if (!(*out = mem_alloc(set->nrows, sizeof(**out), "labels of the data")))
+        return -ENOMEM;
+    for (size_t i = 0; i < set->nshards; i++)
+        memcpy(*out + set->first[i], set->shard[i].rows.label,
+               set->shard[i].rows.n * sizeof(**out));
+    return 0;
 }
 
 struct shard *shard_set_find(struct shard_set *set, size_t row, size_t *row_in_shard)

@@ -8,13 +8,20 @@
 
 #include "common/base/prov.h"
 #include "common/data/h5.h"
-#include "common/data/image.h"
+#include "common/data/mask.h"
 #include "common/data/rows.h"
 
 #define SHARD_FORMAT "semppl-shard"
 #define SHARD_VERSION 1
 #define SHARD_IMAGE_LIMIT                                                                          \
     ((size_t)64 << 20) /* bytes of one HDF5 image in a pipe, before its last row */
+
+/* Where a dataset's bytes are: from here on in the file, or all of them in memory, if the file has
+ * them in chunks. */
+struct shard_bytes {
+    uint64_t at;
+    uint8_t *loaded; /* NULL: in the file */
+};
 
 struct shard {
     struct rows rows;
@@ -29,8 +36,11 @@ struct shard {
     struct history history;
     char *recipe; /* JSON: how the pixels were made; NULL if the file does not say */
     struct h5in in;
-    uint64_t data;   /* where bytes or pixels begin in the file */
-    uint8_t *loaded; /* or all of them in memory, if the file has them in chunks; else NULL */
+    struct shard_bytes pictures;
+    bool masked;           /* has masks; then */
+    uint64_t *mask_offset; /* encoded: [n+1] into their bytes */
+    uint32_t *mask_crc;    /* [n] CRC-32 of the row's; NULL if the file does not say */
+    struct shard_bytes masks;
 };
 
 int shard_next(struct stream *st, struct shard *s); /* 1, 0 at the end, or negative */
@@ -46,6 +56,9 @@ int shard_row_read(const struct shard *s, size_t row, void *out);
 int shard_row_image(const struct shard *s, size_t row, struct image *im);
 /* Likewise, but only the pixels inside box (of size[row]) are sure: see image_decode_box(). */
 int shard_row_box(const struct shard *s, size_t row, const struct image_box *box, struct image *im);
+/* 1 and the row's mask, of its picture's size and with some foreground; 0 if there is none;
+ * negative (worded) if it is damaged. Any thread. */
+int shard_row_mask(const struct shard *s, size_t row, struct mask *m);
 
 /*
  * Several shards as one numbered set of rows, all kept open: what training and contact sheets read.
@@ -61,6 +74,7 @@ struct shard_set {
 };
 int shard_set_open(struct shard_set *set, char **operands, int n); /* the operands of a stream */
 void shard_set_close(struct shard_set *set);
+int shard_set_labels(int32_t **out, const struct shard_set *set); /* [nrows], the caller's */
 struct shard *shard_set_find(struct shard_set *set, size_t row, size_t *row_in_shard);
 
 /* -- writing ---- */
@@ -74,6 +88,8 @@ struct shard_row {
     int orientation;
     const uint8_t *bytes; /* encoded bytes, or h*w*3 pixels */
     size_t nbytes;
+    const uint8_t *mask; /* of mask_encode(), or h*w bytes; NULL: none */
+    size_t nmask;
 };
 
 struct shard_writer;

@@ -15,6 +15,7 @@
  * and what each row adds (id 8, label 4, truth 4, offsets 16, crc 4, size 4, orientation 1). */
 #define FIXED_BYTES 10240
 #define ROW_BYTES 41
+#define MASK_BYTES 12 /* offset and crc, in a file that has masks */
 
 struct shard_writer {
     char *path, *dir;
@@ -31,8 +32,10 @@ struct shard_writer {
     uint8_t *orientation;
     uint32_t *crc;
     uint64_t *offset;
-    size_t room[4];
+    uint64_t *mask_offset;
+    size_t room[5];
     struct spool bytes;
+    struct spool masks; /* of a file's rows, none for those before the first mask if decoded */
     size_t nfiles;
 };
 
@@ -91,6 +94,7 @@ int shard_writer_open(struct shard_writer **out, const char *path, uint64_t limi
     w->truth = truth;
     w->history = h;
     spool_init(&w->bytes, SIZE_MAX, NULL);
+    spool_init(&w->masks, SIZE_MAX, NULL);
     if (!(w->path = mem_strdup(pipe ? "-" : path)) || (recipe && !(w->recipe = mem_strdup(recipe))))
         goto failed;
     if (pipe) {
@@ -101,6 +105,7 @@ int shard_writer_open(struct shard_writer **out, const char *path, uint64_t limi
         if (!w->head)
             w->limit = UINT64_MAX;
         spool_init(&w->bytes, SPOOL_MEMORY, w->dir);
+        spool_init(&w->masks, SPOOL_MEMORY, w->dir);
     }
     if ((rc = classes_copy(&w->rows.classes, classes)) < 0)
         goto failed;
@@ -117,15 +122,39 @@ failed:
     return rc;
 }
 
-/* At least the bytes that a file of n rows takes. */
-static uint64_t file_bytes(const struct shard_writer *w, uint64_t n, uint64_t nkey, uint64_t nbytes)
+/* At least the bytes that a file takes which ends with this row. */
+static uint64_t file_bytes(const struct shard_writer *w, const struct shard_row *row)
 {
     const struct history *h = w->history;
-    uint64_t line = 0;
+    const struct rows *r = &w->rows;
+    uint64_t line = 0, n = r->n + 1, masks = 0;
 
     for (size_t i = 0; h && i < h->n; i++)
         line = MAX(line, strlen(h->line[i]));
-    return w->fixed + (h ? h->n : 0) * line + n * ROW_BYTES + nkey + nbytes;
+    if (w->masks.len > 0 || row->mask)
+        masks = n * MASK_BYTES + (w->side > 0 ? n * w->side * w->side : w->masks.len + row->nmask);
+    return w->fixed + (h ? h->n : 0) * line + n * ROW_BYTES + masks +
+           (r->n ? r->key_offset[r->n] : 0) + row->keylen + w->bytes.len + row->nbytes;
+}
+
+static int write_masks(struct shard_writer *w, struct h5out *o)
+{
+    size_t n = w->rows.n, n1 = n + 1, dim[3] = { n, w->side, w->side };
+    uint32_t *crc = mem_alloc(n, sizeof(*crc), "mask_crc");
+    int rc;
+
+    if (!crc)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        crc[i] = crc_bytes(0, w->masks.data + w->mask_offset[i],
+                           w->mask_offset[i + 1] - w->mask_offset[i]);
+    rc = h5_write(o, "mask_crc", H5_U32, 1, &n, crc);
+    if (rc == 0 && w->side > 0)
+        rc = h5_write(o, "mask", H5_U8, 3, dim, w->masks.data);
+    else if (rc == 0 && (rc = h5_write(o, "mask_offset", H5_U64, 1, &n1, w->mask_offset)) == 0)
+        rc = h5_write(o, "mask", H5_U8, 1, &w->masks.len, w->masks.data);
+    free(crc);
+    return rc;
 }
 
 static int write_file(struct shard_writer *w, struct h5out *o)
@@ -152,6 +181,8 @@ static int write_file(struct shard_writer *w, struct h5out *o)
         if ((rc = h5_write(o, "offset", H5_U64, 1, &n1, offset)) == 0)
             rc = h5_write(o, "bytes", H5_U8, 1, &w->bytes.len, w->bytes.data);
     }
+    if (rc == 0 && w->masks.len > 0)
+        rc = write_masks(w, o);
     if (rc == 0 && w->recipe)
         rc = h5_put_string(o, "", "recipe", w->recipe);
     return rc < 0 ? rc : h5_put_int(o, "", "checksum", crc);
@@ -180,6 +211,7 @@ static int finish(struct shard_writer *w)
     w->nfiles++;
     r->n = 0;
     spool_clear(&w->bytes);
+    spool_clear(&w->masks);
     return 0;
 }
 
@@ -199,10 +231,45 @@ static int check_row(const struct shard_writer *w, const struct shard_row *row)
                                              row->h != w->side || row->w != w->side)))
         return fail(-EINVAL, "%s: %.*s: %zu bytes are no picture for this shard", w->path, key,
                     row->key, row->nbytes);
+    if (row->mask && w->side > 0 && row->nmask != w->side * w->side)
+        return fail(-EINVAL, "%s: %.*s: %zu bytes are no mask for this shard", w->path, key,
+                    row->key, row->nmask);
     return row->orientation < 1 || row->orientation > 8
                ? fail(-EINVAL, "%s: %.*s: orientation %d is not in 1..8", w->path, key, row->key,
                       row->orientation)
                : 0;
+}
+
+static int spool_zeros(struct spool *s, size_t n)
+{
+    uint8_t *zeros = mem_alloc(n, 1, "a mask");
+    int rc = zeros ? spool_append(s, zeros, n) : -ENOMEM;
+
+    free(zeros);
+    return rc;
+}
+
+/* Row n's mask. Decoded ones lie one behind the other from the first row on, so that zeros stand
+ * for those that are not there, once there is one at all. */
+static int add_mask(struct shard_writer *w, const struct shard_row *row, size_t n)
+{
+    size_t plane = w->side * w->side;
+    bool begin = w->side > 0 && row->mask && w->masks.len == 0;
+    int rc = mem_grow(&w->mask_offset, &w->room[4], n + 2, sizeof(*w->mask_offset));
+
+    for (size_t i = 0; rc == 0 && begin && i < n; i++) {
+        rc = spool_zeros(&w->masks, plane);
+        w->mask_offset[i + 1] = w->masks.len;
+    }
+    if (rc == 0 && row->mask)
+        rc = spool_append(&w->masks, row->mask, row->nmask);
+    else if (rc == 0 && w->side > 0 && w->masks.len > 0)
+        rc = spool_zeros(&w->masks, plane);
+    if (rc < 0)
+        return rc;
+    w->mask_offset[0] = 0;
+    w->mask_offset[n + 1] = w->masks.len;
+    return 0;
 }
 
 int shard_writer_add(struct shard_writer *w, const struct shard_row *row)
@@ -216,13 +283,12 @@ int shard_writer_add(struct shard_writer *w, const struct shard_row *row)
                         .key_offset = key_offset,
                         .key = (uint8_t *)row->key,
                         .truth = w->truth ? &truth : NULL };
-    size_t nkey = r->n ? r->key_offset[r->n] : 0, n;
+    size_t n;
     int rc = check_row(w, row);
 
     if (rc < 0)
         return rc;
-    if (r->n > 0 && (r->n >= COLUMNS_MAX || file_bytes(w, r->n + 1, nkey + row->keylen,
-                                                       w->bytes.len + row->nbytes) > w->limit)) {
+    if (r->n > 0 && (r->n >= COLUMNS_MAX || file_bytes(w, row) > w->limit)) {
         if (r->n >= COLUMNS_MAX && w->limit == UINT64_MAX)
             return fail(-EINVAL, "%s: more than 2^32 rows", w->path);
         if ((rc = finish(w)) < 0)
@@ -234,7 +300,7 @@ int shard_writer_add(struct shard_writer *w, const struct shard_row *row)
         (rc = mem_grow(&w->crc, &w->room[2], n + 1, sizeof(*w->crc))) < 0 ||
         (rc = mem_grow(&w->offset, &w->room[3], n + 2, sizeof(*w->offset))) < 0 ||
         (rc = spool_append(&w->bytes, row->bytes, row->nbytes)) < 0 ||
-        (rc = rows_append(r, &one, 0, 1)) < 0)
+        (rc = add_mask(w, row, n)) < 0 || (rc = rows_append(r, &one, 0, 1)) < 0)
         return rc;
     w->size[n][0] = (uint16_t)row->h;
     w->size[n][1] = (uint16_t)row->w;
@@ -261,10 +327,12 @@ void shard_writer_abort(struct shard_writer *w)
         return;
     rows_release(&w->rows);
     spool_release(&w->bytes);
+    spool_release(&w->masks);
     free(w->size);
     free(w->orientation);
     free(w->crc);
     free(w->offset);
+    free(w->mask_offset);
     free(w->recipe);
     free(w->head);
     free(w->tail);

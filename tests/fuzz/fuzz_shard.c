@@ -11,10 +11,13 @@ static void make_shard(size_t side)
 {
     struct classes c = { 0 };
     struct shard_writer *w;
-    uint8_t bytes[300] = { 1, 2, 3 };
+    uint8_t bytes[300] = { 1, 2, 3 }, plane[100] = { 0, 255 }, *png;
+    struct mask m = { 10, 10, plane };
+    size_t n;
 
     classes_add(&c, "cat");
     classes_add(&c, "dog");
+    edit_must(mask_encode(&m, &png, &n) == 0);
     edit_must(shard_writer_open(&w, edit_path[1], 0, side, true, &c, "{}", NULL) == 0);
     for (uint32_t i = 0; i < 5; i++) {
         struct shard_row r = { .key = "photo.jpg",
@@ -25,10 +28,17 @@ static void make_shard(size_t side)
                                .w = 10,
                                .orientation = 1,
                                .bytes = bytes,
-                               .nbytes = side ? 300 : 100 + i };
+                               .nbytes = side ? 300 : 100 + i,
+                               .mask = i % 2 == 0 ? NULL
+                                       : side     ? plane
+                                                  : png,
+                               .nmask = i % 2 == 0 ? 0
+                                        : side     ? 100
+                                                   : n };
         edit_must(shard_writer_add(w, &r) == 0);
     }
     edit_must(shard_writer_close(w, NULL) == 0);
+    free(png);
     classes_release(&c);
 }
 
@@ -60,6 +70,10 @@ static void read_shards(char *path)
             uint8_t *row = malloc(len);
             (void)shard_row_read(&s, i, row);
             free(row);
+            struct mask m;
+            if (shard_row_mask(&s, i, &m) > 0)
+                edit_must(m.h == s.size[i][0] && m.w == s.size[i][1] && mask_cover(&m) > 0);
+            mask_release(&m);
             edit_must(s.rows.label[i] < (int)s.rows.classes.n);
         }
         shard_close(&s);

@@ -108,7 +108,7 @@ static void failures(const char *path)
     char sentence[1024];
     loader_open(&l, 2, &data, &sampler, &set, KERN_F32);
     ok(given(&l, 0), "a batch of whole data");
-    files_must(truncate(path, (off_t)data.shard[0].data + 1) == 0, path);
+    files_must(truncate(path, (off_t)data.shard[0].pictures.at + 1) == 0, path);
     loader_begin(&l, 1);
     ok(given(&l, 0), "a failure ahead is none of this step's");
     ok(loader_get(&l, 1, &b) == -EIO && strstr(fail_text(), "shorter"), "but the next one's: %s",

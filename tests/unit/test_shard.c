@@ -104,7 +104,7 @@ static void test_single(void)
     ok(count_rows(one, 1, &files) == 500, "are read again: %s", fail_text());
     ok(shard_open(&s, "one.h5") == 0 && !s.decoded && s.rows.truth && s.rows.classes.n == 2 &&
            !strcmp(s.rows.classes.name[1], "dog") && s.history.n == 1 &&
-           !strcmp(s.recipe, "{\"short_side\": 0}") && !s.loaded,
+           !strcmp(s.recipe, "{\"short_side\": 0}") && !s.pictures.loaded,
        "with truth, classes, history and recipe");
     ok(s.checksum == (uint32_t)crc32(0, (const Bytef *)s.crc, 2000), "and a checksum");
     shard_close(&s);
@@ -287,6 +287,100 @@ static void test_pictures(void)
     shard_close(&s);
 }
 
+/* A mask of 4 x 6, or of side x side: two columns are foreground. */
+static struct mask make_mask(size_t side)
+{
+    struct mask m = { side ? side : 4, side ? side : 6, NULL };
+
+    m.plane = calloc(m.h, m.w);
+    for (size_t y = 0; y < m.h; y++)
+        m.plane[y * m.w + 1] = m.plane[y * m.w + 2] = 255;
+    return m;
+}
+
+/* Five pictures, of which the second and the fourth have a mask. */
+static int write_masks(const char *path, size_t side, bool truth_of_size)
+{
+    uint8_t bytes[5 * 5 * 3] = { 1 }, *png;
+    struct mask m = make_mask(side);
+    struct shard_row r = { .key = "m", .keylen = 1, .label = -1, .truth = -1, .orientation = 1 };
+    struct shard_writer *w;
+    size_t n;
+    int rc = 0;
+
+    files_must(mask_encode(&m, &png, &n) == 0 &&
+                   shard_writer_open(&w, path, 0, side, false, &none, NULL, NULL) == 0,
+               fail_text());
+    r.h = side ? side : 4;
+    r.w = side ? side : truth_of_size ? 6 : 7;
+    r.bytes = bytes;
+    r.nbytes = side ? side * side * 3 : 10;
+    for (int i = 0; i < 5 && rc == 0; i++) {
+        r.mask = i % 2 == 0 ? NULL : side ? m.plane : png;
+        r.nmask = i % 2 == 0 ? 0 : side ? side * side : n;
+        rc = shard_writer_add(w, &r);
+    }
+    free(png);
+    mask_release(&m);
+    return rc < 0 ? rc : shard_writer_close(w, NULL);
+}
+
+/* 5 if all rows have the masks that write_masks() gave them; negative if one is refused. */
+static int count_masks(const char *path, size_t side)
+{
+    struct mask want = make_mask(side), got;
+    struct shard s;
+    int good = 0, rc = shard_open(&s, path);
+
+    for (size_t i = 0; rc >= 0 && i < s.rows.n; i++) {
+        rc = shard_row_mask(&s, i, &got);
+        good +=
+            rc == (int)(i % 2) && (rc == 0 || (got.h == want.h && got.w == want.w &&
+                                               !memcmp(got.plane, want.plane, want.h * want.w)));
+        mask_release(&got);
+    }
+    if (s.in.name)
+        shard_close(&s);
+    mask_release(&want);
+    return rc < 0 ? rc : good;
+}
+
+static void test_masks(void)
+{
+    struct shard s;
+    size_t n, refused = 0, wrong = 0;
+    unsigned long seed = t_seed();
+
+    ok(write_masks("mask.h5", 0, true) == 0 && count_masks("mask.h5", 0) == 5,
+       "masks of encoded pictures: %s", fail_text());
+    ok(write_masks("plane.h5", 5, true) == 0 && count_masks("plane.h5", 5) == 5,
+       "and of decoded ones: %s", fail_text());
+    ok(write_masks("small.h5", 0, false) == 0 && count_masks("small.h5", 0) == -EIO &&
+           strstr(fail_text(), "small.h5: row 1 (m): its mask"),
+       "one of another size: %s", fail_text());
+    write_rows("unmasked.h5", 0, 5, true, NULL);
+    ok(shard_open(&s, "unmasked.h5") == 0 && !s.masked && count_masks("unmasked.h5", 0) == 3,
+       "none at all");
+    shard_close(&s);
+
+    uint8_t *a = files_read("mask.h5", &n);
+    int fd = open("mask.h5", O_WRONLY);
+    for (int i = 0; i < 400; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        size_t at = (size_t)(seed >> 20) % n;
+        uint8_t flipped = a[at] ^ (uint8_t)(1u << (seed >> 60 & 7));
+        files_must(pwrite(fd, &flipped, 1, (off_t)at) == 1, "flip");
+        int rc = count_masks("mask.h5", 0);
+        refused += rc < 0;
+        wrong += rc >= 0 && rc != 5;
+        files_must(pwrite(fd, &a[at], 1, (off_t)at) == 1, "flip");
+    }
+    close(fd);
+    free(a);
+    ok(refused > 100 && wrong == 0, "flipped bits: %zu of 400 refused, %zu wrong masks", refused,
+       wrong);
+}
+
 /* Every prefix of a stream of two shards is the whole, or the first alone, or refused. */
 static void test_prefixes(void)
 {
@@ -346,7 +440,8 @@ static void test_content(void)
         { "nothing", 0 },           { "a label too large", 1 },    { "a label too small", 2 },
         { "classes unsorted", 3 },  { "a short column", 4 },       { "offsets that fall", 5 },
         { "offsets too large", 6 }, { "a NUL in a key", 7 },       { "an empty key", 8 },
-        { "no orientation", 9 },    { "crc of another type", 10 },
+        { "no orientation", 9 },    { "crc of another type", 10 }, { "masks in a plane", 11 },
+        { "masks that fall", 12 },  { "masks beyond", 13 },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -370,6 +465,9 @@ static void test_content(void)
         h5_write(&o, "crc", c == 10 ? H5_I32 : H5_U32, 1, &n, (uint32_t[]){ 1, 2 });
         h5_write(&o, "offset", H5_U64, 1, &n1, offset);
         h5_write(&o, "bytes", H5_U8, 1, &four, "abcd");
+        h5_write(&o, "mask", H5_U8, c == 11 ? 2 : 1, c == 11 ? size : &four, "abcd");
+        h5_write(&o, "mask_offset", H5_U64, 1, &n1,
+                 (uint64_t[]){ 0, c == 12 ? 5 : 0, c == 13 ? 5 : 4 });
         files_must(h5out_commit(&o, SHARD_FORMAT, 1, NULL) == 0, fail_text());
         int rc = shard_open(&s, "content.h5");
         ok(c == 0 ? rc == 0 : rc == -EINVAL && strstr(fail_text(), "content.h5"), "%s: %s",
@@ -377,6 +475,12 @@ static void test_content(void)
         if (c == 0)
             ok(shard_row_read(&s, 1, size) == -EIO && strstr(fail_text(), "row 1 (b)"), "crc: %s",
                fail_text());
+        if (c == 0) {
+            struct mask m;
+            ok(shard_row_mask(&s, 0, &m) == 0, "an empty mask is none");
+            ok(shard_row_mask(&s, 1, &m) == -EINVAL && strstr(fail_text(), "row 1 (b): its mask"),
+               "one that is no picture: %s", fail_text());
+        }
         shard_close(&s);
     }
 }
@@ -393,6 +497,7 @@ int main(void)
     test_rows_refused();
     test_threads();
     test_pictures();
+    test_masks();
     test_prefixes();
     test_flips();
     test_content();
