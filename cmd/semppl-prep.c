@@ -34,11 +34,11 @@ enum { BATCH_FILES = 64 };               /* a thread in a batch */
 #define BATCH_BYTES ((uint64_t)64 << 20) /* of files in a batch, or of a thread's pixels */
 
 static struct {
-    const char *output, *labels, *ledger, *files_from;
+    const char *output, *labels, *ledger, *files_from, *masks;
     int labels_per_class, short_side, pixels, on_error;
     double label_fraction;
     uint64_t seed, shard_size;
-    bool null, strict;
+    bool null, strict, saliency;
 } o = { .output = "-", .shard_size = SHARD_IMAGE_LIMIT };
 
 static const struct opt opts[] = {
@@ -53,6 +53,9 @@ static const struct opt opts[] = {
     OPT_INT(0, "short-side", &o.short_side, "PX", 1, 65500,
             "shrink larger pictures to this short side"),
     OPT_INT(0, "pixels", &o.pixels, "PX", 1, 4096, "store decoded squares of this side"),
+    OPT_STR(0, "masks", &o.masks, "DIR",
+            "masks of the pictures' foregrounds: PNG or JPEG under the same paths"),
+    OPT_FLAG(0, "saliency", &o.saliency, "compute such masks from the pictures' colours"),
     OPT_SIZE(0, "shard-size", &o.shard_size, "SIZE", 65536, 1e15,
              "bytes of a shard on standard output or with a numbered name"),
     OPT_STR(0, "ledger", &o.ledger, "TSV", "account of every file that was not simply stored"),
@@ -79,7 +82,7 @@ struct job {
     struct ledger ledger;
     uint64_t *id;       /* [source.n] of the stored */
     size_t *same, room; /* hash table over id of stored files' numbers + 1 */
-    size_t stored, duplicates, conflicts;
+    size_t stored, duplicates, conflicts, masks, faults;
     size_t *stored_in, *labelled_in;          /* [classes] rows stored, labels kept */
     double start, reading, decoding, writing; /* seconds; the first two summed over threads */
 };
@@ -130,6 +133,11 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--seed has no effect without --labels-per-class or --label-fraction");
     if (o.pixels > 0 && o.short_side > 0)
         return fail(-EUSAGE, "--pixels and --short-side exclude each other");
+    if (o.masks != NULL && o.saliency)
+        return fail(-EUSAGE, "--masks and --saliency exclude each other");
+    struct stat st;
+    if (o.masks != NULL && (stat(o.masks, &st) != 0 || !S_ISDIR(st.st_mode)))
+        return fail(-ENOENT, "%s: there is no such folder of masks", o.masks);
     if (opt_given(&o.shard_size) && strcmp(o.output, "-") != 0 && strchr(o.output, '%') == NULL)
         return fail(-EUSAGE, "--shard-size needs a numbered name, such as -o name-%%05d.h5");
     if (o.ledger != NULL && strcmp(o.ledger, "-") == 0)
@@ -238,8 +246,8 @@ static int probe_task(void *arg, size_t i, int worker UNUSED)
     const struct probe *p = arg;
     struct intake picture;
     int rc = intake_read(&picture, &p->j->source, p->row[i], &p->j->rule, false);
-    free(picture.bytes);
     p->good[i] = rc == 0 && picture.reason == NULL;
+    intake_release(&picture);
     return rc;
 }
 
@@ -338,6 +346,19 @@ static void note_duplicate(struct job *j, size_t i, size_t same)
     j->conflicts += conflict;
 }
 
+/* A mask that cannot be used is told, and its picture stored without one. */
+static int note_mask(struct job *j, const char *key, const struct intake *p)
+{
+    j->masks += p->mask != NULL;
+    if (*p->fault == '\0')
+        return 0;
+    if (o.on_error == FAIL)
+        return fail(-EIO, "%s", p->fault);
+    ledger_add(&j->ledger, LEDGER_STORED, key, "mask", p->fault);
+    j->faults++;
+    return 0;
+}
+
 static int store(struct job *j, size_t i, const struct intake *p)
 {
     const char *key = source_key(&j->source, i);
@@ -359,9 +380,13 @@ static int store(struct job *j, size_t i, const struct intake *p)
                              .w = p->w,
                              .orientation = p->orientation,
                              .bytes = p->bytes,
-                             .nbytes = p->n };
+                             .nbytes = p->n,
+                             .mask = p->mask,
+                             .nmask = p->nmask };
     double start = log_seconds();
-    int rc = shard_writer_add(j->writer, &row);
+    int rc = note_mask(j, key, p);
+    if (rc == 0)
+        rc = shard_writer_add(j->writer, &row);
     j->writing += log_seconds() - start;
     if (rc < 0)
         return rc;
@@ -412,7 +437,7 @@ static int store_all(struct job *j)
         for (size_t i = 0; i < n; i++) {
             if (rc == 0)
                 rc = store(j, b.first + i, &b.picture[i]);
-            free(b.picture[i].bytes);
+            intake_release(&b.picture[i]);
         }
         progress_add(&progress, n);
     }
@@ -450,6 +475,19 @@ static void say_labels(const struct job *j)
                  j->stored, least, most, n);
 }
 
+static void say_masks(const struct job *j)
+{
+    if (j->faults > 0)
+        log_warn("%zu masks cannot be used%s", j->faults,
+                 o.ledger == NULL ? "; --ledger FILE names them" : "");
+    if (o.masks != NULL && j->masks == 0)
+        log_warn("%s holds no mask of these pictures: that of %s would be the PNG or JPEG of this "
+                 "name there, whatever the ending",
+                 o.masks, source_key(&j->source, 0));
+    else if (o.masks != NULL || o.saliency)
+        log_info("%zu of %zu pictures have a mask", j->masks, j->stored);
+}
+
 static void say_account(const struct job *j, size_t nfiles)
 {
     double all = log_seconds() - j->start;
@@ -460,6 +498,7 @@ static void say_account(const struct job *j, size_t nfiles)
     if (j->ledger.count[LEDGER_KEPT] > 0)
         log_warn("%zu truncated pictures are kept", j->ledger.count[LEDGER_KEPT]);
     say_labels(j);
+    say_masks(j);
     log_debug("%zu names with a leading dot and __MACOSX left out; %zu shards", j->source.hidden,
               nfiles);
     log_debug("threads: %.0f %% reading, %.0f %% decoding; writing took %.1f s of %.1f",
@@ -530,7 +569,9 @@ static int run(int n, char **operands)
     struct job j = { .start = log_seconds(),
                      .rule = { .pixels = (size_t)o.pixels,
                                .short_side = (size_t)o.short_side,
-                               .keep = o.on_error == KEEP } };
+                               .keep = o.on_error == KEEP,
+                               .masks = o.masks,
+                               .saliency = o.saliency } };
     int rc = check_options(n, operands);
     source_init(&j.source);
     if (rc == 0)

@@ -10,14 +10,19 @@ struct intake_rule {
     size_t pixels;     /* > 0: RGB of a square of this side */
     size_t short_side; /* > 0: larger pictures are shrunk to it and encoded as JPEG */
     bool keep;         /* truncated pictures are taken as far as they go */
+    const char *masks; /* folder of masks, whose names are the keys with the ending .png or .jpg */
+    bool saliency;     /* masks are computed, see saliency.h */
 };
 
 struct intake {
-    uint8_t *bytes;           /* to be stored, the caller's, free(); NULL with a reason */
-    size_t n, h, w;           /* bytes; the picture's size as shown */
-    uint64_t id;              /* of the original file's bytes */
-    int orientation;          /* EXIF, as found */
-    bool truncated;           /* kept all the same */
+    uint8_t *bytes;  /* to be stored, intake_release(); NULL with a reason */
+    size_t n, h, w;  /* bytes; the picture's size as shown */
+    uint64_t id;     /* of the original file's bytes */
+    int orientation; /* EXIF, as found */
+    bool truncated;  /* kept all the same */
+    uint8_t *mask;   /* to be stored, likewise; NULL: none */
+    size_t nmask;
+    char fault[400];          /* why a mask that is there cannot be used, or "" */
     const char *reason;       /* a fixed word why it is not to be stored, or NULL */
     char detail[200];         /* more about the reason; without one an oddity, or "" */
     double reading, decoding; /* seconds */
@@ -29,6 +34,8 @@ struct intake {
  */
 int intake_read(struct intake *in, const struct source *s, size_t i, const struct intake_rule *rule,
                 bool store);
+
+void intake_release(struct intake *in); /* bytes and mask */
 
 /* How the pixels are made, as JSON for the attribute "recipe" of a shard. The caller's, free(). */
 char *intake_recipe(const struct intake_rule *rule);

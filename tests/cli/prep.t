@@ -250,6 +250,37 @@ check_out 'a stream is files back to back'     '3' \
 check_out 'the seed and the input are in the history' '1' \
     'h5dump -d history m4.h5 | grep -c "labels-per-class.*many.*checksum.*seed"'
 
+# -- masks ----
+# masks FILE: how many bytes the mask of each row has
+masks() { column "$1" mask_offset u8:8 | awk 'NR > 1 { printf "%d ", $1 - last } { last = $1 }'; }
+mkdir -p masks/cat/deep masks/dog masks/cat/2.png none
+cp "$data/rgb.png" masks/cat/1.png             # 24 x 16, as the picture
+cp "$data/rgb.jpg" masks/cat/deep/3.jpeg
+cp "$data/rgb.png" masks/cat/2.jpg             # its picture is turned: 16 x 24 as seen
+echo text >masks/dog/1.png
+check_err 0 'masks beside the pictures'        '^semppl-prep: 2 of 6 pictures have a mask' \
+    'semppl-prep --masks masks --ledger mask.tsv -o mask.h5 photos'
+check_out 'are in the rows of theirs'          '1 0 1 0 0 0' 'masks mask.h5 | sed "s/[1-9][0-9]*/1/g" | xargs'
+check_same 'the pictures are the same'         'show a.h5' 'show mask.h5'
+check_out 'one that does not fit is told'      \
+'cat/2.jpg	stored	mask	masks/cat/2.jpg: it is 24 x 16, the picture 16 x 24
+dog/1.jpg	stored	mask	masks/dog/1.png: not a JPEG or PNG' 'grep mask mask.tsv'
+check_err 3 'or fails'                         '^semppl-prep: masks/cat/2.jpg: it is 24 x 16' \
+    'semppl-prep --on-error fail --masks masks -o b.h5 photos'
+check_err 0 'masks of other pictures'          'none holds no mask of these pictures: that of cat/1.jpg' \
+    'semppl-prep --masks none -o b.h5 photos'
+check_exit 1 'leave no column'                 'h5dump -d mask b.h5'
+check_out 'of squares they are planes'         '6 12 12' \
+    'semppl-prep -q --masks masks --pixels 12 -o p.h5 photos; h5dump -H -d mask p.h5 | grep -o "( [0-9, ]*)" | head -1 | tr -d "(),"  | xargs'
+check_err 0 'masks from colours'               '^semppl-prep: [1-6] of 6 pictures have a mask' \
+    'semppl-prep --saliency -o sal.h5 photos'
+check_same 'whatever the threads'              'semppl-prep -q -j1 --saliency -o b.h5 photos; h5dump -d mask b.h5' \
+    'semppl-prep -q -j5 --saliency -o b.h5 photos; h5dump -d mask b.h5'
+check_out 'are in the recipe'                  '1' 'h5dump -a recipe sal.h5 | grep -c "Zhu et al"'
+check_exit 1 'and in no shard without them'    'h5dump -d mask a.h5'
+check_same 'shards with masks keep their size' 'printf "%s\n" big-*.jpg' \
+    'semppl-prep -q --saliency --shard-size 64Ki -o "k-%03d.h5" big-*.jpg; for f in k-*.h5; do keys $f; [ "$(wc -c <$f)" -le 65536 ] || echo $f; done'
+
 # -- memory ----
 # A limit on address space, which sanitizers cannot live with. 130 squares of 3 MiB are more than a batch may hold.
 export OPENBLAS_NUM_THREADS=1
@@ -268,6 +299,8 @@ check_err 2 'no part of a class'             '^semppl-prep: --label-fraction wan
 check_err 2 'two ways to split'                'exclude' 'semppl-prep --labels-per-class 1 --label-fraction 0.1 -o b.h5 photos'
 check_err 2 'a seed for nothing'               'no effect' 'semppl-prep --seed 1 -o b.h5 photos'
 check_err 2 'two sizes'                        'exclude' 'semppl-prep --pixels 8 --short-side 8 -o b.h5 photos'
+check_err 2 'two kinds of masks'               'exclude' 'semppl-prep --masks masks --saliency -o b.h5 photos'
+check_err 3 'no folder of masks'               'nowhere' 'semppl-prep --masks nowhere -o b.h5 photos'
 check_err 2 'a size of one shard'              'numbered name' 'semppl-prep --shard-size 1Mi -o b.h5 photos'
 check_err 2 'an unknown policy'                'on-error' 'semppl-prep --on-error ignore -o b.h5 photos'
 check_err 2 'one file for two'                 'both the shard and the ledger' 'semppl-prep --ledger b.h5 -o b.h5 photos'
