@@ -19,7 +19,7 @@ static void draw_crop(struct view_draw *v, const struct view_recipe *recipe, siz
                       struct rng *r)
 {
     double area = rng_range(r, recipe->area_min, recipe->area_max) * (double)h * (double)w;
-    double aspect = exp((double)rng_range(r, (float)log(3.0 / 4), (float)log(4.0 / 3)));
+    double aspect = exp((double)rng_range(r, recipe->lean_min, recipe->lean_max));
     v->width = clamp_side(sqrt(area * aspect), w);
     v->height = clamp_side(sqrt(area / aspect), h);
     v->left = rng_below(r, (uint32_t)(w - v->width + 1));
@@ -53,6 +53,8 @@ void augment_draw(struct view_draw *v, const struct view_recipe *recipe, size_t 
     float sigma = rng_range(r, recipe->sigma_min, recipe->sigma_max);
     v->sigma = blur ? sigma : 0;
     v->solarise = chance(r, recipe->solarise);
+    v->mask = chance(r, recipe->mask);
+    v->fill = rng_float(r);
 }
 
 void augment_centre(struct view_draw *v, size_t h, size_t w, double fraction)

@@ -1,6 +1,6 @@
 /*
- * augment.h - the draws that make a view (method 4.1-4.6): from a recipe and (seed, step, sample,
- * view) to a kern_view.
+ * augment.h - the draws that make a view (method 4.1-4.6, 4.8): from a recipe and (seed, step,
+ * sample, view) to a kern_view.
  *
  * This file fills struct view_draw, which mirrors kernels/kern.h's struct kern_view without knowing
  * it (common/data knows no kernels); common/model copies one into the other.
@@ -13,9 +13,11 @@
 
 struct view_recipe {
     float area_min, area_max;
+    float lean_min, lean_max; /* logarithms of the aspect, width over height */
     float flip, jitter, brightness, contrast, saturation, hue, grey, blur,
-        solarise;               /* probabilities and strengths */
-    float sigma_min, sigma_max; /* 0.1, 2.0 */
+        solarise; /* probabilities and strengths */
+    float sigma_min, sigma_max;
+    float mask; /* probability of a replaced background */
 };
 
 struct view_draw {
@@ -23,6 +25,8 @@ struct view_draw {
     bool flip, jitter, grey, solarise;
     uint8_t order[4];
     float brightness, contrast, saturation, hue, sigma;
+    bool mask;  /* the background is to be replaced, if the picture has a mask */
+    float fill; /* by this grey */
 };
 
 /* All draws of one view of a picture of h x w, always in the same order, used or not. */

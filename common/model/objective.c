@@ -116,6 +116,14 @@ static size_t list_others(struct objective *ob, const int32_t *label, size_t b)
     return m;
 }
 
+/* A pair's number has eight bits in rng_init(); what is above them goes beside the anchor. */
+static void draw_init(const struct objective *ob, struct rng *r, enum rng_purpose purpose,
+                      int64_t k, size_t b, size_t pair)
+{
+    rng_init(r, ob->seed, purpose, (uint64_t)k, b | (uint64_t)(pair >> 8) << 32,
+             (unsigned)pair & 255);
+}
+
 /*
  * ne of the m others, or all if they are fewer, uniform without replacement (Floyd's algorithm:
  * Bentley and Floyd, "A sample of brilliance", 1987).
@@ -142,9 +150,9 @@ static void draw_pair(struct objective *ob, int64_t k, const int32_t *label, con
     struct rng r;
     size_t n = ob->n, pair = i * ob->targets + j;
     int32_t *pos = ob->pos + pair * ob->positives * n;
-    rng_init(&r, ob->seed, RNG_NEGATIVE, (uint64_t)k, b, (unsigned)neg_pair(ob, i, j));
+    draw_init(ob, &r, RNG_NEGATIVE, k, b, neg_pair(ob, i, j));
     draw_others(ob, ob->neg + (pair * n + b) * ob->ne, m, &r);
-    rng_init(&r, ob->seed, RNG_POSITIVE, (uint64_t)k, b, (unsigned)pos_pair(ob, i, j));
+    draw_init(ob, &r, RNG_POSITIVE, k, b, pos_pair(ob, i, j));
     for (size_t p = 0; p < ob->positives; p++)
         pos[p * n + b] = queue_draw(q, label[b], &r);
 }

@@ -19,6 +19,7 @@ static const char *const stems[] = { "imagenet", "small", NULL };
 static const char *const paddings[] = { "torch", "same", NULL };
 static const char *const shortcuts[] = { "all", "needed", NULL };
 static const char *const switches[] = { "no", "yes", NULL };
+static const char *const sets[] = { "alternate", "averaged", NULL };
 static const char *const orientations[] = { "online", "target", NULL };
 static const char *const invariances[] = { "none", "S", "R", "T", NULL };
 static const char *const pseudo_labels[] = { "votes", "none", "oracle", NULL };
@@ -59,14 +60,16 @@ const struct setting settings_table[] = {
            "start the last batch norm of bottleneck blocks at scale 0"),
     INT(hidden, 4096, 512, 1, 65536, true, "byol", "hidden width of projector and predictor"),
     INT(dim, 256, 128, 1, 8192, true, "byol", "width of an embedding"),
-    INT(large_crops, 4, 2, 1, 8, true, "third party", "large crops of a picture, each with its own queue"),
-    INT(small_crops, 2, 0, 0, 16, false, "third party", "small crops of a picture"),
+    INT(large_crops, 4, 2, 1, CROPS_LARGE, true, "third party", "large crops of a picture, each with its own queue"),
+    INT(small_crops, 2, 0, 0, CROPS_SMALL, false, "third party", "small crops of a picture"),
     INT(large_side, 224, 32, 8, 1024, false, "third party", "side of a large crop in pixels"),
     INT(small_side, 96, 16, 8, 1024, false, "third party", "side of a small crop in pixels"),
     REAL(large_area_min, 0.14, 0.14, 1e-4, 1, false, "swav", "least part of the area in a large crop"),
     REAL(large_area_max, 1, 1, 1e-4, 1, false, "swav", "greatest part of the area in a large crop"),
     REAL(small_area_min, 0.05, 0.05, 1e-4, 1, false, "swav", "least part of the area in a small crop"),
     REAL(small_area_max, 0.14, 0.3, 1e-4, 1, false, "swav", "greatest part of the area in a small crop"),
+    REAL(aspect_min, 3.0 / 4, 3.0 / 4, 0.01, 100, false, "authors' code", "least width over height of a crop"),
+    REAL(aspect_max, 4.0 / 3, 4.0 / 3, 0.01, 100, false, "authors' code", "greatest width over height of a crop"),
     REAL(flip, 0.5, 0.5, 0, 1, false, "authors' code", "probability of a left-right flip"),
     REAL(jitter, 0.8, 0.8, 0, 1, false, "authors' code", "probability of the four colour changes"),
     REAL(brightness, 0.4, 0.4, 0, 1, false, "authors' code", "greatest change of brightness"),
@@ -74,10 +77,17 @@ const struct setting settings_table[] = {
     REAL(saturation, 0.2, 0.2, 0, 1, false, "authors' code", "greatest relative change of saturation"),
     REAL(hue, 0.1, 0.1, 0, 0.5, false, "authors' code", "greatest change of hue in turns"),
     REAL(grey, 0.2, 0.2, 0, 1, false, "authors' code", "probability of losing all colour"),
+    CHOICE(view_sets, SETS_ALTERNATE, SETS_ALTERNATE, sets, false, "ours",
+           "blur and solarisation: set a and b by turns, or the means of both"),
     REAL(blur_a, 1, 1, 0, 1, false, "authors' code", "probability of blur, even crops"),
     REAL(blur_b, 0.1, 0.1, 0, 1, false, "authors' code", "probability of blur, odd crops"),
+    REAL(sigma_min, 0.1, 0.1, 0.01, 100, false, "authors' code", "least width of the blur in pixels"),
+    REAL(sigma_max, 2, 2, 0.01, 100, false, "authors' code", "greatest width of the blur in pixels"),
     REAL(solarise_a, 0, 0, 0, 1, false, "authors' code", "probability of solarisation, even crops"),
     REAL(solarise_b, 0.2, 0.2, 0, 1, false, "authors' code", "probability of solarisation, odd crops"),
+    REAL(mask_probability, 0.1, 0.1, 0, 1, false, "recalled",
+         "probability of a grey background in a large crop, where there are masks"),
+    REAL(mask_least, 0.05, 0.05, 0, 1, false, "recalled", "masks that cover a smaller part are not used"),
     REAL(mean_r, 0.485, 0.4914, 0, 1, false, "authors' code", "mean of red, subtracted from the input"),
     REAL(mean_g, 0.456, 0.4822, 0, 1, false, "authors' code", "mean of green"),
     REAL(mean_b, 0.406, 0.4465, 0, 1, false, "authors' code", "mean of blue"),
@@ -387,6 +397,10 @@ int settings_check(const struct settings *s)
     if (s->small_area_min > s->small_area_max)
         return fail(-EUSAGE, "small_area_min %g is above small_area_max %g", s->small_area_min,
                     s->small_area_max);
+    if (s->aspect_min > s->aspect_max)
+        return fail(-EUSAGE, "aspect_min %g is above aspect_max %g", s->aspect_min, s->aspect_max);
+    if (s->sigma_min > s->sigma_max)
+        return fail(-EUSAGE, "sigma_min %g is above sigma_max %g", s->sigma_min, s->sigma_max);
     if (s->invariance == INV_S && s->large_crops < 2)
         return fail(-EUSAGE, "invariance S needs at least 2 large crops");
     if (s->micro_batch == 1)

@@ -28,6 +28,10 @@ enum shortcut {
     SHORTCUT_ALL,
     SHORTCUT_NEEDED
 }; /* projection in the first block of every group | where shapes change */
+enum view_sets {
+    SETS_ALTERNATE,
+    SETS_AVERAGED
+}; /* crops have set A or B by turns | all have the means of both (method 4.6) */
 enum loss_orientation { ORIENT_ONLINE, ORIENT_TARGET };
 enum invariance { INV_NONE, INV_S, INV_R, INV_T };
 enum pseudo_labels { PSEUDO_VOTES, PSEUDO_NONE, PSEUDO_ORACLE };
@@ -39,6 +43,9 @@ enum enqueue { ENQUEUE_BEFORE, ENQUEUE_AFTER };
 enum optimizer { OPTIMIZER_LARS, OPTIMIZER_SGD, OPTIMIZER_ADAMW };
 enum curve { CURVE_COSINE, CURVE_CONSTANT }; /* of the learning rate, and of the target's average */
 
+/* The most crops of a picture, of each kind and in all. */
+enum { CROPS_LARGE = 16, CROPS_SMALL = 64, CROPS = CROPS_LARGE + CROPS_SMALL };
+
 struct settings {
     /* encoder and heads */
     int encoder, stem, padding, shortcut; /* the enums above */
@@ -49,8 +56,11 @@ struct settings {
     /* views */
     int large_crops, small_crops, large_side, small_side;
     double large_area_min, large_area_max, small_area_min, small_area_max;
+    double aspect_min, aspect_max; /* width over height */
     double flip, jitter, brightness, contrast, saturation, hue, grey;
-    double blur_a, blur_b, solarise_a, solarise_b;
+    int view_sets;
+    double blur_a, blur_b, sigma_min, sigma_max, solarise_a, solarise_b;
+    double mask_probability, mask_least;
     double mean_r, mean_g, mean_b, dev_r, dev_g, dev_b;
     double eval_crop; /* side of the centre crop over the short side, when embedding */
     /* batch and schedule */

@@ -120,7 +120,7 @@ static int vote(struct step *st)
 {
     bool predicted = st->state->set.vote_query == QUERY_PREDICTION;
     size_t first = st->sampler.labelled_places; /* those before it all have a label */
-    const float *query[STEP_MAX_LARGE];
+    const float *query[CROPS_LARGE];
     for (size_t v = 0; v < st->nlarge; v++)
         query[v] = (predicted ? st->o[v] : st->t[v]) + first * st->dim;
     int rc = voter_run(&st->voter, st->state->step, &st->queue, query, st->batch->id + first,

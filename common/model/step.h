@@ -21,7 +21,6 @@
 #include "common/model/schedule.h"
 #include "common/model/vote.h"
 
-enum { STEP_MAX_LARGE = 8, STEP_MAX_VIEWS = 24 };
 enum step_part { STEP_ENCODER, STEP_PROJECTOR, STEP_PREDICTOR, STEP_PARTS };
 
 /* What a step says about itself; NAN: undefined. */
@@ -59,7 +58,7 @@ struct step {
 
     struct net_weights online[STEP_PARTS], target[STEP_PREDICTOR];
     /* each view's own, or with recompute those of the first view of its size */
-    struct net_pass *pass[STEP_MAX_VIEWS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
+    struct net_pass *pass[CROPS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
     /* running statistics after the last update, and as this step leaves them; device */
     float *running, *running_next, *running_target, *running_target_next;
 
@@ -73,8 +72,8 @@ struct step {
 
     /* unit predictions of the online views and their gradients, unit projections of the target
      * views; [n][dim], and [n] for the lengths; device */
-    float *o[STEP_MAX_VIEWS], *o_length[STEP_MAX_VIEWS], *do_[STEP_MAX_VIEWS];
-    float *t[STEP_MAX_LARGE], *t_length;
+    float *o[CROPS], *o_length[CROPS], *do_[CROPS];
+    float *t[CROPS_LARGE], *t_length;
     float *dz, *dh; /* gradients of m projections and features */
     float *host;    /* [n][dim] */
 };

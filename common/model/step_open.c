@@ -6,7 +6,6 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/step.h"
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,32 +28,11 @@ static int check_data(struct state *s, struct shard_set *data)
     return 0;
 }
 
-/* Labels of all rows, one after the other; the caller's. */
-static int gather_labels(int32_t **out, const struct shard_set *data, size_t nclasses)
-{
-    int32_t *label = mem_alloc(data->nrows, sizeof *label, "labels of the data");
-    if (!label)
-        return -ENOMEM;
-    for (size_t i = 0, n = 0; i < data->nshards; i++) {
-        const struct rows *r = &data->shard[i].rows;
-        for (size_t row = 0; row < r->n; row++) {
-            if (r->label[row] < -1 || r->label[row] >= (int64_t)nclasses) {
-                free(label);
-                return fail(-EINVAL, "%s: row %zu has label %d, and there are %zu classes",
-                            data->shard[i].in.name, row, (int)r->label[row], nclasses);
-            }
-            label[n++] = r->label[row];
-        }
-    }
-    *out = label;
-    return 0;
-}
-
 static int open_sampler(struct step *st)
 {
     struct state *s = st->state;
     int32_t *label = NULL;
-    int rc = gather_labels(&label, st->data, s->classes.n);
+    int rc = shard_set_labels(&label, st->data);
     if (rc < 0)
         return rc;
     rc = sampler_open(&st->sampler, &s->set, label, st->data->nrows);
@@ -265,7 +243,6 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
                          .dim = (size_t)s->set.dim,
                          .nlarge = (size_t)s->set.large_crops,
                          .nviews = (size_t)s->set.large_crops + (size_t)s->set.small_crops };
-    assert(st->nlarge <= STEP_MAX_LARGE && st->nviews <= STEP_MAX_VIEWS);
     int rc = check_data(s, data);
     if (rc == 0)
         rc = check_memory(s);

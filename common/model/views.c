@@ -4,13 +4,22 @@
 #include "common/model/views.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include <math.h>
 #include <stdlib.h>
+
+/* Of set A or B, or of neither: the mean of both. */
+static double of_set(const struct settings *set, double a, double b, bool is_b)
+{
+    return set->view_sets == SETS_AVERAGED ? (a + b) / 2 : is_b ? b : a;
+}
 
 static struct view_recipe recipe_of(const struct settings *set, bool small, bool b)
 {
     return (struct view_recipe){
         .area_min = (float)(small ? set->small_area_min : set->large_area_min),
         .area_max = (float)(small ? set->small_area_max : set->large_area_max),
+        .lean_min = (float)log(set->aspect_min),
+        .lean_max = (float)log(set->aspect_max),
         .flip = (float)set->flip,
         .jitter = (float)set->jitter,
         .brightness = (float)set->brightness,
@@ -18,10 +27,11 @@ static struct view_recipe recipe_of(const struct settings *set, bool small, bool
         .saturation = (float)set->saturation,
         .hue = (float)set->hue,
         .grey = (float)set->grey,
-        .blur = (float)(b ? set->blur_b : set->blur_a),
-        .solarise = (float)(b ? set->solarise_b : set->solarise_a),
-        .sigma_min = 0.1f,
-        .sigma_max = 2.0f,
+        .blur = (float)of_set(set, set->blur_a, set->blur_b, b),
+        .solarise = (float)of_set(set, set->solarise_a, set->solarise_b, b),
+        .sigma_min = (float)set->sigma_min,
+        .sigma_max = (float)set->sigma_max,
+        .mask = small ? 0 : (float)set->mask_probability,
     };
 }
 
@@ -58,7 +68,12 @@ size_t views_bytes(const struct settings *set, enum kern_type type)
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
                const struct settings *set, enum kern_type type)
 {
-    *v = (struct views){ .kn = kn, .pool = pool, .data = data, .seed = set->seed, .type = type };
+    *v = (struct views){ .kn = kn,
+                         .pool = pool,
+                         .data = data,
+                         .seed = set->seed,
+                         .mask_least = set->mask_least,
+                         .type = type };
     shape(v, set);
     for (int small = 0; small < 2; small++)
         for (int b = 0; b < 2; b++)
@@ -71,7 +86,8 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
     }
     v->x = mem_alloc(v->large + v->small, sizeof *v->x, "views");
     v->draw = mem_alloc(v->large + v->small, sizeof *v->draw, "draws");
-    if (!v->x || !v->draw) {
+    v->view = mem_alloc(v->large + v->small, sizeof *v->view, "draws");
+    if (!v->x || !v->draw || !v->view) {
         views_close(v);
         return -ENOMEM;
     }
@@ -91,7 +107,14 @@ void views_close(struct views *v)
         kern_free(v->kn, v->x[view]);
     free(v->x);
     free(v->draw);
+    free(v->view);
     *v = (struct views){ 0 };
+}
+
+/* The number of a view among all streams' for the draws: 64 views of each, then the next 64. */
+static unsigned draw_number(size_t view, unsigned stream)
+{
+    return (unsigned)(view % 64 + 128 * (view / 64)) + 64 * stream;
 }
 
 /* The draws of one view of the pictures at hand. A repeat within the batch draws anew. */
@@ -104,30 +127,36 @@ static void draw_view(struct views *v, int64_t k, size_t view, const struct samp
     for (size_t i = 0; i < count; i++) {
         size_t row;
         const struct shard *s = shard_set_find(v->data, batch[i].row, &row);
-        size_t h = s->size[row][0], w = s->size[row][1];
-        struct view_draw d;
         struct rng r;
         rng_init(&r, v->seed, RNG_VIEW, (uint64_t)k, id[i] ^ batch[i].turn,
-                 (unsigned)view + 64 * batch[i].stream);
-        augment_draw(&d, recipe, h, w, &r);
-        v->draw[view][i] =
-            (struct kern_view){ .h = h,
-                                .w = w,
-                                .top = d.top,
-                                .left = d.left,
-                                .height = d.height,
-                                .width = d.width,
-                                .flip = d.flip,
-                                .jitter = d.jitter,
-                                .order = { d.order[0], d.order[1], d.order[2], d.order[3] },
-                                .brightness = d.brightness,
-                                .contrast = d.contrast,
-                                .saturation = d.saturation,
-                                .hue = d.hue,
-                                .grey = d.grey,
-                                .sigma = d.sigma,
-                                .solarise = d.solarise };
+                 draw_number(view, batch[i].stream));
+        augment_draw(&v->draw[view][i], recipe, s->size[row][0], s->size[row][1], &r);
     }
+}
+
+/* What the kernels make of the draws; mask may be empty. */
+static struct kern_view view_of(const struct image *im, const struct mask *mask,
+                                const struct view_draw *d)
+{
+    return (struct kern_view){ .rgb = im->rgb,
+                               .mask = d->mask ? mask->plane : NULL,
+                               .fill = d->fill,
+                               .h = im->h,
+                               .w = im->w,
+                               .top = d->top,
+                               .left = d->left,
+                               .height = d->height,
+                               .width = d->width,
+                               .flip = d->flip,
+                               .jitter = d->jitter,
+                               .order = { d->order[0], d->order[1], d->order[2], d->order[3] },
+                               .brightness = d->brightness,
+                               .contrast = d->contrast,
+                               .saturation = d->saturation,
+                               .hue = d->hue,
+                               .grey = d->grey,
+                               .sigma = d->sigma,
+                               .solarise = d->solarise };
 }
 
 struct decode {
@@ -135,24 +164,30 @@ struct decode {
     const struct sample *batch;
 };
 
-/* A picture, as far as the box around its crops. */
+/* A picture, as far as the box around its crops, and its mask, if one of them is to have it. */
 static int decode_task(void *arg, size_t i, int worker UNUSED)
 {
     struct decode *d = arg;
     struct views *v = d->v;
     size_t row, top = SIZE_MAX, left = SIZE_MAX, bottom = 0, right = 0;
+    bool mask = false;
     const struct shard *s = shard_set_find(v->data, d->batch[i].row, &row);
     for (size_t view = 0; view < v->large + v->small; view++) {
-        const struct kern_view *at = &v->draw[view][i];
+        const struct view_draw *at = &v->draw[view][i];
         top = MIN(top, at->top);
         left = MIN(left, at->left);
         bottom = MAX(bottom, at->top + at->height);
         right = MAX(right, at->left + at->width);
+        mask |= at->mask;
     }
     struct image_box box = { top, left, bottom - top, right - left };
     int rc = shard_row_box(s, row, &box, &v->picture[i]);
+    if (rc == 0 && mask)
+        rc = MIN(shard_row_mask(s, row, &v->mask[i]), 0);
+    if (v->mask[i].plane && mask_cover(&v->mask[i]) < v->mask_least)
+        mask_release(&v->mask[i]);
     for (size_t view = 0; view < v->large + v->small; view++)
-        v->draw[view][i].rgb = v->picture[i].rgb;
+        v->view[view][i] = view_of(&v->picture[i], &v->mask[i], &v->draw[view][i]);
     return rc;
 }
 
@@ -166,12 +201,14 @@ static int load_some(struct views *v, int64_t k, const struct sample *batch, con
     int rc = pool_run(v->pool, count, decode_task, &decode);
     for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
         rc = kern_augment(v->kn, v->type, (uint8_t *)v->x[view] + first * input_bytes(v, view),
-                          v->draw[view], count, side_of(v, view), v->mean, v->dev);
+                          v->view[view], count, side_of(v, view), v->mean, v->dev);
         if (rc < 0)
             fail(rc, "the device failed at making view %zu", view);
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         image_release(&v->picture[i]);
+        mask_release(&v->mask[i]);
+    }
     return rc;
 }
 

@@ -3,8 +3,9 @@
  * as far as its crops need, then cropped and coloured for each view.
  *
  * Set A of the augmentations makes the even views, set B the odd ones, counted separately among
- * large and small crops. The draws of a view depend on (seed, step, id of the picture, view) and on
- * the stream that the picture came from.
+ * large and small crops, unless the settings average them. Large crops may have the background of
+ * their picture replaced, where it has a mask (method 4.8). The draws of a view depend on (seed,
+ * step, id of the picture, view) and on the stream that the picture came from.
  */
 #ifndef SEMPPL_VIEWS_H
 #define SEMPPL_VIEWS_H
@@ -22,14 +23,18 @@ struct views {
     struct pool *pool;
     struct shard_set *data;
     uint64_t seed;
+    double mask_least;      /* part of a picture that a mask covers at least, to be used */
     size_t n, large, small; /* images; views of each size */
     size_t large_side, small_side;
     float mean[3], dev[3];
     struct view_recipe recipe[2][2]; /* [small][B] */
     enum kern_type type;
     void **x; /* [large + small] inputs [n][side][side][3] of type, device */
+    /* of the pictures at hand */
     struct image picture[VIEWS_AT_ONCE];
-    struct kern_view (*draw)[VIEWS_AT_ONCE]; /* [large + small] */
+    struct mask mask[VIEWS_AT_ONCE];
+    struct view_draw (*draw)[VIEWS_AT_ONCE]; /* [large + small] */
+    struct kern_view (*view)[VIEWS_AT_ONCE]; /* likewise */
 };
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,

@@ -115,7 +115,7 @@ static void check(const struct settings *set, int one_in, const char *name)
     struct state s;
     struct step st;
     struct step_metrics m = { 0 };
-    float *held[STEP_MAX_VIEWS] = { NULL };
+    float *held[CROPS] = { NULL };
     ok(state_new(&s, set) == 0 && step_open(&st, &s, kn, pool, &data) == 0, "%s: opened: %s", name,
        fail_text());
     ok(step_run(&st, &m) == 0 && step_run(&st, &m) == 0 && step_save(&st) == 0,

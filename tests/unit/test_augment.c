@@ -6,8 +6,22 @@
 #include "common/data/augment.h"
 #include "tests/t.h"
 
-static const struct view_recipe recipe = { 0.14f, 1,    0.5f, 0.8f, 0.4f, 0.4f, 0.2f,
-                                           0.1f,  0.2f, 0.5f, 0.2f, 0.1f, 2 };
+static const struct view_recipe recipe = { .area_min = 0.14f,
+                                           .area_max = 1,
+                                           .lean_min = -0.28768207f, /* log(3/4) */
+                                           .lean_max = 0.28768207f,
+                                           .flip = 0.5f,
+                                           .jitter = 0.8f,
+                                           .brightness = 0.4f,
+                                           .contrast = 0.4f,
+                                           .saturation = 0.2f,
+                                           .hue = 0.1f,
+                                           .grey = 0.2f,
+                                           .blur = 0.5f,
+                                           .solarise = 0.2f,
+                                           .sigma_min = 0.1f,
+                                           .sigma_max = 2,
+                                           .mask = 0.3f };
 
 static struct view_draw draw(const struct view_recipe *r, uint64_t id, unsigned view)
 {
@@ -79,7 +93,8 @@ int main(void)
     strengths();
     enum { N = 4000 };
     bool inside = true, perm = true, area = true, ranges = true;
-    double flips = 0, jitters = 0, blurs = 0, solarised = 0, greys = 0, mean_area = 0;
+    double flips = 0, jitters = 0, blurs = 0, solarised = 0, greys = 0, mean_area = 0, masked = 0,
+           fill = 0;
     for (uint64_t id = 0; id < N; id++) {
         struct view_draw v = draw(&recipe, id, 1);
         double a = (double)(v.width * v.height) / 7500;
@@ -95,6 +110,8 @@ int main(void)
         blurs += (v.sigma > 0) / (double)N;
         greys += v.grey / (double)N;
         solarised += v.solarise / (double)N;
+        masked += v.mask / (double)N;
+        fill += (double)v.fill / N;
     }
     ok(inside, "crops lie inside the picture");
     ok(area, "crops have an area in the range");
@@ -106,6 +123,8 @@ int main(void)
     near(blurs, 0.5, 0.04, "share of blurs");
     near(greys, 0.2, 0.03, "share of greys");
     near(solarised, 0.2, 0.03, "share of solarised");
+    near(masked, 0.3, 0.04, "share of backgrounds to be replaced");
+    near(fill, 0.5, 0.025, "mean grey");
 
     struct view_draw a = draw(&recipe, 7, 1), b = draw(&recipe, 7, 1), c = draw(&recipe, 7, 2),
                      d = draw(&recipe, 8, 1);
@@ -114,10 +133,10 @@ int main(void)
        "another view or sample draws another");
 
     struct view_recipe plain = recipe;
-    plain.blur = plain.solarise = plain.flip = 0;
+    plain.blur = plain.solarise = plain.flip = plain.mask = 0;
     struct view_draw p = draw(&plain, 7, 1);
-    ok(p.sigma == 0 && !p.solarise && !p.flip, "probability 0 is never");
-    ok(p.left == a.left && p.hue == a.hue && p.grey == a.grey,
+    ok(p.sigma == 0 && !p.solarise && !p.flip && !p.mask, "probability 0 is never");
+    ok(p.left == a.left && p.hue == a.hue && p.grey == a.grey && p.fill == a.fill,
        "other draws stay when a probability changes");
 
     augment_centre(&a, 100, 75, 0.875);

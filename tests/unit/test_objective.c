@@ -225,6 +225,28 @@ static void uniform(struct objective *ob, const struct queue *q, const int32_t *
     ok(even, "negatives are uniform");
 }
 
+/* However many pairs there are, none repeats the negatives of another. */
+static void many_pairs(void)
+{
+    enum { N = 12 };
+    struct settings set = settings(CROPS_LARGE, CROPS_SMALL, N, D);
+    struct objective ob;
+    struct queue q;
+    int32_t label[N];
+    memset(label, -1, sizeof label);
+    set.negatives = NE;
+    ok(queue_open(&q, kn, CROPS_LARGE, SLOTS, D, 1, N) == 0 && objective_open(&ob, kn, &set) == 0 &&
+           objective_draw(&ob, 0, label, &q) == 0,
+       "%d views", CROPS);
+    size_t neg = N * NE, pairs = CROPS * CROPS_LARGE, first = CROPS_LARGE * CROPS_LARGE, same = 0;
+    for (size_t a = first; a < pairs; a++)
+        for (size_t b = first; b < a; b++)
+            same += memcmp(ob.neg + a * neg, ob.neg + b * neg, neg * sizeof(int32_t)) == 0;
+    ok(same == 0, "%zu pairs of small crops have their own negatives", pairs - first);
+    objective_close(&ob);
+    queue_close(&q);
+}
+
 static const int32_t label_of[B] = { 0, 1, -1, 2, 3, 0, -1, 1, 1 };
 static float x[L + S][B * D], y[L][B * D];
 static const float *const o_all[] = { x[0], x[1], x[2] }, *const t_all[] = { y[0], y[1] };
@@ -370,6 +392,7 @@ int main(void)
     values();
     forms();
     gradient();
+    many_pairs();
     random_inputs();
     kern_close(kn);
     pool_close(pool);

@@ -139,6 +139,12 @@ static void rules(void)
     s.large_area_max = 0.5;
     ok(settings_check(&s) == -EUSAGE, "areas the wrong way round");
     settings_preset(&s, 0);
+    s.aspect_min = 2;
+    ok(settings_check(&s) == -EUSAGE, "aspects the wrong way round");
+    settings_preset(&s, 0);
+    s.sigma_max = 0.05;
+    ok(settings_check(&s) == -EUSAGE, "blurs the wrong way round");
+    settings_preset(&s, 0);
     s.large_crops = 1;
     ok(settings_check(&s) == -EUSAGE, "swapped pairs need two views");
     settings_preset(&s, 0);

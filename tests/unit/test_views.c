@@ -12,7 +12,7 @@ enum { ROWS = 70, SIDE = 4, PIXELS = SIDE * SIDE * 3, BATCH = 70 };
 
 static struct pool *pool;
 static struct kern *kn;
-static struct shard_set data;
+static struct shard_set data, masked; /* the same pictures */
 
 static uint8_t pixel(int row, size_t i)
 {
@@ -21,17 +21,25 @@ static uint8_t pixel(int row, size_t i)
     return (uint8_t)rng_below(&r, 256);
 }
 
-static void write_shard(const char *path)
+/* Masks are the upper half; every third picture's only one pixel, every fifth has none. */
+static uint8_t mask_pixel(int row, size_t i)
+{
+    return row % 5 == 0 ? 0 : row % 3 == 0 ? 255 * (i == 0) : 255 * (i < SIDE * SIDE / 2);
+}
+
+static void write_shard(const char *path, bool masks)
 {
     struct shard_writer *w;
     struct classes classes = { 0 };
     struct history none = { 0 };
-    uint8_t pixels[PIXELS];
+    uint8_t pixels[PIXELS], mask[SIDE * SIDE];
     if (shard_writer_open(&w, path, 0, SIDE, false, &classes, "{}", &none) < 0)
         return;
     for (int i = 0; i < ROWS; i++) {
         for (size_t p = 0; p < PIXELS; p++)
             pixels[p] = pixel(i, p);
+        for (size_t p = 0; p < sizeof mask; p++)
+            mask[p] = mask_pixel(i, p);
         struct shard_row row = { .key = "x",
                                  .keylen = 1,
                                  .id = (uint64_t)i,
@@ -41,7 +49,9 @@ static void write_shard(const char *path)
                                  .w = SIDE,
                                  .orientation = 1,
                                  .bytes = pixels,
-                                 .nbytes = sizeof pixels };
+                                 .nbytes = sizeof pixels,
+                                 .mask = masks ? mask : NULL,
+                                 .nmask = sizeof mask };
         shard_writer_add(w, &row);
     }
     ok(shard_writer_close(w, NULL) == 0, "a shard: %s", fail_text());
@@ -99,9 +109,23 @@ static void sets(void)
             ok(r->blur == (b ? 0.1f : 1) && r->solarise == (b ? 0.2f : 0), "set %c", 'A' + b);
             ok(r->flip == 0.5f && r->jitter == 0.8f && r->brightness == 0.4f &&
                    r->contrast == 0.4f && r->saturation == 0.2f && r->hue == 0.1f &&
-                   r->grey == 0.2f && r->sigma_min == 0.1f && r->sigma_max == 2,
+                   r->grey == 0.2f && r->sigma_min == 0.1f && r->sigma_max == 2 &&
+                   r->lean_min == (float)log(3.0 / 4) && r->lean_max == (float)log(4.0 / 3),
                "what both have");
+            ok(r->mask == (small ? 0 : 0.1f), "masks for %s crops", small ? "small" : "large");
         }
+    views_close(&v);
+    set.view_sets = SETS_AVERAGED;
+    set.aspect_min = set.aspect_max = 2;
+    set.sigma_min = set.sigma_max = 3;
+    views_open(&v, kn, pool, &data, &set, KERN_F32);
+    for (int i = 0; i < 4; i++) {
+        const struct view_recipe *r = &v.recipe[i / 2][i % 2];
+        ok(fabsf(r->blur - 0.55f) < 1e-6f && fabsf(r->solarise - 0.1f) < 1e-6f, "the mean of both");
+        ok(r->sigma_min == 3 && r->sigma_max == 3 && r->lean_min == (float)log(2) &&
+               r->lean_max == r->lean_min,
+           "ranges of blur and aspect");
+    }
     views_close(&v);
 }
 
@@ -159,23 +183,112 @@ static void draws(void)
     views_close(&v);
 }
 
-int main(void)
+/* Each view has its own draws in each stream, however many there are. */
+static void many(void)
 {
-    char path[] = "/tmp/test_views.XXXXXX";
-    char *operands[] = { path };
+    static float a[BATCH * PIXELS];
+    struct settings set = settings();
+    struct views v;
+    set.large_crops = CROPS_LARGE;
+    set.small_crops = CROPS_SMALL;
+    set.large_area_min = set.small_area_min = 0.2;
+    set.jitter = 1;
+    set.solarise_b = 0;
+    views_open(&v, kn, pool, &data, &set, KERN_F32);
+    load_one(&v, 5, STREAM_ALL, a);
+    static float first[CROPS][PIXELS];
+    bool apart = true;
+    for (size_t i = 0; i < CROPS; i++) {
+        memcpy(first[i], v.x[i], sizeof first[i]);
+        for (size_t j = 0; j < i; j++)
+            apart = apart && memcmp(first[i], first[j], sizeof first[i]) != 0;
+    }
+    ok(apart, "%d views of a picture all differ", CROPS);
+    load_one(&v, 5, STREAM_LABELLED, a);
+    for (size_t i = 0; i < CROPS; i++)
+        for (size_t j = 0; j < CROPS; j++)
+            apart = apart && memcmp(first[i], v.x[j], sizeof first[i]) != 0;
+    ok(apart, "and differ from those of the other stream");
+    views_close(&v);
+}
+
+/* Where the mask of a picture leaves background, a large crop has one grey. */
+static void masks(void)
+{
+    struct settings set = settings();
+    struct views v, plain;
+    struct sample batch[BATCH] = { 0 };
+    uint64_t id[BATCH];
+    for (size_t b = 0; b < BATCH; b++)
+        batch[b].row = id[b] = b;
+    set.mask_probability = 1;
+    set.mask_least = 0.1;
+    set.solarise_b = 0;
+    set.aspect_min = set.aspect_max = 1; /* crops are whole pictures */
+    views_open(&v, kn, pool, &masked, &set, KERN_F32);
+    views_open(&plain, kn, pool, &data, &set, KERN_F32);
+    ok(views_load(&v, 5, batch, id) == 0 && views_load(&plain, 5, batch, id) == 0, "load: %s",
+       fail_text());
+    size_t kept = 0, grey = 0, unmasked = 0, greys = 0;
+    float last = NAN;
+    for (size_t b = 0; b < BATCH; b++) {
+        const float *x = (const float *)v.x[0] + b * PIXELS;
+        const float *y = (const float *)plain.x[0] + b * PIXELS;
+        if (b % 3 == 0 || b % 5 == 0) {
+            unmasked += memcmp(x, y, PIXELS * sizeof *x) == 0;
+            continue;
+        }
+        kept++;
+        for (size_t i = 0; i < PIXELS; i++)
+            if (i < PIXELS / 2 ? fabsf(x[i] - y[i]) > 1e-4f : x[i] != x[PIXELS - 1 - i % 3]) {
+                kept--;
+                break;
+            }
+        grey += fabsf(x[PIXELS - 1] - x[PIXELS - 2]) < 1e-6f;
+        greys += x[PIXELS - 1] != last;
+        last = x[PIXELS - 1];
+    }
+    ok(kept == 37 && grey == 37, "37 pictures keep their upper halves: %zu, %zu", kept, grey);
+    ok(greys == 37, "each over its own grey");
+    ok(unmasked == 33, "33 have no mask, or one that covers too little");
+    ok(memcmp(v.x[3], plain.x[3], BATCH * PIXELS * sizeof(float)) == 0, "small crops keep all");
+    views_close(&v);
+    set.mask_probability = 0;
+    views_open(&v, kn, pool, &masked, &set, KERN_F32);
+    views_load(&v, 5, batch, id);
+    ok(memcmp(v.x[0], plain.x[0], BATCH * PIXELS * sizeof(float)) == 0, "probability 0 is never");
+    views_close(&v);
+    views_close(&plain);
+}
+
+static char *temporary(char *path)
+{
     int fd = mkstemp(path);
     if (fd >= 0)
         close(fd);
+    return path;
+}
+
+int main(void)
+{
+    char path[] = "/tmp/test_views.XXXXXX", other[] = "/tmp/test_views.XXXXXX";
+    char *operands[] = { temporary(path), temporary(other) };
     pool_open(&pool, 2);
     kern_open(&kn, KERN_CPU, pool);
-    write_shard(path);
-    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    write_shard(path, false);
+    write_shard(other, true);
+    ok(shard_set_open(&data, operands, 1) == 0 && shard_set_open(&masked, operands + 1, 1) == 0,
+       "the data: %s", fail_text());
     sets();
     recipes();
     draws();
+    many();
+    masks();
     shard_set_close(&data);
+    shard_set_close(&masked);
     kern_close(kn);
     pool_close(pool);
     unlink(path);
+    unlink(other);
     return done();
 }
