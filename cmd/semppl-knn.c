@@ -243,7 +243,7 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--sheet needs the pictures: give --images SHARD");
     if (!o.sheet && o.images.n > 0)
         return fail(-EUSAGE, "--images is for --sheet PICTURE");
-    return o.sheet ? sheet_check_path(o.sheet) : 0;
+    return o.sheet ? sheet_check_path("--sheet", o.sheet) : 0;
 }
 
 static int label_all(struct job *j, int n, char **operands)

@@ -8,7 +8,9 @@
 #include "common/base/opt.h"
 #include "common/data/h5.h"
 #include "common/model/precision.h"
+#include "common/model/sheet.h"
 #include "common/model/step.h"
+#include "common/model/views_sheet.h"
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -19,7 +21,7 @@
 
 static struct {
     int steps;
-    const char *in, *out, *log;
+    const char *in, *out, *log, *views;
     struct opt_list set;
     int precision;
 } o = { .steps = -1, .in = "-", .out = "-" };
@@ -29,6 +31,8 @@ static const struct opt opts[] = {
     OPT_STR('c', "checkpoint", &o.in, "FILE", "the checkpoint to begin from"),
     OPT_STR('o', "output", &o.out, "FILE", "where the next checkpoint goes; may be the same file"),
     OPT_STR(0, "log", &o.log, "FILE", "append one JSON object a step"),
+    OPT_STR(0, "show-views", &o.views, "PICTURE",
+            "draw the crops of the next step (.png, .jpg); with -n 0 and no -o, do no more"),
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
                "of activations; auto: bf16 where it is fast"),
@@ -41,6 +45,12 @@ static volatile sig_atomic_t stopped;
 static void on_signal(int number)
 {
     stopped = number;
+}
+
+/* The crops are wanted, and no checkpoint. */
+static bool only_views(void)
+{
+    return o.views && o.steps == 0 && !opt_given(&o.out);
 }
 
 /* What would otherwise fail after hours of work. */
@@ -56,8 +66,11 @@ static int check_usage(int n, char **operands)
     if (from_stdin > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
+    int rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
+    if (rc < 0 || only_views())
+        return rc;
     struct h5out probe; /* a terminal, a folder, no such folder */
-    int rc = h5out_open(&probe, o.out);
+    rc = h5out_open(&probe, o.out);
     if (rc == 0)
         h5out_abort(&probe);
     return rc;
@@ -247,7 +260,9 @@ static int run(int n, char **operands)
         rc = pool_open(&pool, opt_common.threads);
     if (rc == 0 && (rc = kern_open(&kn, KERN_CPU, pool)) < 0)
         fail(rc, "cannot open the CPU's kernels");
-    if (rc == 0)
+    if (rc == 0 && o.views)
+        rc = views_sheet(o.views, pool, &data, &s.set, s.step);
+    if (rc == 0 && !only_views())
         rc = run_on(&s, &data, pool, kn, log);
     if (kn)
         kern_close(kn);

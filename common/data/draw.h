@@ -89,8 +89,9 @@ struct sheet_cell {
     enum { SHEET_PLAIN, SHEET_GOOD, SHEET_BAD, SHEET_UNSURE } mark;
 };
 
-/* A contact sheet: rows of a query followed by ncols - 1 neighbours, cell [nrows][ncols]. */
-int draw_sheet(struct image *im, const char *title, const struct sheet_cell *cell, size_t nrows,
-               size_t ncols);
+/* A contact sheet: rows of a picture followed by ncols - 1 others, which have a common heading;
+ * cell [nrows][ncols]. What marks mean is told if there are any. */
+int draw_sheet(struct image *im, const char *title, const char *others,
+               const struct sheet_cell *cell, size_t nrows, size_t ncols);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * draw_sheet.c - the contact sheet: queries in the first column, their neighbours beside them.
+ * draw_sheet.c - the contact sheet: pictures in the first column, others beside each.
  */
 #include "common/data/draw.h"
 #include <math.h>
@@ -49,9 +49,12 @@ static void legend(struct image *im, double x, double y)
     }
 }
 
-int draw_sheet(struct image *im, const char *title, const struct sheet_cell *cell, size_t nrows,
-               size_t ncols)
+int draw_sheet(struct image *im, const char *title, const char *others,
+               const struct sheet_cell *cell, size_t nrows, size_t ncols)
 {
+    bool marks = false;
+    for (size_t i = 0; i < nrows * ncols; i++)
+        marks |= cell[i].mark != SHEET_PLAIN;
     size_t w = 2 * PAD + ncols * (SIDE + GAP) - GAP + (ncols > 1 ? BREAK : 0);
     size_t h = HEAD + nrows * (SIDE + CAPTION + GAP) + PAD - GAP;
     w = MAX(w, (size_t)480);
@@ -63,9 +66,9 @@ int draw_sheet(struct image *im, const char *title, const struct sheet_cell *cel
     draw_text(im, PAD, 14, 24, DRAW_INK, buf);
     draw_text(im, PAD, 54, TEXT, DRAW_MUTED, "picture");
     if (ncols > 1)
-        draw_text(im, PAD + SIDE + GAP + BREAK, 54, TEXT, DRAW_MUTED,
-                  "most similar labelled pictures");
-    legend(im, (double)w - PAD, 54);
+        draw_text(im, PAD + SIDE + GAP + BREAK, 54, TEXT, DRAW_MUTED, others);
+    if (marks)
+        legend(im, (double)w - PAD, 54);
     if (ncols > 1 && nrows > 0)
         draw_rect(im, PAD + SIDE + (GAP + BREAK) / 2.0 - 1, HEAD, 1, (double)(h - HEAD - PAD),
                   DRAW_GRID);

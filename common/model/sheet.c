@@ -56,12 +56,12 @@ void sheet_close(struct sheet *s)
     *s = (struct sheet){ 0 };
 }
 
-int sheet_check_path(const char *path)
+int sheet_check_path(const char *option, const char *path)
 {
     const char *dot = strrchr(path, '.');
     if (dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg")))
         return 0;
-    return fail(-EUSAGE, "--sheet %s: the name must end in .png, .jpg or .jpeg", path);
+    return fail(-EUSAGE, "%s %s: the name must end in .png, .jpg or .jpeg", option, path);
 }
 
 int sheet_offer(struct sheet *s, const struct sheet_item *item)
@@ -196,7 +196,7 @@ int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
     if (missing)
         log_warn("%s: %zu of its pictures are not in the --images given", path, missing);
     snprintf(title, sizeof title, "%zu of %zu pictures, labelled by %zu", n, s->offered, bank->n);
-    rc = draw_sheet(&out, title, p->cell, n, COLS);
+    rc = draw_sheet(&out, title, "most similar labelled pictures", p->cell, n, COLS);
     if (rc >= 0)
         rc = image_write(&out, path);
 out:

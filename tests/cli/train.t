@@ -71,6 +71,22 @@ check_out 'then nobody votes'        'null null 0' 'echo "$(last vote_share nlog
 check_err 0 'an oracle is not used in silence' 'oracle.*truth' 'semppl-train-step -n 2 -c 0.h5 -o y.h5 --set pseudo_labels=oracle --log ylog train.h5'
 check 'and is felt'                  '[ "$(last loss ylog)" != "$(sed -n 2p log | sed "s/.*\"loss\": \([^,]*\).*/\1/")" ]'
 
+# -- what the networks see
+semppl-prep -q -o masked.h5 --saliency --labels-per-class 2 photos
+check 'the crops of the next step'   'train -n 0 -c s0.h5 --show-views v.png pixels.h5 >none.h5 && [ ! -s none.h5 ]'
+check_out 'are a picture'            'PNG' 'head -c 4 v.png | tail -c 3'
+check_same 'of that step, whatever -j' 'train -j 1 -n 0 -c s0.h5 --show-views v1.png pixels.h5; cat v.png' \
+    'train -j 3 -n 0 -c s0.h5 --show-views v1.png pixels.h5; cat v1.png'
+check_exit 1 'the next one has others' 'train -n 0 -c s2.h5 --show-views v2.png pixels.h5; cmp -s v.png v2.png'
+check 'with a checkpoint as well'    'train -n 2 -c s0.h5 -o sv.h5 --show-views v3.png pixels.h5 && same s2.h5 sv.h5 && cmp v.png v3.png'
+check 'masks change large crops'     'train -n 0 -c s0.h5 --show-views m0.png --set mask_probability=0 masked.h5 &&
+    train -n 0 -c s0.h5 --show-views m1.png --set mask_probability=1 masked.h5 && ! cmp -s m0.png m1.png'
+with() { train -n 2 -c 0.h5 -o "$1" --set mask_probability="$2" --log "$1.log" "$3"; }
+check 'and what is learned'          'with m1.h5 1 masked.h5 && with p1.h5 1 train.h5 && ! same m1.h5 p1.h5'
+check 'with probability 0 they are as if there were none' 'with m0.h5 0 masked.h5 && with p0.h5 0 train.h5 && same m0.h5 p0.h5'
+check_out 'nor does it matter without masks' "$(last loss p0.h5.log)" 'last loss p1.h5.log'
+check_err 2 'a picture of no kind'   'show-views v\.gif' 'train -n 0 -c s0.h5 --show-views v.gif pixels.h5'
+
 # -- settings
 check 'a setting stays'              'train -n 1 -c 0.h5 -o t.h5 --set tau=0.5 train.h5 && semppl-ckpt show t.h5 | grep -q "tau.*0\.5"'
 check 'and is in the history'        'semppl-ckpt show t.h5 | grep -q "tau=0.5"'

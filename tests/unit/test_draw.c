@@ -180,7 +180,7 @@ static void test_pictures(void)
 
     struct sheet_cell cell[2] = { { &red, { (char *)"cat", NULL }, SHEET_BAD },
                                   { NULL, { NULL, NULL }, SHEET_PLAIN } };
-    ok(draw_sheet(&im, "sheet", cell, 1, 2) == 0, "a contact sheet");
+    ok(draw_sheet(&im, "sheet", "others", cell, 1, 2) == 0, "a contact sheet");
     size_t bad = 0, inside = 0;
     for (size_t i = 0; i < im.w * im.h; i++) {
         bad += pixel(&im, i % im.w, i / im.w) == DRAW_BAD;
@@ -188,7 +188,7 @@ static void test_pictures(void)
     }
     ok(bad > 1000 && inside > 5000, "frames what is wrong, and shows the picture");
     image_release(&im);
-    ok(draw_sheet(&im, "empty", cell, 0, 2) == 0, "an empty one");
+    ok(draw_sheet(&im, "empty", "", cell, 0, 2) == 0, "an empty one");
     image_release(&im);
     image_release(&red);
 }
