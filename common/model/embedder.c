@@ -5,6 +5,7 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/data/augment.h"
+#include "common/model/stage.h"
 #include "common/model/state.h"
 #include <math.h>
 #include <stdlib.h>
@@ -13,13 +14,6 @@
 enum { MOST_ROWS = 128, FEWEST_ROWS = 8 };
 static const size_t tensor_room = (size_t)48 << 20;  /* bytes of the widest activation of a batch */
 static const size_t picture_room = (size_t)96 << 20; /* bytes of decoded pictures of a batch */
-
-/* One network (encoder or projector) on the device. */
-struct stage {
-    struct net_weights w;
-    struct net_infer *infer;
-    const struct net *net; /* NULL: unused */
-};
 
 struct embedder {
     struct kern *kn;
@@ -39,40 +33,6 @@ struct embedder {
     struct kern_view *view;
     double decode_s, compute_s;
 };
-
-static void stage_close(struct stage *st, struct kern *kn)
-{
-    if (!st->net)
-        return;
-    net_infer_close(st->infer);
-    net_unpack(kn, st->net, &st->w);
-    kern_free(kn, st->w.param);
-    kern_free(kn, st->w.running);
-    *st = (struct stage){ 0 };
-}
-
-static int to_device(struct kern *kn, float **dev, const float *host, size_t n)
-{
-    *dev = kern_alloc(kn, MAX(n, (size_t)1) * sizeof(float));
-    if (!*dev)
-        return fail(-ENOMEM, "no memory for %zu weights", n);
-    if (kern_put(kn, *dev, host, n * sizeof(float)) < 0)
-        return fail(-EIO, "cannot copy weights to the device");
-    return 0;
-}
-
-static int stage_open(struct stage *st, struct kern *kn, const struct net *net, const float *param,
-                      const float *running, size_t rows)
-{
-    int rc;
-    st->net = net;
-    if ((rc = to_device(kn, &st->w.param, param, net->floats)) < 0 ||
-        (rc = to_device(kn, &st->w.running, running, net->stat_floats)) < 0)
-        return rc;
-    if ((rc = net_pack(kn, net, &st->w)) < 0)
-        return rc;
-    return net_infer_open(&st->infer, kn, net, &st->w, rows);
-}
 
 /* One network of s to the device; net is the list of its layers. */
 static int take(struct embedder *e, struct stage *st, const struct net *net, const struct state *s,
