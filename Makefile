@@ -193,7 +193,7 @@ check: all $(filter $(BUILD)/%,$(TESTS))
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer.
-SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt knn))
+SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt bridge knn))
 THREADED := $(filter %/test_pool %/test_log %/test_views %/test_loader %/check_conv %/check_knn %/check_augment, \
     $(UNIT) $(KERN)) $(wildcard tests/cli/train.t)
 export ASAN_OPTIONS ?= allocator_may_return_null=1

@@ -252,9 +252,8 @@ void settings_column(struct settings *s, int column)
     }
 }
 
-void settings_merge(struct settings *s, int preset, const struct settings *given)
+void settings_merge(struct settings *s, const struct settings *given)
 {
-    settings_preset(s, preset);
     for (const struct setting *row = settings_table; row->name; row++)
         if (opt_given((const char *)given + row->offset))
             put(s, row, get(given, row));

@@ -124,8 +124,8 @@ int settings_from_ckpt(struct settings *s, const struct ckpt *c);
 /* The table as options of semppl-ckpt new, writing into s; the caller's, free(). extra (ends with
  * OPT_END) comes first. */
 struct opt *settings_opts(struct settings *s, const struct opt *extra);
-/* The preset, with those settings of given that were on the command line over it. */
-void settings_merge(struct settings *s, int preset, const struct settings *given);
+/* Those settings of given that were on the command line, over what s has. */
+void settings_merge(struct settings *s, const struct settings *given);
 /* The value as text: a choice's name, a number in its shortest form that reads back the same. */
 void settings_print(const struct settings *s, const struct setting *row, char *buf, size_t size);
 
