@@ -2,48 +2,14 @@
  * test_gradient.c - the gradient of a whole step, from the loss through predictor, projector and
  * encoder to every parameter, against finite differences in double precision.
  */
-#include "tests/t.h"
-#include "common/base/fail.h"
-#include "common/model/step.h"
 #include "kernels/ops.h"
 #include "tests/unit/plain.h"
 #include "tests/unit/step_data.h"
-#include <unistd.h>
-
-static struct pool *pool;
-static struct kern *kn;
-static struct shard_set data;
 
 /* The fast kernels are not part of this build. */
 void ops_init_cpu(struct kern_ops *o, unsigned isa UNUSED)
 {
     *o = ops_ref;
-}
-
-/* A tiny network with every term of the loss. */
-static struct settings tiny(void)
-{
-    struct settings set;
-    settings_preset(&set, 1);
-    set.width = 0.125;
-    set.large_side = set.small_side = 8;
-    set.small_crops = 1;
-    set.hidden = 8;
-    set.dim = 6;
-    set.batch = 6;
-    set.labelled_ratio = 1;
-    set.queue = 16;
-    set.negatives = 3;
-    set.positives = 2;
-    set.invariance = INV_S;
-    set.invariance_weight = 2;
-    set.contrast_weight = 0.7;
-    set.alpha = 0.6;
-    set.zero_init_last_bn = 0;
-    set.steps = 20;
-    set.warmup = 0.2;
-    set.seed = t_seed();
-    return set;
 }
 
 /* The loss of the last gradient asked for, in plain loops. held: predictions where sg stands. */
@@ -110,13 +76,13 @@ static void check_part(struct step *st, float *const *held, const float *grad, d
     ok(worst < 1e-4, "%s, %s: %s off by %.1e", name, net->part, where, worst);
 }
 
-static void check(const struct settings *set, int one_in, const char *name)
+static void check(int one_in, const char *name)
 {
     struct state s;
     struct step st;
     struct step_metrics m = { 0 };
     float *held[CROPS] = { NULL };
-    ok(state_new(&s, set) == 0 && step_open(&st, &s, kn, pool, &data) == 0, "%s: opened: %s", name,
+    ok(state_new(&s, &set) == 0 && step_open(&st, &s, kn, pool, &data) == 0, "%s: opened: %s", name,
        fail_text());
     ok(step_run(&st, &m) == 0 && step_run(&st, &m) == 0 && step_save(&st) == 0,
        "%s: two steps before", name);
@@ -140,7 +106,7 @@ static void check(const struct settings *set, int one_in, const char *name)
 }
 
 /* Every way to orient the loss and to penalise variance. */
-static void forms(struct settings set)
+static void forms(void)
 {
     static const char *const name[][3] = {
         { "invariance S", "invariance R", "invariance T" },
@@ -151,38 +117,32 @@ static void forms(struct settings set)
             set.loss_orientation = orientation;
             set.invariance = mode;
             set.exclude_class = mode == INV_R;
-            check(&set, 16, name[orientation][mode - INV_S]);
+            check(16, name[orientation][mode - INV_S]);
         }
 }
 
 int main(void)
 {
-    char path[] = "/tmp/test_gradient.XXXXXX";
-    char *operands[] = { path };
-    int fd = mkstemp(path);
-    if (fd >= 0)
-        close(fd);
-    pool_open(&pool, 2);
-    kern_open(&kn, KERN_CPU, pool);
-    write_shard(path);
-    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
-    struct settings set = tiny();
-    forms(set);
-    check(&set, 1, "ResNet-18, small stem");
+    step_begin();
+    set.contrast_weight = 0.7;
+    set.alpha = 0.6;
+    set.zero_init_last_bn = 0;
+    forms();
+    set.loss_orientation = ORIENT_ONLINE;
+    set.invariance = INV_S;
+    set.exclude_class = false;
+    check(1, "ResNet-18, small stem");
     set.micro_batch = 3;
-    check(&set, 4, "in micro-batches");
+    check(4, "in micro-batches");
     set.micro_batch = 0;
     set.encoder = ENC_RESNET50;
     set.stem = STEM_IMAGENET;
     set.padding = PAD_SAME;
     set.large_side = 12;
     set.small_side = 9;
-    check(&set, 4, "ResNet-50, 7x7 stem, same padding");
+    check(4, "ResNet-50, 7x7 stem, same padding");
     set.sk = 1;
-    check(&set, 16, "ResNet-50 with selective kernels");
-    shard_set_close(&data);
-    kern_close(kn);
-    pool_close(pool);
-    unlink(path);
+    check(16, "ResNet-50 with selective kernels");
+    step_end();
     return done();
 }

@@ -1,17 +1,25 @@
 /*
- * step_data.h - pictures for tests of a whole step.
+ * step_data.h - what tests of a whole step begin with: drawn data, and the settings of a tiny run
+ * with every term of the loss.
  */
 #ifndef SEMPPL_STEP_DATA_H
 #define SEMPPL_STEP_DATA_H
 
 #include "common/base/fail.h"
 #include "common/base/rng.h"
-#include "common/data/shard.h"
+#include "common/model/step.h"
 #include "tests/t.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROWS = 30, SIDE = 12 };
+
+static struct pool *pool;
+static struct kern *kn;
+static struct shard_set data;
+static struct settings set;
+static char step_path[] = "/tmp/step_data.XXXXXX";
 
 /* Decoded pictures of noise over a colour of their class; every other one has a label. */
 static inline void write_shard(const char *path)
@@ -48,6 +56,47 @@ static inline void write_shard(const char *path)
     }
     ok(shard_writer_close(w, NULL) == 0, "a shard ends");
     classes_release(&classes);
+}
+
+static inline void step_settings(void)
+{
+    settings_preset(&set, 1);
+    set.width = 0.125;
+    set.large_side = set.small_side = 8;
+    set.small_crops = 1;
+    set.hidden = 8;
+    set.dim = 6;
+    set.batch = 6;
+    set.labelled_ratio = 1;
+    set.queue = 16;
+    set.negatives = 3;
+    set.positives = 2;
+    set.invariance = INV_S;
+    set.invariance_weight = 2;
+    set.steps = 20;
+    set.warmup = 0.2;
+    set.seed = t_seed();
+}
+
+static inline void step_begin(void)
+{
+    char *operands[] = { step_path };
+    int fd = mkstemp(step_path);
+    if (fd >= 0)
+        close(fd);
+    pool_open(&pool, 2);
+    kern_open(&kn, KERN_CPU, pool);
+    step_settings();
+    write_shard(step_path);
+    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+}
+
+static inline void step_end(void)
+{
+    shard_set_close(&data);
+    kern_close(kn);
+    pool_close(pool);
+    unlink(step_path);
 }
 
 #endif

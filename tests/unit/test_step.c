@@ -2,36 +2,7 @@
  * test_step.c - the whole step on a tiny network with every term of the loss is a function of the
  * state alone. Its gradient is compared with finite differences in tests/double/.
  */
-#include "common/base/fail.h"
-#include "common/model/step.h"
-#include "tests/t.h"
 #include "tests/unit/step_data.h"
-#include <unistd.h>
-
-static struct pool *pool;
-static struct kern *kn;
-static struct shard_set data;
-static struct settings set;
-
-static void tiny(void)
-{
-    settings_preset(&set, 1);
-    set.width = 0.125;
-    set.large_side = set.small_side = 8;
-    set.small_crops = 1;
-    set.hidden = 8;
-    set.dim = 6;
-    set.batch = 6;
-    set.labelled_ratio = 1;
-    set.queue = 16;
-    set.negatives = 3;
-    set.positives = 2;
-    set.invariance = INV_S;
-    set.invariance_weight = 2;
-    set.steps = 20;
-    set.warmup = 0.2;
-    set.seed = t_seed();
-}
 
 /* Asking for a gradient changes nothing. */
 static void again(void)
@@ -374,17 +345,8 @@ static void refusals(void)
 
 int main(void)
 {
-    char path[] = "/tmp/test_step.XXXXXX";
-    char *operands[] = { path };
-    int fd = mkstemp(path);
-    if (fd >= 0)
-        close(fd);
     setenv("SEMPPL_ISA", "ref", 1);
-    pool_open(&pool, 2);
-    kern_open(&kn, KERN_CPU, pool);
-    tiny();
-    write_shard(path);
-    ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
+    step_begin();
     again();
     pieces();
     micro_batches();
@@ -395,9 +357,6 @@ int main(void)
     optimizers(OPTIMIZER_ADAMW);
     precision();
     refusals();
-    shard_set_close(&data);
-    kern_close(kn);
-    pool_close(pool);
-    unlink(path);
+    step_end();
     return done();
 }
