@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/data/h5.h"
+#include "common/model/dump.h"
 #include "common/model/precision.h"
 #include "common/model/sheet.h"
 #include "common/model/step.h"
@@ -21,7 +22,7 @@
 
 static struct {
     int steps;
-    const char *in, *out, *log, *views;
+    const char *in, *out, *log, *views, *dump;
     struct opt_list set;
     int precision;
 } o = { .steps = -1, .in = "-", .out = "-" };
@@ -33,6 +34,7 @@ static const struct opt opts[] = {
     OPT_STR(0, "log", &o.log, "FILE", "append one JSON object a step"),
     OPT_STR(0, "show-views", &o.views, "PICTURE",
             "draw the crops of the next step (.png, .jpg); with -n 0 and no -o, do no more"),
+    OPT_STR(0, "dump-step", &o.dump, "FILE", "with -n 1: write all that went into and came of it"),
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
                "of activations; auto: bf16 where it is fast"),
@@ -53,6 +55,16 @@ static bool only_views(void)
     return o.views && o.steps == 0 && !opt_given(&o.out);
 }
 
+/* Can it be written? A terminal, a folder, no such folder. */
+static int probe(const char *path)
+{
+    struct h5out out;
+    int rc = h5out_open(&out, path);
+    if (rc == 0)
+        h5out_abort(&out);
+    return rc;
+}
+
 /* What would otherwise fail after hours of work. */
 static int check_usage(int n, char **operands)
 {
@@ -66,14 +78,16 @@ static int check_usage(int n, char **operands)
     if (from_stdin > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
+    if (o.dump && o.steps != 1)
+        return fail(-EUSAGE, "--dump-step is of one step: give -n 1");
+    if (o.dump && strcmp(o.dump, "-") == 0 && strcmp(o.out, "-") == 0)
+        return fail(-EUSAGE, "the checkpoint and the dump cannot both go to standard output: give "
+                             "-o FILE");
     int rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
     if (rc < 0 || only_views())
         return rc;
-    struct h5out probe; /* a terminal, a folder, no such folder */
-    rc = h5out_open(&probe, o.out);
-    if (rc == 0)
-        h5out_abort(&probe);
-    return rc;
+    rc = probe(o.out);
+    return rc == 0 && o.dump ? probe(o.dump) : rc;
 }
 
 static int read_state(struct state *s)
@@ -159,30 +173,30 @@ static int write_log(FILE *log, const struct step_metrics *m)
     return fflush(log) != 0 || ferror(log) ? fail_errno("%s: cannot write", o.log) : 0;
 }
 
-/* Up to n steps, as far as the schedule goes. 1 if a signal cut them short, else 0. */
-static int train(struct step *st, FILE *log)
+/* Up to n steps, as far as the schedule goes; *m is of the last. 1 if a signal cut them short, else
+ * 0. */
+static int train(struct step *st, FILE *log, struct step_metrics *m)
 {
     struct state *s = st->state;
     uint64_t left = s->step < s->total_steps ? (uint64_t)(s->total_steps - s->step) : 0;
     uint64_t n = MIN((uint64_t)o.steps, left);
     struct progress p;
-    struct step_metrics m = { 0 };
     double parts[4] = { 0 }, start = log_seconds();
     st->end = s->step + (int64_t)n;
     progress_start(&p, "steps", n);
     int rc = 0;
     uint64_t done = 0;
     for (; done < n && rc == 0 && !stopped; done++) {
-        rc = step_run(st, &m);
+        rc = step_run(st, m);
         if (rc == 0 && log)
-            rc = write_log(log, &m);
+            rc = write_log(log, m);
         if (rc < 0)
             break;
         progress_add(&p, 1);
-        parts[0] += m.t_data;
-        parts[1] += m.t_forward;
-        parts[2] += m.t_backward;
-        parts[3] += m.t_update;
+        parts[0] += m->t_data;
+        parts[1] += m->t_forward;
+        parts[2] += m->t_backward;
+        parts[3] += m->t_update;
     }
     progress_end(&p);
     if (rc < 0)
@@ -197,6 +211,14 @@ static int train(struct step *st, FILE *log)
         log_info("the schedule ends at step %lld: %llu of %d steps were left to do",
                  (long long)s->total_steps, (unsigned long long)left, o.steps);
     return done < n;
+}
+
+static int dump(const struct step *st, const struct step_metrics *m)
+{
+    if (m->step == 0)
+        return fail(-EINVAL, "%s: the schedule has ended: there is no step to write to %s", o.in,
+                    o.dump);
+    return dump_write(st, m, o.dump);
 }
 
 static int write_state(const struct state *s)
@@ -215,14 +237,19 @@ static int run_on(struct state *s, struct shard_set *data, struct pool *pool, st
                   FILE *log)
 {
     struct step st = { 0 };
+    struct step_metrics m = { 0 };
     enum kern_type type;
     int rc = precision_choose(&type, (enum precision)o.precision, kn);
+    if (rc == 0 && o.dump && type != KERN_F32)
+        rc = fail(-EUSAGE, "--dump-step writes float32: give --precision f32");
     if (rc < 0)
         return rc;
     state_precision(s, type);
     rc = step_open(&st, s, kn, pool, data);
     if (rc == 0)
-        rc = train(&st, log);
+        rc = train(&st, log, &m);
+    if (rc == 0 && o.dump)
+        rc = dump(&st, &m);
     bool cut = rc > 0;
     if (rc >= 0)
         rc = step_save(&st);

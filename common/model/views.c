@@ -117,9 +117,8 @@ static unsigned draw_number(size_t view, unsigned stream)
     return (unsigned)(view % 64 + 128 * (view / 64)) + 64 * stream;
 }
 
-/* The draws of one view of the pictures at hand. A repeat within the batch draws anew. */
-static void draw_view(struct views *v, int64_t k, size_t view, const struct sample *batch,
-                      const uint64_t *id, size_t count)
+void views_draw(const struct views *v, int64_t k, size_t view, const struct sample *batch,
+                const uint64_t *id, size_t count, struct view_draw *out)
 {
     bool small = view >= v->large;
     size_t among = small ? view - v->large : view;
@@ -130,7 +129,7 @@ static void draw_view(struct views *v, int64_t k, size_t view, const struct samp
         struct rng r;
         rng_init(&r, v->seed, RNG_VIEW, (uint64_t)k, id[i] ^ batch[i].turn,
                  draw_number(view, batch[i].stream));
-        augment_draw(&v->draw[view][i], recipe, s->size[row][0], s->size[row][1], &r);
+        augment_draw(&out[i], recipe, s->size[row][0], s->size[row][1], &r);
     }
 }
 
@@ -197,7 +196,7 @@ static int load_some(struct views *v, int64_t k, const struct sample *batch, con
 {
     struct decode decode = { v, batch };
     for (size_t view = 0; view < v->large + v->small; view++)
-        draw_view(v, k, view, batch, id, count);
+        views_draw(v, k, view, batch, id, count, v->draw[view]);
     int rc = pool_run(v->pool, count, decode_task, &decode);
     for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
         rc = kern_augment(v->kn, v->type, (uint8_t *)v->x[view] + first * input_bytes(v, view),

@@ -42,6 +42,11 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
 void views_close(struct views *v);
 size_t views_bytes(const struct settings *set, enum kern_type type); /* of the inputs */
 
+/* The draws of one view of count pictures in step k: out [count]. A repeat within the batch draws
+ * anew. */
+void views_draw(const struct views *v, int64_t k, size_t view, const struct sample *batch,
+                const uint64_t *id, size_t count, struct view_draw *out);
+
 /* Fills all inputs for step k (steps done before it). batch [n]; id [n] of its pictures. */
 int views_load(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id);
 

@@ -62,6 +62,27 @@ train -n 1 -c 4.h5 -o 5.h5 --log log train.h5
 check_out 'a log grows'              '5' 'wc -l <log'
 check_err 0 'how long it waited'     '2 steps.*[0-9.]+ s or [0-9]+% waiting for data' 'semppl-train-step -n 2 -c 0.h5 -o l.h5 train.h5'
 
+# -- a dump
+dump() { train --precision f32 -n 1 -c s2.h5 -o d.h5 "$@" pixels.h5; }
+both() { train -n 1 -c s2.h5 --dump-step - pixels.h5 >x; }
+listed() { h5dump -n 1 "$1" | sed -n "s|.*dataset  *$2||p"; }
+check 'a step is dumped'             'dump -j 2 --log dlog --dump-step dump.h5'
+check 'and is the same step'         'cp d.h5 d0.h5 && dump && same d.h5 d0.h5'
+check_same 'whatever -j'             'dump -j 1 --dump-step -' 'dump -j 3 --dump-step -'
+check_out 'what a view is made of'   'brightness contrast fill flip grey height hue input jitter left mask order prediction projection saturation sigma solarise top width ' \
+                                     'listed dump.h5 /view/1/ | sort | tr "\n" " "'
+check_out 'and the rest'             '/batch/given /batch/id /batch/label /batch/row /batch/truth /loss/contrast /loss/divergence /loss/negatives /loss/positives /vote/label /vote/similarity ' \
+                                     'listed dump.h5 "" | grep -Ev "^/(view|gradient|history)" | tr "\n" " "'
+check_same 'a gradient for each momentum' 'listed dump.h5 /gradient/' 'listed d.h5 /momentum/'
+check_same 'numbers as in the log'   'printf "%.6g\n" "$(last loss dlog)"' 'h5dump -m %.6g -a loss dump.h5 | sed -n "s/.*(0): //p"'
+check_out 'shapes as the manual says' '( 3, 2, 12, 10 ) ( 3, 2, 3, 12 ) ( 3, 2, 4, 12 ) ( 10, 12 ) ( 12, 8, 8, 3 ) ' \
+    'for d in loss/negatives loss/positives loss/contrast vote/label view/2/input; do h5dump -H -d $d dump.h5 | sed -n "s|.*SIMPLE { \(.*) \)/.*|\1|p"; done | tr -d "\n"'
+check_err 2 'of one step only'       '-n 1' 'train -n 2 -c s2.h5 -o x.h5 --dump-step dump.h5 pixels.h5'
+check_err 2 'of float32 only'        'precision f32' 'train -n 1 --precision bf16 -c s2.h5 -o x.h5 --dump-step x.h5 pixels.h5'
+check_err 2 'not with the checkpoint in one pipe' 'standard output' both
+check_err 3 'nowhere to write it'    'none/x\.h5' 'dump --dump-step none/x.h5'
+check_err 3 'no step to dump'        'schedule has ended' 'dump --set steps=2 --dump-step x.h5'
+
 # -- other ways to train
 check 'alpha 0'                      'train -n 2 -c 0.h5 -o a.h5 --set alpha=0 --log alog train.h5'
 check_out 'has no semantic term'     'null' 'last loss_sempos alog'
