@@ -9,6 +9,8 @@
 ## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (5 to 8 minutes)
 ## make bench-peers   the same work by PyTorch, torchvision, Pillow, faiss and oneDNN, as ratios (15 to 40 minutes); they are
 ##                    fetched into $(BUILD)/peers
+## make check-peers   every number of a training step, pixels, crops, features and neighbours against PyTorch, Pillow, NumPy,
+##                    torchvision and faiss, which are fetched into $(BUILD)/peers (5 minutes)
 ## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
 ## make completions   completions for bash, zsh and fish, in $(BUILD)/completions
 ## make install       programs, manual pages and completions, under $(DESTDIR)$(PREFIX)
@@ -78,6 +80,7 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
+PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
 CLI := $(wildcard tests/cli/*.t)
 BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
 
@@ -115,7 +118,7 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
 # Tests, examples and benchmarks: one program each
-$(UNIT) $(KERN) $(EXAMPLES) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+$(sort $(UNIT) $(KERN) $(EXAMPLES) $(BENCH) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(KERN): $(BUILD)/tests/kern/check.o
@@ -211,6 +214,9 @@ bench: all $(BENCH)
 bench-peers: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/peers/run.sh
 
+check-peers: all $(PEERS)
+	$(Q)BUILD='$(BUILD)' tests/peers/run.sh
+
 demo: all
 	$(Q)BUILD='$(BUILD)' DATA='$(DATA)' examples/demo.sh
 
@@ -230,7 +236,7 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 
 C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c)
 H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h)
-SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/*/*.t)
+SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/*/*.t)
 # Tests are left to the compiler's warnings: analysing them takes as long as all the rest.
 TIDY := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out tests/%,$(C_FILES)))
 
@@ -319,5 +325,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json
 
-.PHONY: all help deps check check-san bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
+.PHONY: all help deps check check-san check-peers bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
     lint-manuals lint-completions lint-tidy completions install uninstall clean FORCE

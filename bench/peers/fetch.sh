@@ -1,6 +1,8 @@
 # fetch.sh - the peers, into $BUILD/peers and nowhere else, by the names of their packages: source it.
 #
-#   $python        PyTorch, torchvision, Pillow and faiss, newest from PyPI
+# fetch_wheels brings the first of these, fetch all:
+#
+#   $python        PyTorch, torchvision, Pillow, faiss and h5py, newest from PyPI
 #   old_python     a function: the distribution's PyTorch, which is some years old
 #   $onednn        the program of onednn.c
 #
@@ -18,6 +20,7 @@ onednn="$PEERS/onednn"
 # runtime, and bfloat16 convolutions that were no faster here (one thread, CPU time: 777 and 798 GF/s forward, 703 and
 # 716 for data, 239 and 202 for weights over CIFAR ResNet-18; less in all three over ResNet-50).
 fetch_wheels() {
+    [ ! -e "$PEERS/wheels" ] || return 0
     python3 -m venv --system-site-packages "$PEERS" || return 0
     local packages
     while read -r packages; do
@@ -25,16 +28,19 @@ fetch_wheels() {
         "$python" -m pip install -q $packages || true
     done <<'END'
 numpy pillow filelock typing_extensions sympy networkx jinja2 fsspec
+--ignore-installed --no-deps h5py
 faiss-cpu
 --no-deps torch nvidia-cufile nvidia-cusparselt-cu13 nvidia-nvshmem-cu13 nvidia-nccl-cu13
 --no-deps torchvision
 onednn-cpu-gomp onednn-devel-cpu-gomp
 END
     "$python" -c 'import torch' 2>/dev/null || "$python" -m pip uninstall -q -y torch torchvision || true
+    touch "$PEERS/wheels"
 }
 
 # The distribution's packages that are not installed, unpacked: that needs no rights, and 600 MB.
 fetch_old() {
+    [ ! -e "$PEERS/old" ] || return 0
     command -v apt-get >/dev/null || return 0
     mkdir -p "$PEERS/debs" "$PEERS/old"
     (
@@ -66,11 +72,7 @@ have() {
 }
 
 fetch() {
-    if [ ! -e "$PEERS/fetched" ]; then
-        fetch_wheels
-        fetch_old
-        mkdir -p "$PEERS"
-        touch "$PEERS/fetched"
-    fi
+    fetch_wheels
+    fetch_old
     build_onednn
 }
