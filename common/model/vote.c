@@ -167,7 +167,7 @@ int voter_run(struct voter *v, int64_t k, const struct queue *q, const float *co
     for (size_t b = 0; b < count; b++) {
         out[b] = vote_count(v->label + b * v->ballots, v->sim + b * v->ballots, v->ballots,
                             (enum tie_break)v->set->tie_break, v->work);
-        if (out[b].share < v->set->vote_threshold)
+        if (out[b].share < (float)v->set->vote_threshold) /* 0.9 is reached by 9 of 10 */
             out[b].label = -1;
     }
     return 0;

@@ -120,6 +120,33 @@ static void switches(const struct queue *q)
     ok(out[0].label == 2, "one that reaches it does");
 }
 
+/* Nine of ten are 0.9, which is another number as a float. */
+static void nine_of_ten(void)
+{
+    struct queue q;
+    struct vote out[3];
+    float slots[20] = { 0 };
+    int32_t row[10], label[10];
+    uint64_t id[10];
+    for (int s = 0; s < 10; s++) {
+        slots[2 * s] = 1;
+        row[s] = s;
+        label[s] = s > 0;
+        id[s] = 100 + (uint64_t)s;
+    }
+    queue_open(&q, kn, 1, 10, 2, 2, 10);
+    queue_push(&q, (const float *const[]){ slots }, row, 10, label, id);
+    struct settings set = settings(10);
+    struct voter voter;
+    set.large_crops = 1;
+    set.vote_threshold = 0.9;
+    voter_open(&voter, kn, &set);
+    voter_run(&voter, 0, &q, o, asks, 3, out);
+    ok(out[0].label == 1 && out[2].label == 1, "nine votes of ten reach a threshold of 0.9");
+    voter_close(&voter);
+    queue_close(&q);
+}
+
 /* draw: one of the nearest of each pair, each as often. */
 static void drawn(const struct queue *q)
 {
@@ -162,6 +189,7 @@ int main(void)
     counting();
     pairs(&q);
     switches(&q);
+    nine_of_ten();
     drawn(&q);
     queue_close(&q);
     kern_close(kn);
