@@ -28,6 +28,21 @@ static int check_data(struct state *s, struct shard_set *data)
     return 0;
 }
 
+/* What an oracle knows; labelled pictures, which come with their label hidden too, aside. */
+static void warn_of_oracle(const struct shard_set *data)
+{
+    size_t unlabelled = 0, known = 0;
+    for (size_t i = 0; i < data->nshards; i++) {
+        const struct rows *r = &data->shard[i].rows;
+        for (size_t row = 0; row < r->n; row++) {
+            unlabelled += r->label[row] < 0;
+            known += r->label[row] < 0 && r->truth && r->truth[row] >= 0;
+        }
+    }
+    log_warn("pseudo_labels oracle: %zu of %zu unlabelled pictures go by the truth in the data",
+             known, unlabelled);
+}
+
 static int open_sampler(struct step *st)
 {
     struct state *s = st->state;
@@ -40,7 +55,7 @@ static int open_sampler(struct step *st)
     if (rc == 0 && st->sampler.nlabelled == 0)
         log_warn("no picture has a label: no queue, no votes, no semantic positives");
     if (rc == 0 && s->set.pseudo_labels == PSEUDO_ORACLE)
-        log_warn("pseudo_labels oracle: unlabelled pictures go by the truth in the data");
+        warn_of_oracle(st->data);
     return rc;
 }
 

@@ -89,7 +89,8 @@ check_out 'has no semantic term'     'null' 'last loss_sempos alog'
 check 'ratio 0'                      'train -n 2 -c 0.h5 -o u.h5 --set labelled_ratio=0 --log ulog train.h5'
 check_err 0 'no labels at all'       'no picture has a label' 'semppl-train-step -n 2 -c 0.h5 -o n.h5 --log nlog unlabelled.h5'
 check_out 'then nobody votes'        'null null 0' 'echo "$(last vote_share nlog) $(last loss_sempos nlog) $(last queue_fill nlog)"'
-check_err 0 'an oracle is not used in silence' 'oracle.*truth' 'semppl-train-step -n 2 -c 0.h5 -o y.h5 --set pseudo_labels=oracle --log ylog train.h5'
+check_err 0 'an oracle is not used in silence' 'oracle: 20 of 20 .*truth' 'semppl-train-step -n 2 -c 0.h5 -o y.h5 --set pseudo_labels=oracle --log ylog train.h5'
+check_err 0 'nor is one that knows nothing' 'oracle: 0 of 20 .*truth' 'semppl-train-step -n 0 -c 0.h5 -o x.h5 --set pseudo_labels=oracle unlabelled.h5; rm x.h5'
 check 'and is felt'                  '[ "$(last loss ylog)" != "$(sed -n 2p log | sed "s/.*\"loss\": \([^,]*\).*/\1/")" ]'
 
 # -- what the networks see
