@@ -339,6 +339,8 @@ int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);
 
 /* -- views: from a picture to the network's input ---- */
 
+enum { KERN_BLUR_PART = 20 }; /* a blur reaches a tenth of the side, half of it each way */
+
 /* Order of the steps: method 4.1; definitions: 4.2-4.5, 4.8. Drawn by common/data/augment.h. */
 struct kern_view {
     const uint8_t *rgb;  /* [h][w][3] whole picture */
@@ -351,7 +353,7 @@ struct kern_view {
     uint8_t order[4]; /* permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue */
     float brightness, contrast, saturation, hue; /* delta, factor, factor, delta in turns */
     bool grey;
-    float sigma; /* Gaussian blur; 0: none */
+    float sigma; /* Gaussian blur of radius side / KERN_BLUR_PART; 0: none */
     bool solarise;
 };
 

@@ -74,11 +74,11 @@ static int picture_of(struct image *im, struct page *p, size_t view, size_t i)
     return rc;
 }
 
-/* What was drawn for a view: where it lies, then what was done to it. */
-static int describe(struct sheet_cell *cell, const struct kern_view *v)
+/* What was drawn for a view of that side: where it lies, then what was done to it. */
+static int describe(struct sheet_cell *cell, const struct kern_view *v, size_t side)
 {
     char blur[16] = "";
-    if (v->sigma > 0)
+    if (v->sigma > 0 && side >= KERN_BLUR_PART)
         snprintf(blur, sizeof blur, "blur %.1f ", (double)v->sigma);
     cell->line[0] =
         mem_printf("%.0f%%%s%s", 100.0 * (double)(v->height * v->width) / (double)(v->h * v->w),
@@ -102,7 +102,7 @@ static int fill_row(struct page *p, size_t i, struct shard_set *data)
     for (size_t view = 0; rc == 0 && view < p->cols - 1; view++) {
         rc = picture_of(&pic[1 + view], p, view, i);
         if (rc == 0)
-            rc = describe(&cell[1 + view], &p->views.view[view][i]);
+            rc = describe(&cell[1 + view], &p->views.view[view][i], pic[1 + view].h);
     }
     for (size_t c = 0; c < p->cols; c++)
         cell[c].pic = pic[c].rgb ? &pic[c] : NULL;

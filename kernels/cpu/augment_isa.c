@@ -285,7 +285,7 @@ static void blur_plane(float *im, float *tmp, const float *weight, size_t side, 
 
 static void blur(float *im, float *tmp, float *weight, size_t side, float sigma)
 {
-    size_t radius = side / 20;
+    size_t radius = side / KERN_BLUR_PART;
     float sum = 1;
     if (radius == 0)
         return;

@@ -165,7 +165,7 @@ static void blur_axis(double *out, const double *im, size_t side, bool vertical,
 
 static void blur(double *im, double *tmp, double *weight, size_t side, double sigma)
 {
-    long radius = (long)(side / 20); /* a kernel of a tenth of the side */
+    long radius = (long)(side / KERN_BLUR_PART);
     double sum = 0;
     for (long r = -radius; r <= radius; r++)
         sum += weight[labs(r)] = exp(-(double)(r * r) / (2 * sigma * sigma));
