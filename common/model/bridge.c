@@ -73,12 +73,14 @@ static bool shape_of(const struct bridge *b, const struct tensor *t, int ndim, s
     return true;
 }
 
-static void print_shape(char text[128], int ndim, const size_t *dim)
+enum { SHAPE = TENSOR_MAX_DIMS * sizeof "[18446744073709551615]" };
+
+static void print_shape(char text[SHAPE], int ndim, const size_t *dim)
 {
     size_t at = 0;
     text[0] = 0;
     for (int i = 0; i < ndim; i++)
-        at += (size_t)snprintf(text + at, 128 - at, "[%zu]", dim[i]);
+        at += (size_t)snprintf(text + at, SHAPE - at, "[%zu]", dim[i]);
 }
 
 /* Why the tensor of this name does not fit; "": it does. */
@@ -87,7 +89,7 @@ static void compare_shape(const struct bridge *b, const char *name, int ndim, co
 {
     const struct tensor *t = find(b, name);
     size_t have[4];
-    char text[2][128];
+    char text[2][SHAPE];
     why[0] = 0;
     if (!t) {
         snprintf(why, 512, "%s is missing", name);
@@ -183,7 +185,7 @@ static int look_at_stem(const struct bridge *b, struct settings *set)
     const struct tensor *t = find(b, name);
     const struct setting *width = row_of("width");
     size_t dim[4] = { 0 };
-    char text[128];
+    char text[SHAPE];
     if (!t)
         return fail(-EINVAL, "%s: the first convolution (%s) is missing", b->tensors.name, name);
     bool good = shape_of(b, t, 4, dim) && (deep || dim[1] == 3) && dim[2] == dim[3] &&

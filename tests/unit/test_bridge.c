@@ -161,6 +161,20 @@ static void test_refused(void)
             "layer1.0.conv1.weight is [1], not [16][16][3][3]");
     refused(&set, "conv1.weight", "conv1.weight",
             "begins with a convolution (conv1.weight) of [1]");
+    static const char longest[] =
+        "{\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[0,18446744073709551615,"
+        "18446744073709551615,"
+        "18446744073709551615,18446744073709551615,18446744073709551615,18446744073709551615,"
+        "18446744073709551615],\"data_offsets\":[0,0]}}";
+    uint8_t file[8 + sizeof longest] = { sizeof longest - 1 };
+    struct settings found;
+    struct bridge b = { 0 };
+    memcpy(file + 8, longest, sizeof longest);
+    files_write("long.st", file, sizeof file - 1);
+    int rc = bridge_open(&b, "long.st");
+    rc = rc ? rc : bridge_settings(&b, -1, &found);
+    ok(rc == -EINVAL && strlen(strstr(fail_text(), "of [0]")) == 3 + 3 + 7 * 22, "%s", fail_text());
+    bridge_release(&b);
 }
 
 /* Numbers come to where they belong, and are looked at. */
