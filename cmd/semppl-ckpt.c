@@ -235,9 +235,9 @@ static void say_fingerprint(const struct fingerprint *f)
     char first[128] = "", mean[128] = "";
     size_t n = 0, m = 0;
     for (size_t i = 0; i < MIN(f->features, (size_t)FINGERPRINT_FIRST); i++)
-        n += (size_t)snprintf(first + n, sizeof first - n, " %.5f", f->x[i]);
+        n += (size_t)snprintf(first + n, sizeof first - n, " %.6g", f->x[i]);
     for (size_t i = 0; i < FINGERPRINT_PICTURES; i++)
-        m += (size_t)snprintf(mean + m, sizeof mean - m, " %.5f", fingerprint_mean(f, i));
+        m += (size_t)snprintf(mean + m, sizeof mean - m, " %.6g", fingerprint_mean(f, i));
     log_info("features of the test pictures:%s ...; means%s", first, mean);
 }
 

@@ -92,6 +92,7 @@ def save(name, dtype, code, prefix=""):
     open(name, "wb").write(struct.pack("<Q", len(text)) + text + b"".join(body))
 save("r.st", "F32", lambda v: v, "module.")
 save("f64.st", "F64", lambda v: v.astype("f8"))
+save("large.st", "F32", lambda v: v * np.float32(3e37 if v is net["layer4.1.bn2.weight"] else 1))
 save("f16.st", "F16", lambda v: v.astype("f2"))
 save("f16-f32.st", "F32", lambda v: v.astype("f2").astype("f4"))
 params, state = {}, {}
@@ -139,6 +140,8 @@ if [ "$python" ]; then
         'semppl-ckpt import "${heads[@]}" r.st -o x.h5'
     check 'float64' 'import f64.st --padding same --large-side 64 -o f64.h5 && semppl-ckpt compare r.h5 f64.h5'
     check 'float16' 'import f16.st -o h.h5 && import f16-f32.st -o hf.h5 && semppl-ckpt compare h.h5 hf.h5'
+    check_err 0 'features of any size are printed' 'means( [0-9.]+e\+36){3}$' \
+        'semppl-ckpt import "${heads[@]}" large.st -o x.h5'
     check_err 3 'unknown modules are not passed over' 'block_group_0/~/block_0/~/sk/w belongs to none|is missing' \
         'import sk.pkl -o x.h5'
     for f in r2.pkl r5.pkl r.st; do
