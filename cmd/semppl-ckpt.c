@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/base/prov.h"
+#include "common/data/outfile.h"
 #include "common/model/bridge.h"
 #include "common/model/fingerprint.h"
 #include <stdio.h>
@@ -214,6 +215,14 @@ static int run_compare(int n, char **operands)
 
 /* -- import and export ---- */
 
+/* Out comes another format than goes in. */
+static int check_output(const char *input)
+{
+    if (strcmp(o.output, "-") == 0 || !outfile_same(input, o.output))
+        return 0;
+    return fail(-EUSAGE, "%s is the input, and would be replaced", input);
+}
+
 /* What the encoder makes of the test pictures. */
 static int take_fingerprint(struct fingerprint *f, const char *name, const struct settings *set,
                             const float *param, const float *running)
@@ -370,8 +379,8 @@ static int run_import(int n, char **operands)
     struct bridge b;
     struct state s = { 0 };
     struct fingerprint f = { 0 };
-    int rc = bridge_open(&b, operands[0]);
-    if (rc < 0)
+    int rc = check_output(operands[0]);
+    if (rc < 0 || (rc = bridge_open(&b, operands[0])) < 0)
         return rc;
     rc = import_state(&b, &s);
     if (rc == 0)
@@ -429,7 +438,9 @@ static int run_export(int n, char **operands)
     struct state s = { 0 };
     struct fingerprint f = { 0 };
     struct stat st;
-    int rc = ckpt_read_groups(&c, operands[0], state_network_groups(o.target));
+    int rc = check_output(operands[0]);
+    if (rc == 0)
+        rc = ckpt_read_groups(&c, operands[0], state_network_groups(o.target));
     if (rc == 0)
         rc = state_network_from_ckpt(&s, &c, o.target);
     if (rc == 0)

@@ -15,6 +15,7 @@
 #include "common/data/intake.h"
 #include "common/data/labels.h"
 #include "common/data/ledger.h"
+#include "common/data/outfile.h"
 #include "common/data/shard.h"
 #include "common/data/source.h"
 #include "common/data/split.h"
@@ -89,13 +90,6 @@ struct job {
 
 /* -- what goes in ---- */
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
-                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
 /* What is about to be replaced: "-o *.jpg" would be the first picture. */
 static int check_target(const char *path)
 {
@@ -105,7 +99,7 @@ static int check_target(const char *path)
     if (path == NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(read); i++)
-        if (read[i] != NULL && same_file(path, read[i]))
+        if (read[i] != NULL && outfile_same(path, read[i]))
             return fail(-EUSAGE, "%s is an input, and would be replaced", path);
     FILE *f = fopen(path, "re");
     size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
@@ -142,7 +136,7 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--shard-size needs a numbered name, such as -o name-%%05d.h5");
     if (o.ledger != NULL && strcmp(o.ledger, "-") == 0)
         return fail(-EUSAGE, "--ledger needs the name of a file");
-    if (o.ledger != NULL && same_file(o.ledger, o.output))
+    if (o.ledger != NULL && outfile_same(o.ledger, o.output))
         return fail(-EUSAGE, "%s cannot be both the shard and the ledger", o.ledger);
     int rc = check_target(o.output);
     return rc == 0 ? check_target(o.ledger) : rc;

@@ -37,6 +37,13 @@ static int open_beside(struct outfile *o)
     return fd;
 }
 
+bool outfile_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
+                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
 int outfile_open(struct outfile *o, const char *path)
 {
     struct stat st;

@@ -15,6 +15,9 @@ struct outfile {
     bool named;       /* tmp is there */
 };
 
+/* Whether two names are of one file: what is read would be replaced by what is made of it. */
+bool outfile_same(const char *a, const char *b);
+
 int outfile_open(struct outfile *o, const char *path);
 int outfile_sync(struct outfile *o);   /* all to disk: then the commit can hardly fail */
 int outfile_commit(struct outfile *o); /* closes in every case */

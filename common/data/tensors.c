@@ -20,6 +20,8 @@ static int read_pipe(struct tensors *t, int fd)
 {
     static uint8_t block[1 << 16];
     ssize_t n;
+    if (isatty(fd))
+        return fail(-EUSAGE, "%s is a terminal: name a file, or pipe one in", t->name);
     spool_init(&t->spool, SPOOL_LIMIT, NULL);
     while ((n = read(fd, block, sizeof block)) != 0) {
         if (n < 0 && errno == EINTR)

@@ -57,7 +57,8 @@ struct tensors {
 
 /*
  * Lists a safetensors file or a pickle, told apart by their first bytes. path "-" is standard
- * input. -EINVAL or -EIO (worded) if the file is damaged, cut off or something else.
+ * input. -EINVAL or -EIO (worded) if the file is damaged, cut off or something else; -EUSAGE for a
+ * terminal.
  */
 int tensors_open(struct tensors *t, const char *path);
 /* The same of bytes in memory, which stay the caller's; name is for messages. */
