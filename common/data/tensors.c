@@ -5,6 +5,7 @@
 #include "common/base/fail.h"
 #include "common/data/stream.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,6 +38,16 @@ static int read_pipe(struct tensors *t, int fd)
     return 0;
 }
 
+/* Where a mapped file has been cut off since, or its disk fails, the kernel sends SIGBUS. */
+static char cut_off[512];
+
+static void die(int signal UNUSED)
+{
+    (void)!write(STDERR_FILENO, cut_off, strlen(cut_off));
+    (void)!write(STDERR_FILENO, "\n", 1);
+    _exit(EXIT_INPUT);
+}
+
 static int map_file(struct tensors *t, int fd)
 {
     struct stat st;
@@ -50,6 +61,10 @@ static int map_file(struct tensors *t, int fd)
     if (map == MAP_FAILED)
         return fail_errno("%s: cannot be mapped", t->name);
     t->mapped = true;
+    snprintf(cut_off, sizeof cut_off, "%.400s: was cut off while it was read, or its disk fails",
+             t->name);
+    tensors_tidy(cut_off);
+    signal(SIGBUS, die);
     t->bytes = map;
     t->size = (size_t)st.st_size;
     return 0;
@@ -187,8 +202,10 @@ void tensors_release(struct tensors *t)
     free(t->note);
     free(t->unknown);
     free(t->name);
-    if (t->mapped)
+    if (t->mapped) {
+        signal(SIGBUS, SIG_DFL);
         munmap((void *)(uintptr_t)t->bytes, t->size);
+    }
     spool_release(&t->spool);
     *t = (struct tensors){ 0 };
 }

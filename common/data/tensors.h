@@ -1,8 +1,9 @@
 /*
  * tensors.h - named arrays in a file of another program, and their numbers.
  *
- * The file is mapped, not read: a list of what is in it costs no memory for the numbers. What a
- * name means is the model's business (common/model/bridge.h).
+ * The file is mapped, not read: a list of what is in it costs no memory for the numbers. One that
+ * is cut off meanwhile ends the program, in a sentence; so one file at a time. What a name means is
+ * the model's business (common/model/bridge.h).
  */
 #ifndef SEMPPL_TENSORS_H
 #define SEMPPL_TENSORS_H

@@ -166,6 +166,35 @@ static void test_refused(void)
     tensors_release(&t);
 }
 
+/* What is no file, and a file that comes to an end while it is in use. */
+static void test_strange(void)
+{
+    static const uint8_t file[1 << 16] = "\x40\0\0\0\0\0\0\0"
+                                         "{\"a\":{\"dtype\":\"F32\",\"shape\":[16366],"
+                                         "\"data_offsets\":[0,65464]}}  ";
+    static float x[16366];
+    struct tensors t;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY), status;
+    files_must(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0 &&
+                   write(terminal, "\4", 1) == 1,
+               "a terminal");
+    ok(tensors_open(&t, ptsname(terminal)) == -EUSAGE, "%s", fail_text());
+    close(terminal);
+    files_write("cut.st", file, sizeof file);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        int rc = tensors_open(&t, "cut.st");
+        rc = rc ? rc : truncate("cut.st", 1);
+        rc = rc ? rc : tensor_floats(&t, t.item, t.item[0].count, x);
+        _exit(99);
+    }
+    files_must(child > 0 && waitpid(child, &status, 0) == child, "a child");
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_INPUT, "cut off in use: status %#x",
+       (unsigned)status);
+}
+
 int main(void)
 {
     test_read(); /* before the folder changes */
@@ -173,5 +202,6 @@ int main(void)
     files_enter();
     test_write();
     test_refused();
+    test_strange();
     return done();
 }
