@@ -106,9 +106,9 @@ static int collect(struct machine *m, enum pickle_kind kind, long n, bool marked
     uint32_t v;
     if (n < 0 || !machine_has(m, (size_t)n) || (kind == PICKLE_DICT && n % 2 != 0))
         return machine_damaged(m);
-    if (!(v = machine_new(m, kind)))
-        return -EINVAL;
-    int rc = machine_move(m, v, (size_t)n);
+    int rc = machine_new(m, kind, &v);
+    if (rc == 0)
+        rc = machine_move(m, v, (size_t)n);
     if (rc < 0)
         return rc;
     m->depth -= marked;

@@ -197,17 +197,17 @@ static int check_bytes(const struct tensors *t, const struct tensor *item)
 static int add_array(struct walk *w, uint32_t v)
 {
     struct array a;
-    struct tensor item = { 0 };
+    struct tensor item = { 0 }, *to;
     if (!array_parts(&w->p, v, &a) || !set_dtype(&w->p, a.dtype, &item) ||
         !set_shape(&w->p, a.shape, &item) || !set_bytes(&w->p, a.bytes, &item))
         return 0;
     item.fortran = a.fortran && item.ndim > 1;
-    struct tensor *to = tensors_add(w->t, w->path);
-    if (!to)
-        return -EINVAL;
+    int rc = tensors_add(w->t, w->path, &to);
+    if (rc < 0)
+        return rc;
     item.name = to->name;
     *to = item;
-    int rc = tensor_set_count(w->t, to);
+    rc = tensor_set_count(w->t, to);
     if (rc == 0)
         rc = check_bytes(w->t, to);
     return rc < 0 ? rc : 1;

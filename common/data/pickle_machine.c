@@ -39,17 +39,17 @@ int machine_number(struct machine *m, int width, uint64_t *v)
 
 /* -- values and the stack ---- */
 
-uint32_t machine_new(struct machine *m, enum pickle_kind kind)
+int machine_new(struct machine *m, enum pickle_kind kind, uint32_t *v)
 {
     struct pickle *p = m->p;
-    if (p->nvalues > PICKLE_MOST) {
-        machine_too_many(m);
-        return 0;
-    }
-    if (mem_grow(&p->value, &p->values_room, p->nvalues + 1, sizeof *p->value) < 0)
-        return 0;
+    if (p->nvalues > PICKLE_MOST)
+        return machine_too_many(m);
+    int rc = mem_grow(&p->value, &p->values_room, p->nvalues + 1, sizeof *p->value);
+    if (rc < 0)
+        return rc;
     p->value[p->nvalues] = (struct pickle_value){ .kind = kind, .pairs = kind == PICKLE_DICT };
-    return (uint32_t)p->nvalues++;
+    *v = (uint32_t)p->nvalues++;
+    return 0;
 }
 
 int machine_push(struct machine *m, uint32_t v)
@@ -64,8 +64,9 @@ int machine_push(struct machine *m, uint32_t v)
 
 int machine_push_new(struct machine *m, enum pickle_kind kind)
 {
-    uint32_t v = machine_new(m, kind);
-    return v ? machine_push(m, v) : -EINVAL;
+    uint32_t v;
+    int rc = machine_new(m, kind, &v);
+    return rc < 0 ? rc : machine_push(m, v);
 }
 
 struct pickle_value *machine_top(struct machine *m)

@@ -80,7 +80,7 @@ int machine_too_many(const struct machine *m); /* likewise */
 int machine_take(struct machine *m, uint64_t n, const uint8_t **bytes);
 int machine_number(struct machine *m, int width, uint64_t *v);
 
-uint32_t machine_new(struct machine *m, enum pickle_kind kind); /* 0 (worded): no room */
+int machine_new(struct machine *m, enum pickle_kind kind, uint32_t *v);
 int machine_push(struct machine *m, uint32_t v);
 int machine_push_new(struct machine *m, enum pickle_kind kind);
 struct pickle_value *machine_top(struct machine *m); /* of a stack that has a value on top */

@@ -115,13 +115,14 @@ static int read_dtype(struct reader *r, struct tensor *item)
 /* Behind its opening bracket. */
 static int read_tensor(struct reader *r, const char *name)
 {
-    struct tensor *item = tensors_add(r->t, name);
+    struct tensor *item;
     unsigned have = 0, which;
     size_t offset[2];
-    if (!item)
-        return -EINVAL;
+    int rc = tensors_add(r->t, name, &item);
+    if (rc < 0)
+        return rc;
     do {
-        int rc = member(r, &which);
+        rc = member(r, &which);
         if (rc == 0 && (which == 0 || (have & which)))
             rc = bad_header(r);
         else if (rc == 0 && which == DTYPE)
@@ -278,8 +279,7 @@ static int make_header(char **header, size_t *length, const struct tensors *t)
         offset += t->item[i].nbytes;
     }
     fputc('}', f);
-    while (ftell(f) % 8 != 0)
-        fputc(' ', f);
+    fprintf(f, "%*s", (int)(-ftell(f) & 7), "");
     if (fclose(f) != 0)
         rc = fail(-ENOMEM, "no memory for a header");
     return rc;

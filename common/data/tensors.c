@@ -79,21 +79,19 @@ void tensors_tidy(char *text)
             *text = '?';
 }
 
-struct tensor *tensors_add(struct tensors *t, const char *name)
+int tensors_add(struct tensors *t, const char *name, struct tensor **item)
 {
-    if (t->n == TENSORS_MOST) {
-        fail(-EINVAL, "%s: holds more than %d tensors", t->name, TENSORS_MOST);
-        return NULL;
-    }
+    if (t->n == TENSORS_MOST)
+        return fail(-EINVAL, "%s: holds more than %d tensors", t->name, TENSORS_MOST);
     if (mem_grow(&t->item, &t->room, t->n + 1, sizeof *t->item) < 0)
-        return NULL;
-    struct tensor *item = &t->item[t->n];
-    *item = (struct tensor){ .name = mem_strdup(name) };
-    if (!item->name)
-        return NULL;
-    tensors_tidy(item->name);
+        return -ENOMEM;
+    *item = &t->item[t->n];
+    **item = (struct tensor){ .name = mem_strdup(name) };
+    if (!(*item)->name)
+        return -ENOMEM;
+    tensors_tidy((*item)->name);
     t->n++;
-    return item;
+    return 0;
 }
 
 int tensors_add_note(struct tensors *t, char *key, char *value)

@@ -81,8 +81,9 @@ bool tensor_int(const struct tensor *item, int64_t *out);
 
 /* Control characters become question marks: what is in a file is printed. */
 void tensors_tidy(char *text);
-/* With a tidy copy of name and nothing else; NULL (worded) without memory, or for far too many. */
-struct tensor *tensors_add(struct tensors *t, const char *name);
+/* *item, valid until the next one, has a tidy copy of name and nothing else. -EINVAL (worded) for
+ * far too many. */
+int tensors_add(struct tensors *t, const char *name, struct tensor **item);
 int tensors_add_note(struct tensors *t, char *key, char *value); /* takes both, in any case */
 /* count from dim; -EINVAL (worded) if so many numbers have no address. */
 int tensor_set_count(const struct tensors *t, struct tensor *item);

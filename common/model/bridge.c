@@ -289,20 +289,29 @@ static void turn(float *out, const float *in, const size_t *oihw)
                 *out++ = in[(k * i_n + i) * o_n + o];
 }
 
-static int fill_one(struct bridge *b, const struct want *w, float *arena, float *scratch)
+static int read_turned(const struct bridge *b, const struct tensor *t, const struct want *w,
+                       float *to)
+{
+    float *hwio = mem_alloc(w->count, sizeof *hwio, "weights");
+    int rc = hwio ? tensor_floats(&b->tensors, t, w->count, hwio) : -ENOMEM;
+    if (rc == 0)
+        turn(to, hwio, w->dim);
+    free(hwio);
+    return rc;
+}
+
+static int fill_one(struct bridge *b, const struct want *w, float *arena)
 {
     char why[512];
     compare_shape(b, w->name, w->ndim, w->dim, why);
     if (*why)
         return fail(-EINVAL, "%s: %s", b->tensors.name, why);
     const struct tensor *t = find(b, w->name);
-    bool turned = b->haiku && w->ndim == 4;
     float *to = arena + w->offset;
-    int rc = tensor_floats(&b->tensors, t, w->count, turned ? scratch : to);
+    int rc = b->haiku && w->ndim == 4 ? read_turned(b, t, w, to)
+                                      : tensor_floats(&b->tensors, t, w->count, to);
     if (rc < 0)
         return rc;
-    if (turned)
-        turn(to, scratch, w->dim);
     b->used[t - b->tensors.item] = true;
     for (size_t i = 0; i < w->count; i++)
         if (!isfinite(to[i]))
@@ -330,17 +339,15 @@ static int64_t count_updates(struct bridge *b, const struct net *net)
 int bridge_fill(struct bridge *b, const struct net *net, float *param, float *running,
                 int64_t *updates)
 {
-    float *scratch = mem_alloc(net->floats, sizeof *scratch, "weights");
-    int rc = scratch ? 0 : -ENOMEM;
+    int rc = 0;
     for (int i = 0; i < net->nparams && rc == 0; i++) {
         struct want w = want_param(&net->param[i]);
-        rc = fill_one(b, &w, param, scratch);
+        rc = fill_one(b, &w, param);
     }
     for (int i = 0; i < 2 * net->nstats && rc == 0; i++) {
         struct want w = want_stat(&net->stat[i / 2], i % 2 == 1);
-        rc = fill_one(b, &w, running, scratch);
+        rc = fill_one(b, &w, running);
     }
-    free(scratch);
     if (rc == 0)
         *updates = count_updates(b, net);
     return rc;

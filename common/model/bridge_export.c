@@ -66,10 +66,11 @@ static int add(struct tensors *out, const char *name, const char *suffix, const 
                int ndim, const size_t *dim, const void *data, size_t nbytes)
 {
     char *whole = mem_printf("%s%s", name, suffix);
-    struct tensor *t = whole ? tensors_add(out, whole) : NULL;
+    struct tensor *t;
+    int rc = whole ? tensors_add(out, whole, &t) : -ENOMEM;
     free(whole);
-    if (!t)
-        return -ENOMEM;
+    if (rc < 0)
+        return rc;
     snprintf(t->dtype, sizeof t->dtype, "%s", dtype);
     t->ndim = ndim;
     for (int i = 0; i < ndim; i++)

@@ -173,5 +173,15 @@ check_err 2 'two things for standard output' 'give -o' 'import --json a.st'
 check_err 2 'a checkpoint is not replaced by its encoder' 'is the input' 'ln -s a.h5 l.h5; semppl-ckpt export --as-is a.h5 -o l.h5'
 check_err 2 'nor an encoder by its checkpoint' 'is the input' 'import a.st -o ./a.st'
 check_exit 3 'no checkpoint to export' 'semppl-ckpt export a.st -o x.st'
+# Far too many values, where there is memory for them, which sanitizers cannot live with.
+{ printf '\200\002'; head -c 2000000 /dev/zero | tr '\0' ']'; printf .; } >lists.pkl
+check_err 3 'more values than a checkpoint has' 'more than 1048576 values' 'semppl-ckpt import -l lists.pkl'
+export OPENBLAS_NUM_THREADS=1
+limited() { (ulimit -v 200000 && timeout 20 semppl-ckpt import -l "$@"); }
+if limited a.st >/dev/null 2>&1; then
+    check_err 5 'no memory is no fault of the file' 'no memory' 'limited lists.pkl'
+else
+    skip 'no memory is no fault of the file' 'the programs do not start with so little memory'
+fi
 check 'nothing is left behind' '! ls -A | grep -q "tmp\|^x\.st$"'
 finish

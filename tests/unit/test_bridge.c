@@ -43,9 +43,10 @@ static void test_haiku_names(void)
     };
     struct bridge b = { .haiku = true };
     bool used[ARRAY_LEN(cases)] = { 0 };
+    struct tensor *item;
     size_t entries = 0;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        tensors_add(&b.tensors, cases[i].path);
+        tensors_add(&b.tensors, cases[i].path, &item);
     b.used = used;
     ok(bridge_list(&b) == 0, "a list: %s", fail_text());
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -58,7 +59,7 @@ static void test_haiku_names(void)
            cases[i].path, name ? name : "none");
     }
     ok(b.n == entries && used[13] && !used[0], "nothing else; what is not needed counts as used");
-    tensors_add(&b.tensors, PARAM "initial_conv/w");
+    tensors_add(&b.tensors, PARAM "initial_conv/w", &item);
     b.n = 0;
     ok(bridge_list(&b) == -EINVAL && strstr(fail_text(), "both the encoder's conv1.weight"), "%s",
        fail_text());
@@ -90,7 +91,8 @@ static void write_shapes(const struct settings *set, const char *prefix, const c
                                : ".running_mean");
         if (last ? !extra : skip && !strcmp(name, skip))
             continue;
-        struct tensor *item = tensors_add(&t, name);
+        struct tensor *item;
+        files_must(tensors_add(&t, name, &item) == 0, name);
         strcpy(item->dtype, "F32");
         item->ndim = param ? net.param[i].ndim : 1;
         item->dim[0] = param ? net.param[i].dim[0] : last ? 1 : net.stat[k / 2].c;

@@ -80,11 +80,12 @@ static void test_write(void)
     struct tensors out = { 0 }, in;
     float x[6] = { 1, 2, 3, 4, 5, 6 }, y[6];
     int64_t seven = 7, v;
-    struct tensor *t = tensors_add(&out, "count");
+    struct tensor *t;
+    files_must(tensors_add(&out, "count", &t) == 0, "count");
     strcpy(t->dtype, "I64");
     t->at = (const uint8_t *)&seven;
     t->nbytes = 8;
-    t = tensors_add(&out, "a\"b");
+    files_must(tensors_add(&out, "a\"b", &t) == 0, "a\"b");
     strcpy(t->dtype, "F32");
     t->ndim = 2;
     t->dim[0] = 2;
