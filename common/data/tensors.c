@@ -96,6 +96,11 @@ int tensors_add(struct tensors *t, const char *name, struct tensor **item)
 
 int tensors_add_note(struct tensors *t, char *key, char *value)
 {
+    if (t->nnotes == TENSORS_MOST) {
+        free(key);
+        free(value);
+        return fail(-EINVAL, "%s: holds more than %d notes", t->name, TENSORS_MOST);
+    }
     if (!key || !value || mem_grow(&t->note, &t->notes_room, t->nnotes + 1, sizeof *t->note) < 0) {
         free(key);
         free(value);

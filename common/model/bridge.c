@@ -333,7 +333,7 @@ static int64_t count_updates(struct bridge *b, const struct net *net)
         b->used[t - b->tensors.item] = true;
         most = MAX(most, count);
     }
-    return most > 0 ? most : BRIDGE_SETTLED;
+    return most > 0 && most <= STATE_COUNT_MOST ? most : BRIDGE_SETTLED;
 }
 
 int bridge_fill(struct bridge *b, const struct net *net, float *param, float *running,

@@ -349,8 +349,8 @@ static int check_slot(const struct ckpt *c, const struct slot *t, const void *da
     int64_t n = 0;
     if (t->type == H5_I64)
         memcpy(&n, data, sizeof n);
-    if (t->check == CHECK_COUNT && n < 0)
-        return fail(-EINVAL, "%s: %s is %lld, below 0", c->name, t->name, (long long)n);
+    if (t->check == CHECK_COUNT && (n < 0 || n > STATE_COUNT_MOST))
+        return fail(-EINVAL, "%s: %s is %lld, not from 0 to 2^53", c->name, t->name, (long long)n);
     if (t->check == CHECK_SAME && memcmp(data, t->data, sizeof n) != 0)
         return fail(-EINVAL, "%s: %s does not agree with the counter of updates", c->name, t->name);
     size_t bad = t->check == CHECK_FINITE ? not_finite(data, t->count) : t->count;

@@ -15,6 +15,8 @@
 
 #include "common/model/encoder.h"
 
+#define STATE_COUNT_MOST (INT64_C(1) << 53) /* of every counter, so that sums of them fit */
+
 struct state {
     struct settings set;
     struct net large, small; /* the encoder at the two sides (small: only if small_crops > 0) */

@@ -283,6 +283,10 @@ static void harm_step(struct ckpt *c)
 {
     *(int64_t *)data_of(c, "counters/step") = -1;
 }
+static void harm_updates(struct ckpt *c)
+{
+    *(int64_t *)data_of(c, "counters/updates") = INT64_MAX;
+}
 static void harm_head(struct ckpt *c)
 {
     *(int64_t *)data_of(c, "queue/head") = 6;
@@ -353,6 +357,7 @@ int main(void)
     diverged();
     damage("a number that is none", harm_nan, "online/encoder/layer1.0.bn1.weight");
     damage("a step below zero", harm_step, "counters/step");
+    damage("a counter that the next step would overflow", harm_updates, "counters/updates is");
     damage("a head beyond the queue", harm_head, "queue/head");
     damage("a head that is not behind the fill", harm_gap, "queue/head 2 and queue/fill 3");
     damage("more fill than slots", harm_fill, "queue/fill");
