@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/data/h5.h"
+#include "common/data/outfile.h"
 #include "common/model/dump.h"
 #include "common/model/precision.h"
 #include "common/model/sheet.h"
@@ -65,6 +66,21 @@ static int probe(const char *path)
     return rc;
 }
 
+static int check_dump(int n, char **operands)
+{
+    if (o.steps != 1)
+        return fail(-EUSAGE, "--dump-step is of one step: give -n 1");
+    bool piped = strcmp(o.dump, "-") == 0;
+    if (piped && strcmp(o.out, "-") == 0)
+        return fail(-EUSAGE, "the checkpoint and the dump cannot both go to standard output: give "
+                             "-o FILE");
+    bool used = outfile_same(o.dump, o.in) || outfile_same(o.dump, o.out);
+    for (int i = 0; i < n && !used; i++)
+        used = outfile_same(o.dump, operands[i]);
+    return used && !piped ? fail(-EUSAGE, "--dump-step %s: that file has another use here", o.dump)
+                          : probe(o.dump);
+}
+
 /* What would otherwise fail after hours of work. */
 static int check_usage(int n, char **operands)
 {
@@ -78,16 +94,11 @@ static int check_usage(int n, char **operands)
     if (from_stdin > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
-    if (o.dump && o.steps != 1)
-        return fail(-EUSAGE, "--dump-step is of one step: give -n 1");
-    if (o.dump && strcmp(o.dump, "-") == 0 && strcmp(o.out, "-") == 0)
-        return fail(-EUSAGE, "the checkpoint and the dump cannot both go to standard output: give "
-                             "-o FILE");
     int rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
     if (rc < 0 || only_views())
         return rc;
     rc = probe(o.out);
-    return rc == 0 && o.dump ? probe(o.dump) : rc;
+    return rc == 0 && o.dump ? check_dump(n, operands) : rc;
 }
 
 static int read_state(struct state *s)
