@@ -22,6 +22,7 @@
 ## PREFIX=folder      where an installed program finds itself             (/usr/local)
 ## DESTDIR=folder     in front of PREFIX, for packagers                   ()
 ## CC=  OPT=  CFLAGS= compiler, optimisation, further flags               (cc, -O2, -g)
+## CUDA=0             without the plugin for CUDA devices                  (1 where nvcc is)
 ## SAN=address,...    build with sanitizers; give it a BUILD of its own   ()
 ## V=1                show the commands                                   ()
 
@@ -52,9 +53,24 @@ override CFLAGS := -std=c11 -D_GNU_SOURCE $(OPT) -Wall -Wextra -Wvla -Wmissing-p
 # Asked for in recipes only, and once: `make deps all` may have to install pkg-config first.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
-LDLIBS = $(PKG_LIBS) -lm -lpthread
+LDLIBS = $(PKG_LIBS) -lm -lpthread -ldl
 COMPILE = $(CC) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) $(LDFLAGS)
+
+# The plugin for CUDA devices: nvcc compiles .cu, machine code for each architecture and PTX for those to come.
+# Files that talk to cuDNN and cuBLAS are called so; tests put plain kernels (tests/cuda) in their place.
+NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA ?= 0
+CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
+CUDA_ARCHS ?= 80 90a 100 120
+CUDA_SRC := $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
+NVCC_FLAGS := -std=c++20 -O3 -lineinfo --Werror all-warnings -I. -D_GNU_SOURCE \
+    -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-unused-parameter \
+    $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_80,code=compute_80
+# The same sources on a device that is made of threads of the host: tests/cuda/shim
+CXXFLAGS := -std=c++20 -D_GNU_SOURCE $(OPT) -g -Wall -Wextra -Wno-unknown-pragmas -ffp-contract=off -pthread -I. \
+    $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+FAKE_SRC := $(filter-out kernels/cuda/cudnn% kernels/cuda/cublas%,$(CUDA_SRC)) $(wildcard tests/cuda/shim/*.cpp tests/cuda/*.cu)
 
 PROGRAMS := semppl-prep semppl-embed semppl-knn semppl-train-step semppl-eval semppl-ckpt
 LIB_SRC := $(wildcard common/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
@@ -84,7 +100,7 @@ PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
 CLI := $(wildcard tests/cli/*.t)
 BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
 
-all: $(BINARIES) $(EXAMPLES)
+all: $(BINARIES) $(EXAMPLES) $(if $(filter 1,$(CUDA)),$(PLUGIN))
 
 help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
@@ -128,6 +144,41 @@ $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
+# The CUDA plugin, and the one for tests
+PLUGIN := $(BUILD)/libsemppl-cuda.so
+PLUGIN_OBJ := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SRC))
+FAKE := $(BUILD)/fake/libsemppl-cuda.so
+FAKE_OBJ := $(patsubst %,$(BUILD)/fake/%.o,$(FAKE_SRC))
+
+$(BUILD)/cuda/%.c.o: %.c $(BUILD)/.flags
+	$(call say,CC,'$< (cuda)')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fPIC -fvisibility=hidden -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/.flags
+	$(call say,NVCC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(PLUGIN): $(PLUGIN_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,--no-undefined -o $@ $^ -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lstdc++ -lm -ldl -lrt \
+	    -lpthread
+
+$(BUILD)/fake/%.c.o: %.c $(BUILD)/.flags
+	$(call say,CC,'$< (fake)')
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -MMD -MP -c -o $@ $<
+$(BUILD)/fake/%.cu.o: %.cu $(BUILD)/.flags
+	$(call say,CXX,'$< (fake)')
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -x c++ -MMD -MP -c -o $@ $<
+$(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.flags
+	$(call say,CXX,'$< (fake)')
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -MMD -MP -c -o $@ $<
+$(FAKE): $(FAKE_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $^ -lm -lpthread
+
 # A changed flag rebuilds everything, a source that went away the library.
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
@@ -137,14 +188,14 @@ $(BUILD)/.objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' >$@
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d $(BUILD)/fake/*/*/*/*.d)
 .SECONDARY:
 .DELETE_ON_ERROR:
 FORCE:
 
 # -- What is needed ----
 
-DEPS := gcc libc6-dev make pkg-config libhdf5-dev libjpeg-dev zlib1g-dev libopenblas-pthread-dev libpng-dev \
+DEPS := gcc g++ libc6-dev make pkg-config libhdf5-dev libjpeg-dev zlib1g-dev libopenblas-pthread-dev libpng-dev \
     libarchive-dev perl hdf5-tools python3-h5py mandoc shellcheck clang-format clang-tidy
 
 deps:

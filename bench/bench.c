@@ -19,7 +19,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         bench_die("usage: bench SHARD [layers] [passes] [search] [photos]");
     b.photos = argv[1];
-    if (pool_open(&b.pool, 0) < 0 || kern_open(&b.kn, KERN_CPU, b.pool) < 0)
+    if (pool_open(&b.pool, 0) < 0 || kern_open(&b.kn, b.pool) < 0)
         bench_die("cannot open a kernel handle");
     ceilings(&b);
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {

@@ -118,7 +118,7 @@ void photos(struct bench *b)
     struct job j = { 0 };
     struct pool *one;
     struct kern *kn;
-    if (pool_open(&one, 1) < 0 || kern_open(&kn, KERN_CPU, one) < 0)
+    if (pool_open(&one, 1) < 0 || kern_open(&kn, one) < 0)
         bench_die("cannot open a kernel handle");
     if (shard_set_open(&j.data, &b->photos, 1) < 0)
         bench_die(fail_text());

@@ -230,7 +230,7 @@ static int take_fingerprint(struct fingerprint *f, const char *name, const struc
     struct pool *pool = NULL;
     struct kern *kn = NULL;
     int rc = pool_open(&pool, opt_common.threads);
-    if (rc == 0 && (rc = kern_open(&kn, KERN_CPU, pool)) < 0)
+    if (rc == 0 && (rc = kern_open(&kn, pool)) < 0)
         fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
     if (rc == 0)
         rc = fingerprint_take(f, kn, name, set, param, running);

@@ -136,7 +136,7 @@ static int run(int n, char **operands)
         return fail(-EUSAGE, "standard input cannot be both the checkpoint and the pictures");
     if ((rc = pool_open(&pool, opt_common.threads)) < 0)
         return rc;
-    if ((rc = kern_open(&kn, KERN_CPU, pool)) < 0) {
+    if ((rc = kern_open(&kn, pool)) < 0) {
         fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
         goto out;
     }

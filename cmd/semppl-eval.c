@@ -302,7 +302,7 @@ static int evaluate(struct job *j, int n, char **operands)
         return fail(-EUSAGE, "standard input cannot be both the bank and the test rows");
     if ((rc = pool_open(&j->pool, opt_common.threads)) < 0)
         return rc;
-    if ((rc = kern_open(&j->kn, KERN_CPU, j->pool)) < 0)
+    if ((rc = kern_open(&j->kn, j->pool)) < 0)
         return fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
     if ((rc = open_bank(j)) < 0)
         return rc;

@@ -277,7 +277,7 @@ static int run(int n, char **operands)
     int rc = check_options(n, operands);
     if (rc < 0 || (rc = pool_open(&pool, opt_common.threads)) < 0)
         goto out;
-    if ((rc = kern_open(&j.kn, KERN_CPU, pool)) < 0)
+    if ((rc = kern_open(&j.kn, pool)) < 0)
         fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
     else
         rc = label_all(&j, n, operands);

@@ -296,7 +296,7 @@ static int run(int n, char **operands)
         rc = note_data(&s, &data);
     if (rc == 0)
         rc = pool_open(&pool, opt_common.threads);
-    if (rc == 0 && (rc = kern_open(&kn, KERN_CPU, pool)) < 0)
+    if (rc == 0 && (rc = kern_open(&kn, pool)) < 0)
         fail(rc, "cannot open the CPU's kernels");
     if (rc == 0 && o.views)
         rc = views_sheet(o.views, pool, &data, &s.set, s.step);

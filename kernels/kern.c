@@ -4,7 +4,7 @@
  */
 #include "kernels/kern.h"
 #include "common/base/mem.h"
-#include "kernels/ops.h"
+#include "kernels/plugin.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,29 +12,60 @@
 
 /* -- the handle ---------------------------------------------------------------------------- */
 
-int kern_open(struct kern **out, enum kern_device device, struct pool *pool)
+int kern_open(struct kern **out, struct pool *pool)
 {
     *out = NULL;
     if (!pool)
         return -EINVAL;
-    if (device != KERN_CPU)
-        return -ENODEV;
     struct kern *kn = calloc(1, sizeof(*kn));
     if (!kn)
         return -ENOMEM;
-    kn->device = device;
     kn->pool = pool;
     kn->isa = isa_detect();
+    kn->fast_bf16 = (kn->isa & ISA_AMX) != 0;
     ops_init_cpu(&kn->ops, kn->isa);
     snprintf(kn->description, sizeof(kn->description), "cpu %s", isa_name(kn->isa));
     *out = kn;
     return 0;
 }
 
+int kern_open_cuda(struct kern **out, int index, struct pool *pool, const char **why)
+{
+    static _Thread_local char text[512];
+    *out = NULL;
+    const struct kern_plugin *plugin = plugin_load(why);
+    if (!plugin)
+        return -ENODEV;
+    *why = text;
+    snprintf(text, sizeof text, "no memory for a handle");
+    struct kern *kn = calloc(1, sizeof(*kn));
+    if (!kn)
+        return -ENOMEM;
+    kn->pool = pool;
+    kn->device_index = index;
+    int rc = plugin->open(kn, index, text, sizeof text);
+    if (rc < 0) {
+        free(kn);
+        return rc;
+    }
+    *out = kn;
+    return 0;
+}
+
+int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool)
+{
+    const char *why;
+    return like->device_state ? kern_open_cuda(kn, like->device_index, pool, &why)
+                              : kern_open(kn, pool);
+}
+
 void kern_close(struct kern *kn)
 {
+    const char *why;
     if (!kn)
         return;
+    if (kn->device_state)
+        plugin_load(&why)->close(kn);
     free(kn->scratch);
     free(kn->shared);
     free(kn);
@@ -47,7 +78,7 @@ const char *kern_describe(const struct kern *kn)
 
 bool kern_fast_bf16(const struct kern *kn)
 {
-    return (kn->isa & ISA_AMX) != 0;
+    return kn->fast_bf16;
 }
 
 size_t kern_sizeof(enum kern_type type)

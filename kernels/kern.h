@@ -31,19 +31,25 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 2
+#define KERN_ABI 3
 
-enum kern_device { KERN_CPU, KERN_CUDA };
 enum kern_type { KERN_F32, KERN_BF16 };
 
 struct kern;
 
 /* -- the handle ---- */
 
-/* -ENODEV if the device is not there. The pool stays the caller's and must outlive the handle. */
-int kern_open(struct kern **kn, enum kern_device device, struct pool *pool);
+/* The pool stays the caller's and must outlive the handle. */
+int kern_open(struct kern **kn, struct pool *pool); /* the CPU */
+/*
+ * CUDA device index, by the plugin (plugin.h). -ENODEV if there is none; *why then says what is
+ * missing, a sentence without an end that stays valid until the next call.
+ */
+int kern_open_cuda(struct kern **kn, int index, struct pool *pool, const char **why);
+/* Another handle, for another thread, on the device of like: they share its memory. */
+int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool);
 void kern_close(struct kern *kn);
-const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512" */
+const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512", "cuda:0 NVIDIA H200" */
 size_t kern_sizeof(enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
 

@@ -72,9 +72,11 @@ struct kern_ops {
 
 struct kern {
     struct kern_ops ops;
-    enum kern_device device;
     struct pool *pool;
-    unsigned isa; /* ISA_* bits in use */
+    unsigned isa;       /* CPU: ISA_* bits in use */
+    void *device_state; /* CUDA: the plugin's; NULL on the CPU */
+    int device_index;
+    bool fast_bf16;
     char description[64];
     uint8_t *scratch; /* one piece for each worker, scratch_each bytes apart */
     size_t scratch_each;

@@ -19,7 +19,7 @@ static int open_workers(struct loader *l)
     int rc = pool_open(&l->pool, l->threads);
     if (rc < 0)
         return rc;
-    if ((rc = kern_open(&l->kn, KERN_CPU, l->pool)) < 0)
+    if ((rc = kern_open(&l->kn, l->pool)) < 0)
         return fail(rc, "cannot open the CPU's kernels");
     for (int i = 0; i < 2 && rc == 0; i++)
         rc = views_open(&l->batch[i].views, l->kn, l->pool, l->data, l->set, l->type);

@@ -139,7 +139,7 @@ int views_sheet(const char *path, struct pool *pool, struct shard_set *data,
     p.pic = mem_alloc(p.n * p.cols, sizeof *p.pic, "the sheet of views");
     p.cell = mem_alloc(p.n * p.cols, sizeof *p.cell, "the sheet of views");
     int rc = p.pic && p.cell ? choose(&p, data, set, k) : -ENOMEM;
-    if (rc == 0 && (rc = kern_open(&p.kn, KERN_CPU, pool)) < 0)
+    if (rc == 0 && (rc = kern_open(&p.kn, pool)) < 0)
         fail(rc, "cannot open the CPU's kernels");
     if (rc == 0)
         rc = views_open(&p.views, p.kn, pool, data, &few, KERN_F32);

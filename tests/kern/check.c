@@ -64,7 +64,7 @@ struct kern *check_open(const char *isa, int threads)
     struct pool *pool;
     struct kern *kn;
     setenv("SEMPPL_ISA", isa, 1);
-    if (pool_open(&pool, threads) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
+    if (pool_open(&pool, threads) < 0 || kern_open(&kn, pool) < 0)
         die("cannot open a kernel handle");
     unsetenv("SEMPPL_ISA");
     spoil_scratch(kn);

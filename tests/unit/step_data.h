@@ -85,7 +85,7 @@ static inline void step_begin(void)
     if (fd >= 0)
         close(fd);
     pool_open(&pool, 2);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     step_settings();
     write_shard(step_path);
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());

@@ -200,7 +200,7 @@ int main(void)
         for (size_t p = 0; p < shape[i][0] * shape[i][1] * 3; p++)
             pic[i].rgb[p] = (uint8_t)rng_u32(&r);
     }
-    if (pool_open(&pool, 2) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
+    if (pool_open(&pool, 2) < 0 || kern_open(&kn, pool) < 0)
         return 1;
     make_shard("all.h5", all, ROWS);
     make_shard("same.h5", same, 2);

@@ -153,7 +153,7 @@ static void test_vote(void)
 
 int main(void)
 {
-    if (pool_open(&pool, 2) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
+    if (pool_open(&pool, 2) < 0 || kern_open(&kn, pool) < 0)
         return 1;
     test_search();
     test_vote();

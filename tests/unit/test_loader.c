@@ -137,7 +137,7 @@ int main(void)
     for (int i = 0; i < ROWS; i++)
         label[i] = -1;
     pool_open(&pool, 1);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     write_shard(path);
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     sampler_open(&sampler, &set, label, ROWS);

@@ -38,7 +38,7 @@ static void rig_open(struct rig *g, bool ref, int threads)
     if (!*wish)
         snprintf(wish, sizeof wish, "%s", given ? given : "best");
     setenv("SEMPPL_ISA", ref ? "ref" : wish, 1); /* an unknown word is ignored */
-    if (pool_open(&g->pool, threads) < 0 || kern_open(&g->kn, KERN_CPU, g->pool) < 0)
+    if (pool_open(&g->pool, threads) < 0 || kern_open(&g->kn, g->pool) < 0)
         exit(1);
 }
 

@@ -388,7 +388,7 @@ static void random_inputs(void)
 int main(void)
 {
     pool_open(&pool, 2);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     values();
     forms();
     gradient();

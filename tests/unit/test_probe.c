@@ -153,7 +153,7 @@ static void test_fit(void)
     probe_release(&q);
     struct pool *three = NULL;
     struct kern *kn3 = NULL;
-    ok(pool_open(&three, 3) == 0 && kern_open(&kn3, KERN_CPU, three) == 0 &&
+    ok(pool_open(&three, 3) == 0 && kern_open(&kn3, three) == 0 &&
            probe_fit(&s, kn3, three, x, row, label, id, N, D, C, 1) == 0 &&
            memcmp(s.w, p.w, C * (D + 1) * sizeof *s.w) == 0,
        "and with three threads");
@@ -219,7 +219,7 @@ static void test_lbfgs(void)
 
 int main(void)
 {
-    if (pool_open(&pool, 1) < 0 || kern_open(&kn, KERN_CPU, pool) < 0)
+    if (pool_open(&pool, 1) < 0 || kern_open(&kn, pool) < 0)
         return 1;
     test_lbfgs();
     test_gradient();

@@ -48,7 +48,7 @@ int main(void)
     struct kern *kn;
     struct queue q, again;
     pool_open(&pool, 1);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     fill();
     ok(queue_open(&q, kn, VIEWS, SLOTS, DIM, CLASSES, BATCH) == 0, "open");
     push(&q, 50, 0);

@@ -274,7 +274,7 @@ int main(void)
     char path[] = "/tmp/test_views.XXXXXX", other[] = "/tmp/test_views.XXXXXX";
     char *operands[] = { temporary(path), temporary(other) };
     pool_open(&pool, 2);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     write_shard(path, false);
     write_shard(other, true);
     ok(shard_set_open(&data, operands, 1) == 0 && shard_set_open(&masked, operands + 1, 1) == 0,

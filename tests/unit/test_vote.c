@@ -184,7 +184,7 @@ int main(void)
     struct pool *pool;
     struct queue q;
     pool_open(&pool, 1);
-    kern_open(&kn, KERN_CPU, pool);
+    kern_open(&kn, pool);
     queue_open(&q, kn, 2, 6, 2, 6, 4);
     counting();
     pairs(&q);

@@ -1,0 +1,142 @@
+/*
+ * cuda.h - private to the CUDA plugin: the device behind a handle, and the slots of its table.
+ *
+ * The plugin (libsemppl-cuda.so) fills every slot of ops.h. Host code is C and calls the CUDA
+ * runtime, which is linked into the plugin; cuDNN and cuBLASLt are opened when they are first
+ * needed (library.h). Files:
+ *
+ * plugin.c, memory.c          the exported symbol, handles, memory and copies
+ * conv*.c, gemm*.c            plans of cuDNN and cuBLASLt; tests have plain kernels in their place
+ * *.cu                        kernels, each family with the host side of its slots below it
+ *
+ * A slot queues its work on the handle's stream and returns 0 or a negative errno (kern.h); it
+ * waits for nothing but where kern.h says so. Sums have an order that depends on shapes only.
+ */
+#ifndef SEMPPL_CUDA_H
+#define SEMPPL_CUDA_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "kernels/ops.h"
+#include <cuda_runtime_api.h>
+
+struct cuda {
+    int index; /* of the device */
+    cudaStream_t stream;
+    int multiprocessors;
+    size_t shared_most; /* bytes of shared memory that a block may ask for */
+    void *scratch;      /* cuda_scratch() */
+    size_t scratch_bytes;
+    void *staging; /* page-locked memory behind cuda_upload() */
+    size_t staging_bytes;
+    cudaEvent_t staged; /* the copy out of staging is done */
+    void *lists[4];     /* cuda_list(): device copies of lists that seldom change */
+    void *list_host[4];
+    size_t list_bytes[4];
+    struct conv_plans *conv;
+    struct gemm_plans *gemm;
+};
+
+static inline struct cuda *cuda_of(struct kern *kn)
+{
+    return (struct cuda *)kn->device_state;
+}
+
+/* 0 or the nearest errno: -ENOMEM, else -EIO. */
+int cuda_error(cudaError_t err);
+
+/* -- memory.c ---- */
+
+/*
+ * Device memory until the next call on this handle, contents undefined, aligned to 256 bytes; one
+ * piece a call. NULL: none left. It grows at most a few times in a run, never once shapes repeat.
+ */
+void *cuda_scratch(struct kern *kn, size_t bytes);
+
+/*
+ * Copies host memory, which the caller may change at once, to the device in the order of the
+ * stream. Waits only for the upload before.
+ */
+int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes);
+
+/* A list in host memory as it stands on the device; uploaded again only when its bytes changed.
+ * Each family of kernels has a place of its own. */
+enum cuda_list { LIST_SEGMENTS, LIST_OTHER };
+const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, size_t bytes);
+
+void *cuda_alloc(struct kern *, size_t);
+void cuda_free(struct kern *, void *);
+int cuda_put(struct kern *, void *, const void *, size_t);
+int cuda_get(struct kern *, void *, const void *, size_t);
+int cuda_zero(struct kern *, void *, size_t);
+int cuda_sync(struct kern *);
+
+/* -- the slots: arguments and meaning are those of kern.h ---- */
+
+/* conv.c */
+size_t cuda_conv_packed(struct kern *, const struct kern_conv *);
+int cuda_conv_pack(struct kern *, const struct kern_conv *, void *, const float *);
+int cuda_conv_forward(struct kern *, const struct kern_conv *, void *, const void *, const void *,
+                      const struct kern_epilogue *);
+int cuda_conv_backward_data(struct kern *, const struct kern_conv *, void *, const void *,
+                            const void *, bool);
+int cuda_conv_backward_weights(struct kern *, const struct kern_conv *, float *, const void *,
+                               const void *);
+/* norm.cu */
+int cuda_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
+int cuda_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,
+                     const float *, const float *, float *, float *, float, size_t);
+int cuda_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *,
+                    const float *, const float *, size_t, size_t, bool);
+int cuda_bn_backward(struct kern *, const struct kern_bn_backward *);
+/* pool.cu */
+int cuda_maxpool_forward(struct kern *, const struct kern_maxpool *, void *, const void *);
+int cuda_maxpool_backward(struct kern *, const struct kern_maxpool *, void *, const void *,
+                          const void *, const void *);
+int cuda_avgpool_forward(struct kern *, enum kern_type, float *, const void *, size_t, size_t,
+                         size_t);
+int cuda_avgpool_backward(struct kern *, enum kern_type, void *, const float *, size_t, size_t,
+                          size_t);
+int cuda_avgpool2_forward(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+int cuda_avgpool2_backward(struct kern *, const struct kern_avgpool2 *, void *, const void *);
+/* sk.cu */
+int cuda_sk_squeeze_forward(struct kern *, const struct kern_sk *, float *, const void *);
+int cuda_sk_squeeze_backward(struct kern *, const struct kern_sk *, void *, const float *);
+int cuda_sk_select_forward(struct kern *, const struct kern_sk *, void *, const void *,
+                           const float *);
+int cuda_sk_select_backward(struct kern *, const struct kern_sk *, void *, float *, const void *,
+                            const void *, const float *);
+/* gemm.c */
+int cuda_gemm(struct kern *, bool, bool, size_t, size_t, size_t, float, const float *,
+              const float *, float, float *);
+/* dense.cu */
+int cuda_bias_forward(struct kern *, float *, const float *, size_t, size_t);
+int cuda_bias_backward(struct kern *, float *, const float *, size_t, size_t);
+int cuda_l2norm_forward(struct kern *, float *, float *, const float *, size_t, size_t);
+int cuda_l2norm_backward(struct kern *, float *, const float *, const float *, const float *,
+                         size_t, size_t);
+int cuda_copy_rows(struct kern *, float *, const int32_t *, const float *, const int32_t *, size_t,
+                   size_t);
+/* contrast.cu */
+int cuda_contrast_forward(struct kern *, const struct kern_contrast *, float *, float *);
+int cuda_contrast_backward(struct kern *, const struct kern_contrast *, float *, const float *);
+int cuda_contrast_grad(struct kern *, float *, const float *, const int32_t *, float, size_t,
+                       size_t);
+int cuda_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
+            size_t, size_t);
+/* knn.cu */
+int cuda_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
+/* optim.cu */
+int cuda_update(struct kern *, const struct kern_update *);
+int cuda_norm(struct kern *, double *, const float *, size_t);
+/* augment.cu */
+int cuda_augment(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
+                 const float *, const float *);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * memory.c - memory of the device, and copies.
+ */
+#include "kernels/cuda/cuda.h"
+#include <stdlib.h>
+#include <string.h>
+
+int cuda_error(cudaError_t err)
+{
+    if (err == cudaSuccess)
+        return 0;
+    return err == cudaErrorMemoryAllocation ? -ENOMEM : -EIO;
+}
+
+void *cuda_alloc(struct kern *kn, size_t nbytes)
+{
+    void *p = NULL;
+    nbytes = nbytes ? nbytes : 1;
+    if (cudaMalloc(&p, nbytes) != cudaSuccess) {
+        cudaGetLastError(); /* forgotten: the caller is told */
+        return NULL;
+    }
+    if (cuda_zero(kn, p, nbytes) == 0)
+        return p;
+    cudaFree(p);
+    return NULL;
+}
+
+void cuda_free(struct kern *kn, void *dev)
+{
+    cudaStreamSynchronize(cuda_of(kn)->stream); /* what was queued may still use it */
+    cudaFree(dev);
+}
+
+int cuda_put(struct kern *kn, void *dev, const void *host, size_t nbytes)
+{
+    return cuda_upload(kn, dev, host, nbytes);
+}
+
+int cuda_get(struct kern *kn, void *host, const void *dev, size_t nbytes)
+{
+    cudaStream_t stream = cuda_of(kn)->stream;
+    cudaError_t err = cudaMemcpyAsync(host, dev, nbytes, cudaMemcpyDeviceToHost, stream);
+    return cuda_error(err == cudaSuccess ? cudaStreamSynchronize(stream) : err);
+}
+
+int cuda_zero(struct kern *kn, void *dev, size_t nbytes)
+{
+    return cuda_error(cudaMemsetAsync(dev, 0, nbytes, cuda_of(kn)->stream));
+}
+
+int cuda_sync(struct kern *kn)
+{
+    return cuda_error(cudaStreamSynchronize(cuda_of(kn)->stream));
+}
+
+void *cuda_scratch(struct kern *kn, size_t bytes)
+{
+    struct cuda *cu = cuda_of(kn);
+    if (bytes <= cu->scratch_bytes)
+        return cu->scratch;
+    cudaStreamSynchronize(cu->stream);
+    cudaFree(cu->scratch);
+    cu->scratch = NULL;
+    cu->scratch_bytes = 0;
+    if (cudaMalloc(&cu->scratch, bytes) != cudaSuccess) {
+        cudaGetLastError();
+        cu->scratch = NULL;
+        return NULL;
+    }
+    cu->scratch_bytes = bytes;
+    return cu->scratch;
+}
+
+int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes)
+{
+    enum { PIECE = 16 << 20 };
+    struct cuda *cu = cuda_of(kn);
+    cudaError_t err = cudaSuccess;
+    if (!cu->staging) {
+        if ((err = cudaMallocHost(&cu->staging, PIECE)) != cudaSuccess)
+            return cuda_error(err);
+        cu->staging_bytes = PIECE;
+    }
+    for (size_t done = 0; done < bytes && err == cudaSuccess; done += PIECE) {
+        size_t n = MIN(bytes - done, (size_t)PIECE);
+        err = cudaEventSynchronize(cu->staged);
+        if (err != cudaSuccess)
+            break;
+        memcpy(cu->staging, (const char *)host + done, n);
+        err =
+            cudaMemcpyAsync((char *)dev + done, cu->staging, n, cudaMemcpyHostToDevice, cu->stream);
+        if (err == cudaSuccess)
+            err = cudaEventRecord(cu->staged, cu->stream);
+    }
+    return cuda_error(err);
+}
+
+const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, size_t bytes)
+{
+    struct cuda *cu = cuda_of(kn);
+    if (cu->lists[which] && cu->list_bytes[which] == bytes &&
+        memcmp(cu->list_host[which], host, bytes) == 0)
+        return cu->lists[which];
+    void *copy = malloc(bytes), *dev = cuda_alloc(kn, bytes);
+    if (!copy || !dev || cuda_upload(kn, dev, host, bytes) < 0) {
+        free(copy);
+        if (dev)
+            cuda_free(kn, dev);
+        return NULL;
+    }
+    memcpy(copy, host, bytes);
+    if (cu->lists[which])
+        cuda_free(kn, cu->lists[which]);
+    free(cu->list_host[which]);
+    cu->lists[which] = dev;
+    cu->list_host[which] = copy;
+    cu->list_bytes[which] = bytes;
+    return dev;
+}

@@ -1,0 +1,212 @@
+/*
+ * todo.c - slots that have no kernel yet. Goes away with the last of them.
+ */
+#include "kernels/cuda/cuda.h"
+
+__attribute__((weak)) size_t cuda_conv_packed(struct kern *a0 UNUSED,
+                                              const struct kern_conv *a1 UNUSED)
+{
+    return 0;
+}
+__attribute__((weak)) int cuda_conv_pack(struct kern *a0 UNUSED, const struct kern_conv *a1 UNUSED,
+                                         void *a2 UNUSED, const float *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_conv_forward(struct kern *a0 UNUSED,
+                                            const struct kern_conv *a1 UNUSED, void *a2 UNUSED,
+                                            const void *a3 UNUSED, const void *a4 UNUSED,
+                                            const struct kern_epilogue *a5 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_conv_backward_data(struct kern *a0 UNUSED,
+                                                  const struct kern_conv *a1 UNUSED,
+                                                  void *a2 UNUSED, const void *a3 UNUSED,
+                                                  const void *a4 UNUSED, bool a5 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_conv_backward_weights(struct kern *a0 UNUSED,
+                                                     const struct kern_conv *a1 UNUSED,
+                                                     float *a2 UNUSED, const void *a3 UNUSED,
+                                                     const void *a4 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bn_stats(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
+                                        float *a2 UNUSED, float *a3 UNUSED, const void *a4 UNUSED,
+                                        size_t a5 UNUSED, size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bn_finalise(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                           float *a2 UNUSED, float *a3 UNUSED,
+                                           const float *a4 UNUSED, const float *a5 UNUSED,
+                                           const float *a6 UNUSED, const float *a7 UNUSED,
+                                           float *a8 UNUSED, float *a9 UNUSED, float a10 UNUSED,
+                                           size_t a11 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bn_forward(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
+                                          void *a2 UNUSED, const void *a3 UNUSED,
+                                          const void *a4 UNUSED, const float *a5 UNUSED,
+                                          const float *a6 UNUSED, size_t a7 UNUSED,
+                                          size_t a8 UNUSED, bool a9 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bn_backward(struct kern *a0 UNUSED,
+                                           const struct kern_bn_backward *a1 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_maxpool_forward(struct kern *a0 UNUSED,
+                                               const struct kern_maxpool *a1 UNUSED,
+                                               void *a2 UNUSED, const void *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_maxpool_backward(struct kern *a0 UNUSED,
+                                                const struct kern_maxpool *a1 UNUSED,
+                                                void *a2 UNUSED, const void *a3 UNUSED,
+                                                const void *a4 UNUSED, const void *a5 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_avgpool_forward(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
+                                               float *a2 UNUSED, const void *a3 UNUSED,
+                                               size_t a4 UNUSED, size_t a5 UNUSED, size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_avgpool_backward(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
+                                                void *a2 UNUSED, const float *a3 UNUSED,
+                                                size_t a4 UNUSED, size_t a5 UNUSED,
+                                                size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_avgpool2_forward(struct kern *a0 UNUSED,
+                                                const struct kern_avgpool2 *a1 UNUSED,
+                                                void *a2 UNUSED, const void *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_avgpool2_backward(struct kern *a0 UNUSED,
+                                                 const struct kern_avgpool2 *a1 UNUSED,
+                                                 void *a2 UNUSED, const void *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_sk_squeeze_forward(struct kern *a0 UNUSED,
+                                                  const struct kern_sk *a1 UNUSED, float *a2 UNUSED,
+                                                  const void *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_sk_squeeze_backward(struct kern *a0 UNUSED,
+                                                   const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
+                                                   const float *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_sk_select_forward(struct kern *a0 UNUSED,
+                                                 const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
+                                                 const void *a3 UNUSED, const float *a4 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_sk_select_backward(struct kern *a0 UNUSED,
+                                                  const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
+                                                  float *a3 UNUSED, const void *a4 UNUSED,
+                                                  const void *a5 UNUSED, const float *a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_gemm(struct kern *a0 UNUSED, bool a1 UNUSED, bool a2 UNUSED,
+                                    size_t a3 UNUSED, size_t a4 UNUSED, size_t a5 UNUSED,
+                                    float a6 UNUSED, const float *a7 UNUSED, const float *a8 UNUSED,
+                                    float a9 UNUSED, float *a10 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bias_forward(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                            const float *a2 UNUSED, size_t a3 UNUSED,
+                                            size_t a4 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_bias_backward(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                             const float *a2 UNUSED, size_t a3 UNUSED,
+                                             size_t a4 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_l2norm_forward(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                              float *a2 UNUSED, const float *a3 UNUSED,
+                                              size_t a4 UNUSED, size_t a5 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_l2norm_backward(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                               const float *a2 UNUSED, const float *a3 UNUSED,
+                                               const float *a4 UNUSED, size_t a5 UNUSED,
+                                               size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_copy_rows(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                         const int32_t *a2 UNUSED, const float *a3 UNUSED,
+                                         const int32_t *a4 UNUSED, size_t a5 UNUSED,
+                                         size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_contrast_forward(struct kern *a0 UNUSED,
+                                                const struct kern_contrast *a1 UNUSED,
+                                                float *a2 UNUSED, float *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_contrast_backward(struct kern *a0 UNUSED,
+                                                 const struct kern_contrast *a1 UNUSED,
+                                                 float *a2 UNUSED, const float *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_contrast_grad(struct kern *a0 UNUSED, float *a1 UNUSED,
+                                             const float *a2 UNUSED, const int32_t *a3 UNUSED,
+                                             float a4 UNUSED, size_t a5 UNUSED, size_t a6 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_kl(struct kern *a0 UNUSED, float *a1 UNUSED, float *a2 UNUSED,
+                                  const float *a3 UNUSED, const float *a4 UNUSED,
+                                  const int32_t *a5 UNUSED, float a6 UNUSED, size_t a7 UNUSED,
+                                  size_t a8 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_knn(struct kern *a0 UNUSED, const struct kern_knn *a1 UNUSED,
+                                   int32_t *a2 UNUSED, float *a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_update(struct kern *a0 UNUSED, const struct kern_update *a1 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_norm(struct kern *a0 UNUSED, double *a1 UNUSED,
+                                    const float *a2 UNUSED, size_t a3 UNUSED)
+{
+    return -ENOTSUP;
+}
+__attribute__((weak)) int cuda_augment(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
+                                       void *a2 UNUSED, const struct kern_view *a3 UNUSED,
+                                       size_t a4 UNUSED, size_t a5 UNUSED, const float *a6 UNUSED,
+                                       const float *a7 UNUSED)
+{
+    return -ENOTSUP;
+}
