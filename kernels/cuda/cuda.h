@@ -37,6 +37,7 @@ struct cuda {
     size_t list_bytes[4];
     struct conv_plans *conv;
     struct gemm_plans *gemm;
+    bool tf32; /* products of float32 matrices by TF32: gemm.h */
 };
 
 static inline struct cuda *cuda_of(struct kern *kn)

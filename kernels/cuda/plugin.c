@@ -3,6 +3,7 @@
  */
 #include "kernels/plugin.h"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/gemm.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -71,6 +72,7 @@ static void close_device(struct kern *kn)
     if (!cu)
         return;
     cudaStreamSynchronize(cu->stream);
+    cuda_gemm_close(cu);
     cudaFree(cu->scratch);
     cudaFreeHost(cu->staging);
     for (size_t i = 0; i < ARRAY_LEN(cu->lists); i++) {

@@ -125,13 +125,6 @@ __attribute__((weak)) int cuda_sk_select_backward(struct kern *a0 UNUSED,
 {
     return -ENOTSUP;
 }
-__attribute__((weak)) int cuda_gemm(struct kern *a0 UNUSED, bool a1 UNUSED, bool a2 UNUSED,
-                                    size_t a3 UNUSED, size_t a4 UNUSED, size_t a5 UNUSED,
-                                    float a6 UNUSED, const float *a7 UNUSED, const float *a8 UNUSED,
-                                    float a9 UNUSED, float *a10 UNUSED)
-{
-    return -ENOTSUP;
-}
 __attribute__((weak)) int cuda_bias_forward(struct kern *a0 UNUSED, float *a1 UNUSED,
                                             const float *a2 UNUSED, size_t a3 UNUSED,
                                             size_t a4 UNUSED)
