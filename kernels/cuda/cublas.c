@@ -103,7 +103,8 @@ static cublasStatus_t layout(cublasLtMatrixLayout_t *to, cudaDataType_t type, si
 
 static cublasStatus_t describe(struct gemm_plan *p, const struct gemm *g)
 {
-    cudaDataType_t in = g->types == GEMM_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    cudaDataType_t out = g->types == GEMM_F16 ? CUDA_R_16F : CUDA_R_32F;
+    cudaDataType_t in = g->types == GEMM_BF16 ? CUDA_R_16BF : out;
     cublasComputeType_t how =
         g->types == GEMM_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     int32_t left = g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, right = g->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -119,19 +120,24 @@ static cublasStatus_t describe(struct gemm_plan *p, const struct gemm *g)
     if (st == CUBLAS_STATUS_SUCCESS)
         st = layout(&p->right, in, g->ta ? g->k : g->m, g->ta ? g->m : g->k, g->lda);
     if (st == CUBLAS_STATUS_SUCCESS)
-        st = layout(&p->out, CUDA_R_32F, g->m, g->n, g->ldc);
+        st = layout(&p->out, out, g->m, g->n, g->ldc);
     return st;
 }
 
-static cublasStatus_t prefer(cublasLtMatmulPreference_t pref, const struct gemm_alignment *al)
+/* float16 stays out of sums that are cut into parts, which meet as float32 in the workspace. */
+static cublasStatus_t prefer(cublasLtMatmulPreference_t pref, const struct gemm *g,
+                             const struct gemm_alignment *al)
 {
     const size_t most = WORKSPACE;
+    const uint32_t parts = g->types == GEMM_F16 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+                                                : CUBLASLT_REDUCTION_SCHEME_MASK;
     const struct {
         cublasLtMatmulPreferenceAttributes_t which;
         const void *value;
         size_t size;
     } set[] = {
         { CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most },
+        { CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &parts, sizeof parts },
         { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &al->b, sizeof(uint32_t) },
         { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &al->a, sizeof(uint32_t) },
         { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &al->c, sizeof(uint32_t) },
@@ -144,7 +150,7 @@ static cublasStatus_t prefer(cublasLtMatmulPreference_t pref, const struct gemm_
 }
 
 /* The algorithm that the heuristics expect to be the fastest. */
-static cublasStatus_t choose(const struct side *s, struct gemm_plan *p,
+static cublasStatus_t choose(const struct side *s, struct gemm_plan *p, const struct gemm *g,
                              const struct gemm_alignment *al)
 {
     cublasLtMatmulPreference_t pref;
@@ -153,7 +159,7 @@ static cublasStatus_t choose(const struct side *s, struct gemm_plan *p,
     cublasStatus_t st = lt.cublasLtMatmulPreferenceCreate(&pref);
     if (st != CUBLAS_STATUS_SUCCESS)
         return st;
-    st = prefer(pref, al);
+    st = prefer(pref, g, al);
     if (st == CUBLAS_STATUS_SUCCESS)
         st = lt.cublasLtMatmulAlgoGetHeuristic(s->handle, p->product, p->left, p->right, p->out,
                                                p->out, pref, 1, &best, &found);
@@ -174,7 +180,7 @@ int gemm_plan_new(void *lib, const struct gemm *g, const struct gemm_alignment *
         return -ENOMEM;
     cublasStatus_t st = describe(p, g);
     if (st == CUBLAS_STATUS_SUCCESS)
-        st = choose(lib, p, al);
+        st = choose(lib, p, g, al);
     if (st == CUBLAS_STATUS_SUCCESS)
         *plan = p;
     else
@@ -196,7 +202,7 @@ void gemm_plan_free(void *lib UNUSED, struct gemm_plan *p)
 }
 
 int gemm_plan_run(struct kern *kn, void *lib, const struct gemm_plan *p, float alpha, const void *a,
-                  const void *b, float beta, float *c)
+                  const void *b, float beta, void *c)
 {
     const struct side *s = lib;
     return error_of(lt.cublasLtMatmul(s->handle, p->product, &alpha, b, p->left, a, p->right, &beta,

@@ -83,7 +83,7 @@ void cuda_gemm_close(struct cuda *cu)
 }
 
 int cuda_gemm_typed(struct kern *kn, const struct gemm *g, float alpha, const void *a,
-                    const void *b, float beta, float *c)
+                    const void *b, float beta, void *c)
 {
     struct gemm_alignment al = { alignment(a), alignment(b), alignment(c) };
     struct gemm_plan *plan;

@@ -17,7 +17,8 @@ extern "C" {
 enum gemm_types {
     GEMM_F32,  /* float32, products and sums too */
     GEMM_TF32, /* float32 whose products may keep 10 bits of their factors' fractions */
-    GEMM_BF16  /* a and b bfloat16; sums and c float32 */
+    GEMM_BF16, /* a and b bfloat16; sums and c float32 */
+    GEMM_F16   /* a, b and c float16; sums float32, rounded once */
 };
 
 /* op(a) op(b) as in kern_gemm(), of rows that lie lda, ldb, ldc numbers apart in memory. */
@@ -34,7 +35,7 @@ struct gemm {
  * faster. -ENOTSUP: there is no cuBLASLt, and cuda_missing() (library.h) says why.
  */
 int cuda_gemm_typed(struct kern *kn, const struct gemm *g, float alpha, const void *a,
-                    const void *b, float beta, float *c);
+                    const void *b, float beta, void *c);
 /* Forgets all plans; for the end of a handle. */
 void cuda_gemm_close(struct cuda *cu);
 
@@ -54,7 +55,7 @@ void gemm_library_close(void *library);
 int gemm_plan_new(void *library, const struct gemm *g, const struct gemm_alignment *al,
                   struct gemm_plan **plan);
 int gemm_plan_run(struct kern *kn, void *library, const struct gemm_plan *plan, float alpha,
-                  const void *a, const void *b, float beta, float *c);
+                  const void *a, const void *b, float beta, void *c);
 void gemm_plan_free(void *library, struct gemm_plan *plan);
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
  * kernels compute with them, float32. Bit patterns are those of ops.h.
  *
  * A kernel is a template over the storage, float or bf16. 16 bytes are one load: 4 floats, 8 bf16.
+ * float16 is for operands of products that only kernels see.
  */
 #ifndef SEMPPL_STORAGE_CUH
 #define SEMPPL_STORAGE_CUH
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #endif
 
 struct bf16 {
@@ -41,6 +43,41 @@ __device__ inline void narrow(bf16 *to, float x)
     unsigned u = __float_as_uint(x);
     to->bits = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u
                                                           : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+#endif
+}
+
+struct f16 {
+    uint16_t bits;
+};
+
+__device__ inline float widen(f16 x)
+{
+#ifdef __CUDACC__
+    return __half2float(__ushort_as_half(x.bits));
+#else
+    unsigned sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
+    if (rest < 0x400) /* a denormal: units of 2^-24 */
+        return __uint_as_float(__float_as_uint((float)rest * 0x1p-24f) | sign);
+    return __uint_as_float((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23) | sign);
+#endif
+}
+
+/* Rounds to nearest even; beyond 65504 infinity; NaN stays NaN. */
+__device__ inline void narrow(f16 *to, float x)
+{
+#ifdef __CUDACC__
+    to->bits = __half_as_ushort(__float2half_rn(x));
+#else
+    unsigned u = __float_as_uint(x), sign = u >> 16 & 0x8000u, rest = u & 0x7fffffffu;
+    if (rest > 0x7f800000u)
+        rest = 0x7e00;
+    else if (rest >= 0x47800000u)
+        rest = 0x7c00;
+    else if (rest < 0x38800000u)
+        rest = (unsigned)rintf(__uint_as_float(rest) * 0x1p24f);
+    else
+        rest = (rest - (112u << 23) + 0xfffu + (rest >> 13 & 1u)) >> 13;
+    to->bits = (uint16_t)(sign | rest);
 #endif
 }
 

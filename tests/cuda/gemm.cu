@@ -10,8 +10,8 @@ struct gemm_plan {
     struct gemm g;
 };
 
-template <typename T>
-static __global__ void product(gemm g, float alpha, const T *a, const T *b, float beta, float *c)
+template <typename T, typename C>
+static __global__ void product(gemm g, float alpha, const T *a, const T *b, float beta, C *c)
 {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= g.m * g.n)
@@ -21,8 +21,8 @@ static __global__ void product(gemm g, float alpha, const T *a, const T *b, floa
     for (size_t l = 0; l < g.k; l++)
         sum += widen(a[g.ta ? l * g.lda + i : i * g.lda + l]) *
                widen(b[g.tb ? j * g.ldb + l : l * g.ldb + j]);
-    float *to = &c[i * g.ldc + j];
-    *to = alpha * sum + (beta != 0 ? beta * *to : 0);
+    C *to = &c[i * g.ldc + j];
+    narrow(to, alpha * sum + (beta != 0 ? beta * widen(*to) : 0));
 }
 
 extern "C" int gemm_library_open(struct kern *, void **library)
@@ -44,17 +44,20 @@ extern "C" int gemm_plan_new(void *, const struct gemm *g, const struct gemm_ali
 }
 
 extern "C" int gemm_plan_run(struct kern *kn, void *, const struct gemm_plan *plan, float alpha,
-                             const void *a, const void *b, float beta, float *c)
+                             const void *a, const void *b, float beta, void *c)
 {
     enum { THREADS = 128 };
     const struct gemm *g = &plan->g;
     cudaStream_t stream = cuda_of(kn)->stream;
     dim3 grid((unsigned)((g->m * g->n + THREADS - 1) / THREADS));
     if (g->types == GEMM_BF16)
-        return launch(stream, product<bf16>, grid, dim3(THREADS), 0, *g, alpha, (const bf16 *)a,
-                      (const bf16 *)b, beta, c);
-    return launch(stream, product<float>, grid, dim3(THREADS), 0, *g, alpha, (const float *)a,
-                  (const float *)b, beta, c);
+        return launch(stream, product<bf16, float>, grid, dim3(THREADS), 0, *g, alpha,
+                      (const bf16 *)a, (const bf16 *)b, beta, (float *)c);
+    if (g->types == GEMM_F16)
+        return launch(stream, product<f16, f16>, grid, dim3(THREADS), 0, *g, alpha, (const f16 *)a,
+                      (const f16 *)b, beta, (f16 *)c);
+    return launch(stream, product<float, float>, grid, dim3(THREADS), 0, *g, alpha,
+                  (const float *)a, (const float *)b, beta, (float *)c);
 }
 
 extern "C" void gemm_plan_free(void *, struct gemm_plan *plan)
