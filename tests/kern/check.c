@@ -5,14 +5,17 @@
 #include "common/base/rng.h"
 #include "kernels/isa.h"
 #include "kernels/ops.h"
+#include "tests/kern/mirror.h"
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-const int check_threads[CHECK_THREADS] = { 1, 2, 5 };
+const int check_threads[] = { 1, 2, 5 };
+int check_nthreads = 3;
 
 static const char *isas[6]; /* what this machine has, NULL behind */
 static uint64_t drawn;      /* random buffers so far */
+static const char on_device[] = "cuda";
 
 __attribute__((noreturn)) static void die(const char *what)
 {
@@ -23,7 +26,14 @@ __attribute__((noreturn)) static void die(const char *what)
 void check_init(void)
 {
     static const char *const all[] = { "ref", "generic", "avx2", "avx512", "amx" };
+    const char *asked = getenv("CHECK_DEVICE");
     int n = 0;
+    if (asked && strcmp(asked, on_device) == 0) {
+        isas[0] = all[0];
+        isas[1] = on_device;
+        check_nthreads = 2;
+        return;
+    }
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         setenv("SEMPPL_ISA", all[i], 1);
         if (strcmp(isa_name(isa_detect()), all[i]) == 0)
@@ -45,6 +55,11 @@ const char *check_best_isa(void)
     return isas[i];
 }
 
+bool check_too_large(size_t operations)
+{
+    return getenv("CHECK_QUICK") && operations > 10000000;
+}
+
 enum { PATTERN = 0xff }; /* NaN in float32 and bfloat16, -1 in integers */
 
 /* What earlier tasks left in a worker's memory, or nobody wrote, must not reach a result. */
@@ -59,12 +74,26 @@ static void spoil_scratch(struct kern *kn)
         memset(kern_scratch_of(kn, i), PATTERN, EACH);
 }
 
+static struct kern *open_device(struct pool *pool)
+{
+    struct kern *kn;
+    const char *why;
+    if (kern_open_cuda(&kn, 0, pool, &why) < 0)
+        die(why);
+    mirror(kn);
+    return kn;
+}
+
 struct kern *check_open(const char *isa, int threads)
 {
     struct pool *pool;
     struct kern *kn;
+    if (pool_open(&pool, threads) < 0)
+        die("cannot start threads");
+    if (strcmp(isa, on_device) == 0)
+        return open_device(pool);
     setenv("SEMPPL_ISA", isa, 1);
-    if (pool_open(&pool, threads) < 0 || kern_open(&kn, pool) < 0)
+    if (kern_open(&kn, pool) < 0)
         die("cannot open a kernel handle");
     unsetenv("SEMPPL_ISA");
     spoil_scratch(kn);

@@ -2,6 +2,9 @@
  * check.h - what the tests of kernels share: handles for every instruction set and thread count,
  * random buffers between guard pages, comparison of arrays and finite differences.
  *
+ * With CHECK_DEVICE=cuda in the environment the instruction sets are "ref" and "cuda", a mirrored
+ * handle (mirror.h) of the first CUDA device that the plugin has, by SEMPPL_CUDA a fake one.
+ *
  * A test program is
  *     int main(void)
  *     {
@@ -24,13 +27,17 @@ void check_init(void);
 const char *check_isa(int i);
 const char *check_best_isa(void);
 
-/* A CPU handle with a pool of its own, SEMPPL_ISA being isa. Exits if that fails. */
+/* A handle with a pool of its own; on the CPU, SEMPPL_ISA being isa. Exits if that fails. */
 struct kern *check_open(const char *isa, int threads);
 void check_close(struct kern *kn);
+/* Is a case of so many operations to be left out? Those of more than 10 million are with CHECK_QUICK
+ * in the environment, as where a device is made of threads of the host. */
+bool check_too_large(size_t operations);
 
-/* Thread counts between which results may not differ by a bit: 1, 2, 5. */
-#define CHECK_THREADS 3
-extern const int check_threads[CHECK_THREADS];
+/* Thread counts between which results may not differ by a bit: 1, 2, 5. A device has none of its
+ * own to choose, and is asked twice. */
+extern const int check_threads[];
+extern int check_nthreads;
 
 /*
  * Buffers. The last byte is followed by an inaccessible page and the page with the first byte is

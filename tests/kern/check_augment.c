@@ -183,7 +183,7 @@ static void check_random(const char *isa)
         ok(kern_augment(ref, KERN_F32, want, v, N, side, mean, dev) == 0,
            "the definition, side %zu", side);
         check_close(ref);
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(isa, check_threads[t]);
             ok(kern_augment(kn, KERN_F32, t ? again : got, v, N, side, mean, dev) == 0, "%s", isa);
             if (t)
@@ -194,7 +194,7 @@ static void check_random(const char *isa)
         /* a hue's sextant magnifies rounding where colours nearly meet; 0.2 is the smallest
          * deviation */
         check_near(got, want, count, 2e-5 / 0.2, "%s is the definition at side %zu", isa, side);
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             void *half = check_bytes(count * 2);
             struct kern *kn = check_open(isa, check_threads[t]);
             ok(kern_augment(kn, KERN_BF16, half, v, N, side, mean, dev) == 0, "bfloat16 storage");

@@ -136,7 +136,7 @@ static void check_shape(const struct shape *s, bool target_anchored)
     struct result want = results(ref, &d), first = { 0 };
     double sum = 16 * FLT_EPSILON * 5 * sqrt((double)s->ne + 1);
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             struct result got = results(kn, &d);
             check_near(got.p, want.p, np, FLT_EPSILON, "%s: probabilities, %zu of %zu, ne %zu%s",

@@ -63,6 +63,12 @@ static struct kern_conv conv_of(const struct shape *s)
     return cv;
 }
 
+static bool too_large(const struct shape *s)
+{
+    struct kern_conv cv = conv_of(s);
+    return check_too_large(cv.n * cv.oh * cv.ow * cv.k * cv.kh * cv.kw * cv.c);
+}
+
 static const char *name_of(const struct kern_conv *cv)
 {
     static char name[128];
@@ -179,6 +185,8 @@ static void compare(const struct data *d, const struct result *got, const struct
 
 static void check_shape(const struct shape *s)
 {
+    if (too_large(s))
+        return;
     for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
         struct data d = data_of(s, type), exact = d;
         exact.cv.type = KERN_F32;
@@ -197,10 +205,12 @@ static void check_shape(const struct shape *s)
 
 static void check_many_threads(const struct shape *s, enum kern_type type)
 {
+    if (too_large(s))
+        return;
     struct data d = data_of(s, type);
     struct result first = { 0 };
     bool same = true;
-    for (int t = 0; t < CHECK_THREADS; t++) {
+    for (int t = 0; t < check_nthreads; t++) {
         struct kern *kn = check_open(check_best_isa(), check_threads[t]);
         struct result r = results(kn, &d);
         check_close(kn);

@@ -36,7 +36,7 @@ static void check_product(const struct shape *s, bool ta, bool tb)
     float *want = product(ref, s, ta, tb, a, b, c0), *first = NULL;
     /* sums of k products wander to sqrt(k), and so do their roundings */
     double tol = 48 * FLT_EPSILON * (1 + sqrt((double)s->k)) * fmax(s->alpha, 1);
-    for (int t = 0; t < CHECK_THREADS; t++) {
+    for (int t = 0; t < check_nthreads; t++) {
         struct kern *kn = check_open(check_best_isa(), check_threads[t]);
         float *got = product(kn, s, ta, tb, a, b, c0);
         first = first ? first : got;
@@ -96,7 +96,7 @@ static void check_rows(size_t n, size_t d)
     struct rows want = rows_of(ref, n, d, x, dy, bias), first = { 0 };
     double steep = check_most(want.r, n);
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             struct rows got = rows_of(kn, n, d, x, dy, bias);
             check_near(got.biased, want.biased, n * d, 0, "%s: bias, %zu x %zu", check_isa(i), n,

@@ -92,7 +92,7 @@ static void check_shape(const struct shape *s, const char *isa)
     struct kern *ref = check_open("ref", 1);
     ok(kern_knn(ref, &q, want, want_sim) == 0, "the definition answers");
     check_close(ref);
-    for (int t = 0; t < CHECK_THREADS; t++) {
+    for (int t = 0; t < check_nthreads; t++) {
         struct kern *kn = check_open(isa, check_threads[t]);
         ok(kern_knn(kn, &q, got, got_sim) == 0, "%zu x %zu x %zu, k %zu", s->n, s->m, s->d, s->k);
         check_same(got, want, s->n * s->k * 4, "rows of %s with %d threads", isa, check_threads[t]);

@@ -153,7 +153,7 @@ static void check_many_threads(enum kern_type type, size_t rows, size_t c)
     struct data d = data_of(type, rows, c, 2);
     struct result first = { 0 };
     bool same = true;
-    for (int t = 0; t < CHECK_THREADS; t++) {
+    for (int t = 0; t < check_nthreads; t++) {
         struct kern *kn = check_open(check_best_isa(), check_threads[t]);
         struct result r = results(kn, type, &d, 3);
         check_close(kn);

@@ -148,7 +148,7 @@ static void check_definition(enum kern_rule rule)
     struct kern *ref = check_open("ref", 1);
     struct state want = step(ref, rule, &s, grad), first = { 0 };
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             struct state got = step(kn, rule, &s, grad);
             check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s, %s: weights", names[rule],
@@ -175,7 +175,7 @@ static void check_norms(void)
         float *x = check_normal(n);
         double want = sqrt(check_dot(x, x, n)), first = 0;
         for (int i = 0; check_isa(i); i++)
-            for (int t = 0; t < CHECK_THREADS; t++) {
+            for (int t = 0; t < check_nthreads; t++) {
                 struct kern *kn = check_open(check_isa(i), check_threads[t]);
                 double got = -1, none = -1, bad;
                 kern_norm(kn, &got, x, n);

@@ -57,7 +57,7 @@ static void check_max(enum kern_type type, const struct shape *s)
     int rc = kern_maxpool_forward(ref, &mp, y[0], x);
     rc |= kern_maxpool_backward(ref, &mp, dx[0], dy, x, y[0]);
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             memset(y[1], 0xff, ny * each);
             memset(dx[1], 0xff, nx * each);
@@ -86,7 +86,7 @@ static void check_mean2(enum kern_type type, struct kern_avgpool2 ap)
     rc |= kern_avgpool2_backward(ref, &ap, dwant, dy32);
     ap.type = type;
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             void *y = check_bytes(ny * each), *dx = check_bytes(nx * each);
             rc |= kern_avgpool2_forward(kn, &ap, y, x);
@@ -138,7 +138,7 @@ static void check_mean(enum kern_type type, size_t n, size_t cells, size_t c)
     int rc = kern_avgpool_forward(ref, type, want, x, n, cells, c);
     rc |= kern_avgpool_backward(ref, KERN_F32, dwant, dy, n, cells, c);
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             float *y = check_buf(n * c);
             void *dx = check_bytes(nx * kern_sizeof(type));

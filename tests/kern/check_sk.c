@@ -48,7 +48,7 @@ static void check_shape(enum kern_type type, struct kern_sk sk)
     sk.type = type;
     double between = type == KERN_F32 ? 0 : 4.0 / 256, size = sqrt((double)sk.cells);
     for (int i = 1; check_isa(i); i++)
-        for (int t = 0; t < CHECK_THREADS; t++) {
+        for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             rc |= run(kn, &sk, u, dv, z, ds, &got);
             if (t == 0)
