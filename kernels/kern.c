@@ -29,27 +29,41 @@ int kern_open(struct kern **out, struct pool *pool)
     return 0;
 }
 
+/* The sentence of the thread's last failure to open a device. */
+static _Thread_local char trouble[512];
+
 int kern_open_cuda(struct kern **out, int index, struct pool *pool, const char **why)
 {
-    static _Thread_local char text[512];
+    const struct kern_plugin *plugin;
     *out = NULL;
-    const struct kern_plugin *plugin = plugin_load(why);
-    if (!plugin)
-        return -ENODEV;
-    *why = text;
-    snprintf(text, sizeof text, "no memory for a handle");
+    int rc = plugin_load(&plugin, why);
+    if (rc < 0)
+        return rc;
+    *why = trouble;
     struct kern *kn = calloc(1, sizeof(*kn));
-    if (!kn)
-        return -ENOMEM;
+    if (!kn || !pool) {
+        snprintf(trouble, sizeof trouble, "no %s for a handle", pool ? "memory" : "pool");
+        free(kn);
+        return pool ? -ENOMEM : -EINVAL;
+    }
     kn->pool = pool;
     kn->device_index = index;
-    int rc = plugin->open(kn, index, text, sizeof text);
-    if (rc < 0) {
+    if ((rc = plugin->open(kn, index, trouble, sizeof trouble)) < 0) {
         free(kn);
         return rc;
     }
     *out = kn;
     return 0;
+}
+
+int kern_count_cuda(const char **why)
+{
+    const struct kern_plugin *plugin;
+    int rc = plugin_load(&plugin, why);
+    if (rc < 0)
+        return rc;
+    *why = trouble;
+    return plugin->count(trouble, sizeof trouble);
 }
 
 int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool)
@@ -61,11 +75,12 @@ int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool)
 
 void kern_close(struct kern *kn)
 {
+    const struct kern_plugin *plugin;
     const char *why;
     if (!kn)
         return;
-    if (kn->device_state)
-        plugin_load(&why)->close(kn);
+    if (kn->device_state && plugin_load(&plugin, &why) == 0)
+        plugin->close(kn);
     free(kn->scratch);
     free(kn->shared);
     free(kn);
@@ -79,6 +94,13 @@ const char *kern_describe(const struct kern *kn)
 bool kern_fast_bf16(const struct kern *kn)
 {
     return kn->fast_bf16;
+}
+
+const char *kern_trouble(const struct kern *kn)
+{
+    const struct kern_plugin *plugin;
+    const char *why;
+    return kn->device_state && plugin_load(&plugin, &why) == 0 ? plugin->trouble() : NULL;
 }
 
 size_t kern_sizeof(enum kern_type type)

@@ -31,7 +31,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 3
+#define KERN_ABI 4
 
 enum kern_type { KERN_F32, KERN_BF16 };
 
@@ -42,16 +42,22 @@ struct kern;
 /* The pool stays the caller's and must outlive the handle. */
 int kern_open(struct kern **kn, struct pool *pool); /* the CPU */
 /*
- * CUDA device index, by the plugin (plugin.h). -ENODEV if there is none; *why then says what is
- * missing, a sentence without an end that stays valid until the next call.
+ * CUDA device index, by the plugin (plugin.h). -ENODEV if there is no plugin, no driver or no such
+ * device, another errno if what is there does not work; *why then says what is missing or wrong, a
+ * sentence without an end that stays valid until the thread's next call.
  */
 int kern_open_cuda(struct kern **kn, int index, struct pool *pool, const char **why);
+/* How many CUDA devices there are, or a negative errno and why, as above. */
+int kern_count_cuda(const char **why);
 /* Another handle, for another thread, on the device of like: they share its memory. */
 int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool);
 void kern_close(struct kern *kn);
 const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512", "cuda:0 NVIDIA H200" */
 size_t kern_sizeof(enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
+/* The driver's words for a failure of the device (-EIO), NULL if there was none. A device that has
+ * failed stays so until the process ends. */
+const char *kern_trouble(const struct kern *kn);
 
 /* Zeroed, 64-byte aligned; NULL if there is no room. */
 void *kern_alloc(struct kern *kn, size_t nbytes);

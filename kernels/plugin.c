@@ -4,6 +4,7 @@
 #include "kernels/plugin.h"
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,19 @@
 enum { ROOM = 512 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static const struct kern_plugin *plugin;
+static const struct kern_plugin *loaded;
+static int status;
 static char reason[ROOM];
+
+static int no(int rc, const char *fmt, ...) PRINTF(2, 3);
+static int no(int rc, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, ROOM, fmt, ap);
+    va_end(ap);
+    return rc;
+}
 
 /* The folder of the running program with tail behind it; false if it cannot be told. */
 static bool beside_program(char *path, size_t room, const char *tail)
@@ -27,44 +39,55 @@ static bool beside_program(char *path, size_t room, const char *tail)
     return slash && (size_t)snprintf(slash, left, "%s", tail) < left;
 }
 
-static bool find(char *path, size_t room)
+static int find(char *path, size_t room)
 {
     static const char *const tails[] = { "/" KERN_PLUGIN_FILE, "/../lib/semppl/" KERN_PLUGIN_FILE };
-    const char *named = getenv("SEMPPL_CUDA");
-    if (named && *named)
-        return strchr(named, '/') && (size_t)snprintf(path, room, "%s", named) < room;
+    const char *named = secure_getenv("SEMPPL_CUDA");
+    if (named && *named) {
+        if (!strchr(named, '/')) /* dlopen would look for it everywhere */
+            return no(-ELIBBAD, "SEMPPL_CUDA is no path: %.200s; ./%.200s would be", named, named);
+        if ((size_t)snprintf(path, room, "%s", named) >= room)
+            return no(-ELIBBAD, "the path in SEMPPL_CUDA is too long");
+        return 0;
+    }
     for (size_t i = 0; i < ARRAY_LEN(tails); i++)
         if (beside_program(path, room, tails[i]) && access(path, F_OK) == 0)
-            return true;
-    return false;
+            return 0;
+    return no(-ENODEV, KERN_PLUGIN_FILE " is not installed with this program");
 }
 
-static void load(void)
+static int open_plugin(void)
 {
     char path[4096];
-    if (!find(path, sizeof path)) {
-        snprintf(reason, ROOM, KERN_PLUGIN_FILE " is not installed with this program");
-        return;
-    }
+    int rc = find(path, sizeof path);
+    if (rc < 0)
+        return rc;
     void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        snprintf(reason, ROOM, "the CUDA plugin does not load: %s", dlerror());
-        return;
-    }
+    if (!lib) /* dlerror() names the file */
+        return no(-ELIBBAD, "the CUDA plugin does not load: %s", dlerror());
     union { /* POSIX's way from an object's pointer to a function's */
         void *object;
         kern_plugin_get *get;
     } symbol = { dlsym(lib, KERN_PLUGIN_SYMBOL) };
     const struct kern_plugin *p = symbol.object ? symbol.get() : NULL;
-    if (!p || p->abi != KERN_ABI || p->table_size != sizeof(struct kern_ops))
-        snprintf(reason, ROOM, "%.400s is of another version than this program", path);
-    else
-        plugin = p;
+    if (!p)
+        return no(-ELIBBAD, "%.400s is no plugin of semppl-tools", path);
+    if (p->abi != KERN_ABI || p->table_size != sizeof(struct kern_ops) ||
+        p->state_size != sizeof(struct kern))
+        return no(-ELIBBAD, "%.400s is of another version than this program", path);
+    loaded = p;
+    return 0;
 }
 
-const struct kern_plugin *plugin_load(const char **why)
+static void load(void)
+{
+    status = open_plugin();
+}
+
+int plugin_load(const struct kern_plugin **plugin, const char **why)
 {
     pthread_once(&once, load);
+    *plugin = loaded;
     *why = reason;
-    return plugin;
+    return status;
 }

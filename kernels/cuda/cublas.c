@@ -10,6 +10,7 @@
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/library.h"
 #include <cublasLt.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define WORKSPACE ((size_t)32 << 20) /* bytes, what NVIDIA advises for Hopper */
@@ -64,6 +65,14 @@ static int error_of(cublasStatus_t st)
     default:
         return -EIO;
     }
+}
+
+int gemm_library_find(char *why, size_t room)
+{
+    int rc = library_open(&library);
+    if (rc < 0)
+        snprintf(why, room, "%s", cuda_missing());
+    return rc;
 }
 
 int gemm_library_open(struct kern *kn, void **out)

@@ -40,13 +40,26 @@ struct cuda {
     bool tf32; /* products of float32 matrices by TF32: gemm.h */
 };
 
+/* The device that this thread's calls of the runtime are for, -1: not known. */
+extern __thread int cuda_current;
+void cuda_make_current(int index);
+
+/*
+ * The device behind a handle. Which one calls of the runtime are for is a matter of the thread, and
+ * a handle may come from another thread than the one that opened it: so every slot, and whatever
+ * else calls the runtime, begins with this.
+ */
 static inline struct cuda *cuda_of(struct kern *kn)
 {
-    return (struct cuda *)kn->device_state;
+    struct cuda *cu = (struct cuda *)kn->device_state;
+    if (cuda_current != cu->index)
+        cuda_make_current(cu->index);
+    return cu;
 }
 
-/* 0 or the nearest errno: -ENOMEM, else -EIO. */
+/* 0 or the nearest errno: -ENOMEM, else -EIO, whose words are kept for kern_trouble(). */
 int cuda_error(cudaError_t err);
+const char *cuda_trouble(void); /* the first of them, or NULL */
 
 /* -- memory.c ---- */
 
@@ -73,6 +86,10 @@ int cuda_put(struct kern *, void *, const void *, size_t);
 int cuda_get(struct kern *, void *, const void *, size_t);
 int cuda_zero(struct kern *, void *, size_t);
 int cuda_sync(struct kern *);
+
+/* -- nothing.cu: a kernel that does nothing, to see whether there is code for a device ---- */
+
+int cuda_nothing(struct kern *);
 
 /* -- the slots: arguments and meaning are those of kern.h ---- */
 

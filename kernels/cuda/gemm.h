@@ -48,6 +48,8 @@ struct gemm_alignment {
     unsigned a, b, c;
 };
 
+/* 0: it is there. -ENOTSUP: it is not, and why, a sentence without an end. */
+int gemm_library_find(char *why, size_t room);
 /* The library's side of a handle; 0 or a negative errno. */
 int gemm_library_open(struct kern *kn, void **library);
 void gemm_library_close(void *library);

@@ -14,13 +14,15 @@
 
 #ifdef __CUDACC__
 
+extern "C" int cuda_error(cudaError_t err); /* cuda.h */
+
 /* 0, or -EIO if the launch was refused. Its arguments become those of the kernel's signature. */
 template <typename... Parameters, typename... Arguments>
 int launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
            Arguments... arguments)
 {
     kernel<<<grid, block, shared, stream>>>(static_cast<Parameters>(arguments)...);
-    return cudaGetLastError() == cudaSuccess ? 0 : -EIO;
+    return cuda_error(cudaGetLastError());
 }
 
 /* In a kernel: name points to the block's shared memory of the launch, aligned for any type. */

@@ -5,21 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+__thread int cuda_current = -1;
+static const char *first_trouble;
+
+void cuda_make_current(int index)
+{
+    /* A failure shows in the call that follows. */
+    cuda_current = cudaSetDevice(index) == cudaSuccess ? index : -1;
+}
+
 int cuda_error(cudaError_t err)
 {
     if (err == cudaSuccess)
         return 0;
-    return err == cudaErrorMemoryAllocation ? -ENOMEM : -EIO;
+    cudaGetLastError(); /* or the next launch would be blamed */
+    if (err == cudaErrorMemoryAllocation)
+        return -ENOMEM;
+    const char *none = NULL;
+    __atomic_compare_exchange_n(&first_trouble, &none, cudaGetErrorString(err), false,
+                                __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    return -EIO;
+}
+
+const char *cuda_trouble(void)
+{
+    return __atomic_load_n(&first_trouble, __ATOMIC_ACQUIRE);
 }
 
 void *cuda_alloc(struct kern *kn, size_t nbytes)
 {
     void *p = NULL;
     nbytes = nbytes ? nbytes : 1;
-    if (cudaMalloc(&p, nbytes) != cudaSuccess) {
-        cudaGetLastError(); /* forgotten: the caller is told */
+    cuda_of(kn);
+    if (cuda_error(cudaMalloc(&p, nbytes)) < 0)
         return NULL;
-    }
     if (cuda_zero(kn, p, nbytes) == 0)
         return p;
     cudaFree(p);
@@ -63,8 +82,7 @@ void *cuda_scratch(struct kern *kn, size_t bytes)
     cudaFree(cu->scratch);
     cu->scratch = NULL;
     cu->scratch_bytes = 0;
-    if (cudaMalloc(&cu->scratch, bytes) != cudaSuccess) {
-        cudaGetLastError();
+    if (cuda_error(cudaMalloc(&cu->scratch, bytes)) < 0) {
         cu->scratch = NULL;
         return NULL;
     }

@@ -4,6 +4,8 @@
 #include "kernels/plugin.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/library.h"
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,28 +51,66 @@ static const struct kern_ops table = {
     .sync = cuda_sync,
 };
 
-static int no(int rc, char *why, size_t room, cudaError_t err)
+static int no(int rc, char *why, size_t room, const char *fmt, ...) PRINTF(4, 5);
+static int no(int rc, char *why, size_t room, const char *fmt, ...)
 {
-    snprintf(why, room, "%s", cudaGetErrorString(err));
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, room, fmt, ap);
+    va_end(ap);
     return rc;
+}
+
+/* -- is there anything? -------------------------------------------------------------------- */
+
+/* "12.4" of 12040 */
+struct version {
+    int major, minor;
+};
+
+static struct version version_of(int number)
+{
+    return (struct version){ number / 1000, number % 1000 / 10 };
+}
+
+/* The runtime says the same of no driver and of an old one. */
+static int no_driver(char *why, size_t room)
+{
+    int number = 0;
+    cudaDriverGetVersion(&number);
+    if (number == 0)
+        return no(-ENODEV, why, room, "no NVIDIA driver was found");
+    struct version has = version_of(number), wants = version_of(CUDART_VERSION);
+    return no(-ENOTSUP, why, room, "the NVIDIA driver is for CUDA %d.%d, the plugin needs %d.%d",
+              has.major, has.minor, wants.major, wants.minor);
+}
+
+static int no_device(char *why, size_t room)
+{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    return visible ? no(-ENODEV, why, room, "no CUDA device is visible: CUDA_VISIBLE_DEVICES=%.80s",
+                        visible)
+                   : no(-ENODEV, why, room, "this machine has no CUDA device");
 }
 
 static int count(char *why, size_t room)
 {
     int n = 0;
     cudaError_t err = cudaGetDeviceCount(&n);
+    if (err == cudaErrorInsufficientDriver || err == cudaErrorStubLibrary)
+        return no_driver(why, room);
+    if (err == cudaErrorNoDevice || (err == cudaSuccess && n == 0))
+        return no_device(why, room);
     if (err != cudaSuccess)
-        return no(-ENODEV, why, room, err);
-    if (n == 0)
-        snprintf(why, room, "no CUDA device was found");
-    return n > 0 ? n : -ENODEV;
+        return no(-EIO, why, room, "CUDA: %s", cudaGetErrorString(err));
+    return n;
 }
+
+/* -- the handle's side --------------------------------------------------------------------- */
 
 static void close_device(struct kern *kn)
 {
     struct cuda *cu = cuda_of(kn);
-    if (!cu)
-        return;
     cudaStreamSynchronize(cu->stream);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
@@ -79,52 +119,72 @@ static void close_device(struct kern *kn)
         cudaFree(cu->lists[i]);
         free(cu->list_host[i]);
     }
-    cudaEventDestroy(cu->staged);
-    cudaStreamDestroy(cu->stream);
+    if (cu->staged)
+        cudaEventDestroy(cu->staged);
+    if (cu->stream)
+        cudaStreamDestroy(cu->stream);
     free(cu);
     kn->device_state = NULL;
 }
 
-static int open_device(struct kern *kn, int index, char *why, size_t room)
+/* Fills cu for a device that exists, and lets it do nothing once. */
+static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
 {
     struct cudaDeviceProp prop;
+    cudaError_t err = cudaSetDevice(cu->index);
+    if (err == cudaSuccess)
+        err = cudaGetDeviceProperties(&prop, cu->index);
+    if (err == cudaSuccess)
+        err = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
+    if (err == cudaSuccess)
+        err = cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming);
+    if (err != cudaSuccess)
+        return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
+                  cudaGetErrorString(err));
+    cuda_current = cu->index;
+    cu->multiprocessors = prop.multiProcessorCount;
+    cu->shared_most = prop.sharedMemPerBlockOptin;
+    kn->fast_bf16 = prop.major >= 8;
+    snprintf(kn->description, sizeof kn->description, "cuda:%d %.40s", cu->index, prop.name);
+    if (cuda_nothing(kn) < 0 || cuda_sync(kn) < 0)
+        return no(-EIO, why, room, "no kernel runs on %s (compute capability %d.%d): %s",
+                  kn->description, prop.major, prop.minor, cuda_trouble());
+    return gemm_library_find(why, room);
+}
+
+static int open_device(struct kern *kn, int index, char *why, size_t room)
+{
     int n = count(why, room);
     if (n < 0)
         return n;
-    if (index < 0 || index >= n) {
-        snprintf(why, room, "there is no CUDA device %d: this machine has %d", index, n);
-        return -ENODEV;
-    }
-    cudaError_t err = cudaSetDevice(index);
-    if (err == cudaSuccess)
-        err = cudaGetDeviceProperties(&prop, index);
-    if (err != cudaSuccess)
-        return no(-ENODEV, why, room, err);
+    if (index < 0 || index >= n)
+        return no(-ENODEV, why, room, "there is no CUDA device %d: the last is %d", index, n - 1);
     struct cuda *cu = calloc(1, sizeof *cu);
     if (!cu)
-        return no(-ENOMEM, why, room, cudaErrorMemoryAllocation);
+        return no(-ENOMEM, why, room, "no memory for a handle");
     cu->index = index;
-    cu->multiprocessors = prop.multiProcessorCount;
-    cu->shared_most = prop.sharedMemPerBlockOptin;
-    err = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
-    if (err == cudaSuccess)
-        err = cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming);
     kn->device_state = cu;
-    if (err != cudaSuccess) {
-        close_device(kn);
-        return no(-EIO, why, room, err);
-    }
     kn->ops = table;
-    kn->fast_bf16 = prop.major >= 8;
-    snprintf(kn->description, sizeof kn->description, "cuda:%d %.40s", index, prop.name);
-    return 0;
+    int rc = start(kn, cu, why, room);
+    if (rc < 0)
+        close_device(kn);
+    return rc;
+}
+
+/* The driver's words, or which of its libraries is missing. */
+static const char *trouble(void)
+{
+    const char *words = cuda_trouble();
+    return words ? words : *cuda_missing() ? cuda_missing() : NULL;
 }
 
 static const struct kern_plugin plugin = { .abi = KERN_ABI,
                                            .table_size = sizeof(struct kern_ops),
+                                           .state_size = sizeof(struct kern),
                                            .count = count,
                                            .open = open_device,
-                                           .close = close_device };
+                                           .close = close_device,
+                                           .trouble = trouble };
 
 __attribute__((visibility("default"))) const struct kern_plugin *semppl_cuda_plugin(void);
 const struct kern_plugin *semppl_cuda_plugin(void)

@@ -25,6 +25,11 @@ static __global__ void product(gemm g, float alpha, const T *a, const T *b, floa
     narrow(to, alpha * sum + (beta != 0 ? beta * widen(*to) : 0));
 }
 
+extern "C" int gemm_library_find(char *, size_t)
+{
+    return 0;
+}
+
 extern "C" int gemm_library_open(struct kern *, void **library)
 {
     *library = NULL;
