@@ -9,6 +9,7 @@
 #include "common/base/opt.h"
 #include "common/data/embed.h"
 #include "common/data/shard.h"
+#include "common/model/device.h"
 #include "common/model/embedder.h"
 #include "common/model/precision.h"
 #include <stdlib.h>
@@ -18,9 +19,9 @@ static const char *const layers[] = { "features", "projection", "pixels", NULL }
 static const char *const nets[] = { "online", "target", NULL };
 
 static struct {
-    const char *ckpt, *out;
+    const char *ckpt, *out, *device;
     int layer, net, precision;
-} o = { .layer = EMBEDDER_FEATURES, .net = EMBEDDER_ONLINE };
+} o = { .layer = EMBEDDER_FEATURES, .net = EMBEDDER_ONLINE, .device = "auto" };
 
 static const struct opt opts[] = {
     OPT_STR('c', "checkpoint", &o.ckpt, "FILE", "network to embed with"),
@@ -28,6 +29,7 @@ static const struct opt opts[] = {
     OPT_CHOICE(0, "net", &o.net, nets, "which network of the checkpoint"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
                "of activations; auto: bf16 where it is fast"),
+    OPT_DEVICE(&o.device),
     OPT_STR('o', "output", &o.out, "FILE", "embedding shard to write instead of standard output"),
     OPT_COMMON,
     OPT_END
@@ -136,10 +138,10 @@ static int run(int n, char **operands)
         return fail(-EUSAGE, "standard input cannot be both the checkpoint and the pictures");
     if ((rc = pool_open(&pool, opt_common.threads)) < 0)
         return rc;
-    if ((rc = kern_open(&kn, pool)) < 0) {
-        fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
+    /* Pixels are hardly worth the start of a device. */
+    bool any = o.layer == EMBEDDER_PIXELS && !opt_given(&o.device);
+    if ((rc = device_open(&kn, pool, any ? "cpu" : o.device)) < 0)
         goto out;
-    }
     enum kern_type type = KERN_F32;
     if ((o.layer != EMBEDDER_PIXELS &&
          (rc = precision_choose(&type, (enum precision)o.precision, kn)) < 0) ||
@@ -160,7 +162,7 @@ out:
     if (j.w)
         embed_writer_abort(j.w);
     embedder_close(j.e);
-    kern_close(kn);
+    rc = device_close(kn, rc);
     pool_close(pool);
     history_release(&j.history);
     free(j.x);

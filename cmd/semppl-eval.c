@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/data/embed.h"
+#include "common/model/device.h"
 #include "common/model/knn_vote.h"
 #include "common/model/probe.h"
 #include "common/model/score.h"
@@ -19,12 +20,14 @@ enum { BLOCK = 1024 };
 static const char *const rules[] = { "majority", "weighted", NULL };
 
 static struct {
-    const char *bank, *report, *log;
+    const char *bank, *report, *log, *device;
     int k, vote;
     double temperature;
     bool json, overlap;
     uint64_t mem, seed;
-} o = { .k = 20, .vote = KNN_WEIGHTED, .temperature = 0.07, .mem = (uint64_t)4 << 30 };
+} o = {
+    .k = 20, .vote = KNN_WEIGHTED, .temperature = 0.07, .mem = (uint64_t)4 << 30, .device = "auto"
+};
 
 #define SHARED_OPTIONS                                                                             \
     OPT_STR('b', "bank", &o.bank, "SHARD", "embeddings with labelled rows to learn from"),         \
@@ -32,7 +35,8 @@ static struct {
         OPT_STR(0, "report", &o.report, "DIR", "folder for eval.json and pictures"),               \
         OPT_STR(0, "log", &o.log, "JSONL", "training log to draw the learning curve from"),        \
         OPT_FLAG(0, "allow-overlap", &o.overlap, "test rows may lie in the bank too"),             \
-        OPT_SIZE(0, "mem", &o.mem, "SIZE", 1 << 20, 1e18, "memory for embeddings"), OPT_COMMON
+        OPT_SIZE(0, "mem", &o.mem, "SIZE", 1 << 20, 1e18, "memory for embeddings"),                \
+        OPT_DEVICE(&o.device), OPT_COMMON
 
 static const struct opt knn_opts[] = {
     OPT_INT('k', "neighbours", &o.k, "N", 1, 4096, "neighbours that vote for each test row"),
@@ -302,9 +306,7 @@ static int evaluate(struct job *j, int n, char **operands)
         return fail(-EUSAGE, "standard input cannot be both the bank and the test rows");
     if ((rc = pool_open(&j->pool, opt_common.threads)) < 0)
         return rc;
-    if ((rc = kern_open(&j->kn, j->pool)) < 0)
-        return fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
-    if ((rc = open_bank(j)) < 0)
+    if ((rc = device_open(&j->kn, j->pool, o.device)) < 0 || (rc = open_bank(j)) < 0)
         return rc;
     progress_start(&j->progress, "rows", 0);
     rc = test_stream(j, operands, n);
@@ -323,7 +325,7 @@ static int run(bool linear, int n, char **operands)
     embed_all_release(&j.all);
     classes_release(&j.classes);
     history_release(&j.history);
-    kern_close(j.kn);
+    rc = device_close(j.kn, rc);
     pool_close(j.pool);
     free(j.idx);
     free(j.sim);

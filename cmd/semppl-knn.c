@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/data/assign.h"
+#include "common/model/device.h"
 #include "common/model/knn_vote.h"
 #include "common/model/sheet.h"
 #include "common/model/tally.h"
@@ -19,13 +20,15 @@ enum { ANSWERS = 1 << 22, MOST_BLOCK = 4096 }; /* neighbours held at once; queri
 static const char *const rules[] = { "majority", "weighted", NULL };
 
 static struct {
-    const char *bank, *out, *sheet;
+    const char *bank, *out, *sheet, *device;
     int k, vote, show;
     double temperature, min_confidence;
     bool hdf5;
     uint64_t mem;
     struct opt_list images;
-} o = { .k = 20, .vote = KNN_WEIGHTED, .temperature = 0.07, .mem = (uint64_t)4 << 30 };
+} o = {
+    .k = 20, .vote = KNN_WEIGHTED, .temperature = 0.07, .mem = (uint64_t)4 << 30, .device = "auto"
+};
 
 static const struct opt opts[] = {
     OPT_STR('b', "bank", &o.bank, "SHARD", "embeddings whose labelled rows vote"),
@@ -39,6 +42,7 @@ static const struct opt opts[] = {
     OPT_SIZE(0, "mem", &o.mem, "SIZE", 1 << 20, 1e18, "memory for embeddings"),
     OPT_STR(0, "sheet", &o.sheet, "PICTURE", "contact sheet to draw (.png, .jpg)"),
     OPT_LIST(0, "images", &o.images, "SHARD", "image shard with the sheet's pictures; repeatable"),
+    OPT_DEVICE(&o.device),
     OPT_STR('o', "output", &o.out, "FILE", "file to write instead of standard output"),
     OPT_COMMON,
     OPT_END
@@ -277,9 +281,7 @@ static int run(int n, char **operands)
     int rc = check_options(n, operands);
     if (rc < 0 || (rc = pool_open(&pool, opt_common.threads)) < 0)
         goto out;
-    if ((rc = kern_open(&j.kn, pool)) < 0)
-        fail(rc, "cannot open the CPU's kernels: %s", strerror(-rc));
-    else
+    if ((rc = device_open(&j.kn, pool, o.device)) == 0)
         rc = label_all(&j, n, operands);
 out:
     assign_abort(j.w);
@@ -290,7 +292,7 @@ out:
     embed_all_release(&j.all);
     classes_release(&j.classes);
     history_release(&j.history);
-    kern_close(j.kn);
+    rc = device_close(j.kn, rc);
     pool_close(pool);
     free(j.idx);
     free(j.sim);

@@ -8,6 +8,7 @@
 #include "common/base/opt.h"
 #include "common/data/h5.h"
 #include "common/data/outfile.h"
+#include "common/model/device.h"
 #include "common/model/dump.h"
 #include "common/model/precision.h"
 #include "common/model/sheet.h"
@@ -23,10 +24,10 @@
 
 static struct {
     int steps;
-    const char *in, *out, *log, *views, *dump;
+    const char *in, *out, *log, *views, *dump, *device;
     struct opt_list set;
     int precision;
-} o = { .steps = -1, .in = "-", .out = "-" };
+} o = { .steps = -1, .in = "-", .out = "-", .device = "auto" };
 
 static const struct opt opts[] = {
     OPT_INT('n', "steps", &o.steps, "N", 0, INT_MAX, "steps to do; required"),
@@ -39,6 +40,7 @@ static const struct opt opts[] = {
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
                "of activations; auto: bf16 where it is fast"),
+    OPT_DEVICE(&o.device),
     OPT_COMMON,
     OPT_END,
 };
@@ -88,13 +90,16 @@ static int check_usage(int n, char **operands)
         return fail(-EUSAGE, "how many steps? Give -n STEPS");
     if (n == 0)
         return fail(-EUSAGE, "no data: name at least one image shard");
+    int rc = device_check(o.device);
+    if (rc < 0)
+        return rc;
     int from_stdin = strcmp(o.in, "-") == 0;
     for (int i = 0; i < n; i++)
         from_stdin += strcmp(operands[i], "-") == 0;
     if (from_stdin > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
-    int rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
+    rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
     if (rc < 0 || only_views())
         return rc;
     rc = probe(o.out);
@@ -287,23 +292,22 @@ static int run(int n, char **operands)
     sigaction(SIGINT, &stop, NULL);
     if (o.log && !(log = fopen(o.log, "ae")))
         return fail_errno("%s: cannot open", o.log);
-    rc = read_state(&s);
+    rc = pool_open(&pool, opt_common.threads);
+    if (rc == 0) /* crops that are only drawn are made here */
+        rc = device_open(&kn, pool, only_views() ? "cpu" : o.device);
+    if (rc == 0)
+        rc = read_state(&s);
     if (rc == 0)
         rc = note_settings();
     if (rc == 0)
         rc = shard_set_open(&data, operands, n);
     if (rc == 0)
         rc = note_data(&s, &data);
-    if (rc == 0)
-        rc = pool_open(&pool, opt_common.threads);
-    if (rc == 0 && (rc = kern_open(&kn, pool)) < 0)
-        fail(rc, "cannot open the CPU's kernels");
     if (rc == 0 && o.views)
         rc = views_sheet(o.views, pool, &data, &s.set, s.step);
     if (rc == 0 && !only_views())
         rc = run_on(&s, &data, pool, kn, log);
-    if (kn)
-        kern_close(kn);
+    rc = device_close(kn, rc);
     pool_close(pool);
     shard_set_close(&data);
     state_release(&s);

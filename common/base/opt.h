@@ -38,7 +38,8 @@ struct opt {
     const char *arg;  /* name of the value in the help text, e.g. "FILE" */
     const char *help; /* one line, lower case, no full stop */
     double lo, hi;    /* range of INT, U64, FLOAT, SIZE (inclusive) */
-    const char *const *choices;  /* NULL-terminated names for CHOICE; *to is int, the index */
+    const char *const *choices;  /* NULL-terminated names for CHOICE, *to is int, the index; for
+                                    STR, words that completions offer instead of files */
     const char *const *meanings; /* a line for each of them, where their names do not tell */
 };
 
@@ -66,6 +67,10 @@ struct opt {
 #define OPT_STR(l, n, p, a, h)                                                                     \
     {                                                                                              \
         OPT_KIND_STR, l, n, 1 ? (p) : (const char **)0, a, h, 0, 0, NULL, NULL                     \
+    }
+#define OPT_WORD(l, n, p, a, w, h)                                                                 \
+    {                                                                                              \
+        OPT_KIND_STR, l, n, 1 ? (p) : (const char **)0, a, h, 0, 0, w, NULL                        \
     }
 #define OPT_CHOICE(l, n, p, c, h)                                                                  \
     {                                                                                              \

@@ -2,14 +2,15 @@
  * opt_complete.c - completions for bash, zsh and fish, written from the same table as the help
  * text.
  *
- * Choices complete to their names, numbers to nothing, other values and operands to file names.
+ * Choices and words complete to their names, numbers to nothing, other values and operands to file
+ * names.
  */
 #include "common/base/opt_impl.h"
 #include <string.h>
 
 static bool wants_file(const struct opt *o)
 {
-    return o->kind == OPT_KIND_STR || o->kind == OPT_KIND_LIST;
+    return (o->kind == OPT_KIND_STR || o->kind == OPT_KIND_LIST) && !o->choices;
 }
 
 static const struct opt *own_of(const struct opt_verb *v)
@@ -139,7 +140,7 @@ static void zsh_option(FILE *f, const struct opt *o)
             fprintf(f, "((");
             print_meanings(f, o, "\\:", "[]:");
             fprintf(f, "))");
-        } else if (o->kind == OPT_KIND_CHOICE) {
+        } else if (o->choices) {
             fprintf(f, "(");
             print_choices(f, o);
             fprintf(f, ")");
@@ -204,7 +205,7 @@ static void fish_option(FILE *f, const char *program, const char *condition, con
     if (o->letter)
         fprintf(f, " -s %c", o->letter);
     fprintf(f, " -l %s", o->name);
-    if (o->kind == OPT_KIND_CHOICE) {
+    if (o->choices) {
         fprintf(f, " -x -a '");
         if (o->meanings)
             print_meanings(f, o, "\\t", "");

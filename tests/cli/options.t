@@ -60,6 +60,7 @@ for shell in zsh fish; do
     check "$shell tells what a choice means" "semppl-ckpt --completion $shell | grep -q 'byol-40.*BYOL.*schedule of 40'"
 done
 check_out 'bash completes a choice behind =' 'small' 'complete_words semppl-ckpt new --stem = s'
+check_out 'bash completes words of many' 'auto cpu cuda' 'complete_words semppl-knn --device ""'
 check_out 'bash completes an option' '--threads' 'complete_words semppl-embed --thr'
 check_out 'bash leaves operands to its own file names' '' 'complete_words semppl-embed tra'
 finish

@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# --device: words, the search for the plugin, what is said of a plugin that is missing or wrong, and, where there is one
+# for tests, the programs on a device.
+# shellcheck source=tests/cli/lib.sh disable=SC2016
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+unset SEMPPL_CUDA CUDA_VISIBLE_DEVICES
+"$BUILD"/examples/draw-shapes photos 4 1 >/dev/null
+semppl-prep -q --labels-per-class 2 --pixels 32 -o train.h5 photos
+semppl-ckpt new --preset cifar --width 0.125 --hidden 16 --dim 8 --batch 8 --steps 4 -o 0.h5
+semppl-embed -q --device cpu -c 0.h5 -o e.h5 train.h5
+
+# Programs in a folder of their own, whatever lies beside those of the build.
+mkdir -p at/bin at/lib/semppl
+for p in embed knn eval train-step; do cp "$BUILD/semppl-$p" at/bin; done
+PATH=$T_DIR/at/bin:$PATH
+hash -r
+
+train() { semppl-train-step -q -n 1 -c 0.h5 -o 1.h5 "$@" train.h5; }
+embed() { semppl-embed -c 0.h5 -o p.h5 "$@" train.h5; }
+vote() { semppl-knn -q "$@" e.h5; }
+eval_knn() { semppl-eval knn -q "$@" e.h5; }
+eval_linear() { semppl-eval linear -q "$@" e.h5; }
+runs='train embed vote eval_knn eval_linear'
+
+# -- words ----
+
+for run in $runs; do
+    check_err 2 "$run: a word that is none" "wants auto, cpu, cuda or cuda:N, not 'gpu'" "$run --device gpu"
+    check_exit 0 "$run: auto without a plugin" "$run --device auto"
+    check_err 5 "$run: cuda without a plugin" '--device cuda: libsemppl-cuda.so is not installed with this program$' \
+        "$run --device cuda"
+done
+for word in cuda: cuda:x cuda:-1 cuda:1x 'cuda: 1' cuda:99999 cuda0 CUDA CPU 'auto '; do
+    check_err 2 "'$word' is no device" "not '$word'" "vote --device '$word'"
+done
+check_err 2 'nor is an empty word' 'not empty' 'vote --device ""'
+check 'auto is silent' 'embed -q --device auto 2>err && [ ! -s err ]'
+check_err 0 'but for -v' 'no CUDA device: libsemppl-cuda.so is not installed' 'embed -v'
+check_same 'auto is the CPU then' 'vote' 'vote --device cpu'
+device_of() { h5dump -d history "$1" | grep -o 'device[^,}]*' | tail -1; }
+check_out 'the history tells where' 'device": "cpu"' 'device_of p.h5'
+check 'drawn crops need no device' 'semppl-train-step -n 0 --device cuda --show-views v.png -c 0.h5 train.h5 && [ -s v.png ]'
+
+# -- finding it ----
+
+# plugin FILE [BODY-OF-count [WORDS-OF-trouble [CHANGE-OF-q]]]: one that opens as many devices as it counts, on which
+# there is no memory
+plugin() {
+    local says='return say(why, room, -ENODEV, SPEAKS " speaks");'
+    cat >plugin.c <<END
+#include "kernels/plugin.h"
+#include <stdio.h>
+#include <string.h>
+#define SPEAKS "$1"
+static int say(char *why, size_t room, int rc, const char *text) { snprintf(why, room, "%s", text); return rc; }
+static int count(char *why, size_t room) { ${2:-$says} }
+static void *no_room(struct kern *kn UNUSED, size_t n UNUSED) { return NULL; }
+static void end(struct kern *kn) { kn->device_state = NULL; }
+static int begin(struct kern *kn, int index, char *why, size_t room)
+{
+    int n = count(why, room);
+    kn->ops.alloc = no_room;
+    kn->device_state = kn;
+    snprintf(kn->description, sizeof kn->description, "cuda:%d Test", index);
+    return n < 0 ? n : index < n ? 0 : say(why, room, -ENODEV, "too many");
+}
+static const char *trouble(void) { return ${3:-NULL}; }
+static const struct kern_plugin p = { .abi = KERN_ABI, .table_size = sizeof(struct kern_ops),
+    .state_size = sizeof(struct kern), .count = count, .open = begin, .close = end, .trouble = trouble };
+const struct kern_plugin *semppl_cuda_plugin(void);
+const struct kern_plugin *semppl_cuda_plugin(void)
+{
+    static struct kern_plugin q;
+    q = p;
+    ${4:-}
+    return &q;
+}
+END
+    build_plugin "$1"
+}
+build_plugin() { # FILE: from plugin.c
+    ${CC:-cc} -std=c11 -D_GNU_SOURCE -w -fPIC -shared -I"$TOP" -o "$1" plugin.c
+}
+name=libsemppl-cuda.so
+
+plugin "./$name"
+check_err 5 'not in the current folder' 'not installed' 'LD_LIBRARY_PATH=$PWD:. vote --device cuda'
+check_err 5 'nor by a bare name' "SEMPPL_CUDA is no path: $name; ./$name would be" \
+    "LD_LIBRARY_PATH=\$PWD:. SEMPPL_CUDA=$name vote --device cuda"
+check_err 5 'but by a relative path' "^semppl-knn: --device cuda: ./$name speaks$" "SEMPPL_CUDA=./$name vote --device cuda"
+check_err 5 'and by an absolute one' "./$name speaks" "SEMPPL_CUDA=\$PWD/$name vote --device cuda"
+check_err 5 'an empty name is none' 'not installed' 'SEMPPL_CUDA= vote --device cuda'
+plugin at/lib/semppl/$name
+check_err 5 'where programs are installed' "at/lib/semppl/$name speaks" 'vote --device cuda'
+ln -s at/bin/semppl-knn link
+check_err 5 'also through a link' "at/lib/semppl/$name speaks" './link -q --device cuda e.h5'
+plugin at/bin/$name
+check_err 5 'beside the program goes first' "at/bin/$name speaks" 'vote --device cuda'
+check_err 5 'the name before both' "device cuda: ./$name speaks" "SEMPPL_CUDA=./$name vote --device cuda"
+rm at/bin/$name at/lib/semppl/$name
+
+# -- what is wrong with it ----
+
+echo 'some words, and not a library at all: it is long enough to have had a header' >text.so
+echo short >short.so
+for f in text short; do
+    check_err 5 "a text file ($f)" "the CUDA plugin does not load: ./$f.so: " "SEMPPL_CUDA=./$f.so vote --device cuda"
+done
+check_err 5 'a folder' 'does not load: ./at: ' 'SEMPPL_CUDA=./at vote --device cuda'
+check_err 5 'a file that is not there' 'does not load: ./gone.so: .*No such file' 'SEMPPL_CUDA=./gone.so vote --device cuda'
+check_err 0 'of which auto warns' 'warning: computing on the CPU: .*gone.so' 'SEMPPL_CUDA=./gone.so embed'
+check_err 5 'a path too long' 'too long' 'SEMPPL_CUDA=/$(printf %5000s x | tr " " /) vote --device cuda'
+echo 'int other; extern int nowhere(void); int f(void) { return nowhere(); }' >plugin.c
+build_plugin open.so
+check_err 5 'one that lacks what it needs' 'does not load: ./open.so: undefined symbol: nowhere' \
+    'SEMPPL_CUDA=./open.so vote --device cuda'
+echo 'int other;' >plugin.c
+build_plugin other.so
+check_err 5 'another library' './other.so is no plugin of semppl-tools' 'SEMPPL_CUDA=./other.so vote --device cuda'
+for wrong in abi=1 abi++ table_size-=8 state_size+=16; do
+    plugin ./wrong.so '' '' "q.$wrong;"
+    check_err 5 "another version ($wrong)" './wrong.so is of another version than this program' \
+        'SEMPPL_CUDA=./wrong.so vote --device cuda'
+done
+check_err 0 'of which auto warns too' 'warning: computing on the CPU: .*another version' 'SEMPPL_CUDA=./wrong.so embed'
+
+plugin ./broken.so 'return say(why, room, -EIO, "the device is lost");'
+check_err 5 'a device that does not work' '--device cuda:1: the device is lost$' 'SEMPPL_CUDA=./broken.so vote --device cuda:1'
+check_err 0 'is warned of by auto' 'warning: computing on the CPU: the device is lost$' 'SEMPPL_CUDA=./broken.so embed'
+check_same 'which goes on' 'vote' 'SEMPPL_CUDA=./broken.so vote'
+plugin ./none.so 'return say(why, room, -ENODEV, "no device here");'
+check 'no device is no reason for words' 'SEMPPL_CUDA=./none.so embed -q 2>err && [ ! -s err ] &&
+    SEMPPL_CUDA=./none.so embed 2>err && ! grep -q device err'
+check_err 0 'but for -v' 'no CUDA device: no device here' 'SEMPPL_CUDA=./none.so embed -v'
+
+plugin ./two.so 'return 2;' '"an illegal thing was done"'
+check_err 5 'a number that is not there' '--device cuda:2: too many' 'SEMPPL_CUDA=./two.so vote --device cuda:2'
+check_err 5 'one that is' 'computing on cuda:1 Test$' 'SEMPPL_CUDA=./two.so semppl-knn --device cuda:1 e.h5'
+check_err 5 'without a number the first' 'computing on cuda:0 Test$' 'SEMPPL_CUDA=./two.so semppl-knn --device cuda e.h5'
+check_err 5 'a device that fails at work speaks' '^semppl-knn: .+; cuda:1 Test failed: an illegal thing was done$' \
+    'SEMPPL_CUDA=./two.so vote --device cuda:1'
+for run in $runs; do
+    check_err 5 "$run on it" 'cuda:0 Test failed: an illegal thing was done$' "SEMPPL_CUDA=./two.so $run --device cuda"
+done
+
+# -- the real one, on a machine without a device ----
+
+real=$BUILD/$name
+if [ ! -e "$real" ]; then
+    skip 'the plugin itself' 'not built: make CUDA=1'
+elif [ -e /dev/nvidiactl ]; then
+    skip 'the plugin without a device' 'there is one'
+else
+    check_err 5 'the plugin itself says what is missing' '--device cuda: (no NVIDIA driver was found|this machine has no CUDA device)$' \
+        'SEMPPL_CUDA=$real vote --device cuda'
+    check_out 'auto is silent about it' '' 'SEMPPL_CUDA=$real embed -q 2>&1'
+    check_out 'it has one visible symbol' 'semppl_cuda_plugin' 'nm -D --defined-only "$real" | sed "s/.* //"'
+fi
+finish
