@@ -1,0 +1,537 @@
+/*
+ * cuda_runtime.h - CUDA C++ for the host's compiler, as far as kernels/cuda writes it.
+ *
+ * A block runs on one thread of the host, blocks one after another. Its CUDA threads are fibers
+ * (fibers.cpp) that change only at barriers and warp operations, in an order drawn from
+ * SEMPPL_SHIM_SEED: nothing runs in lock step. So
+ *
+ * - a kernel may not wait for another block, and __activemask() is all threads that have not ended;
+ * - a warp operation whose source lane is not in the mask, or has ended, gives NaN bytes;
+ * - shared memory is filled with NaN bytes when a block starts;
+ * - barriers or warp operations that threads reach on different lines, or never, end the program
+ *   with both places.
+ *
+ * Fast functions (__expf) are the exact ones; memory fences do nothing; caches do not exist.
+ */
+#ifndef SHIM_CUDA_RUNTIME_H
+#define SHIM_CUDA_RUNTIME_H
+
+#include "cuda_runtime_api.h"
+
+#include <errno.h>
+#include <functional>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <tuple>
+#include <type_traits>
+
+/* -- Words of the language ---- */
+
+#define __global__
+#define __device__
+#define __host__
+#define __constant__
+#define __grid_constant__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
+/* All thread-local variables of the plugin are shared memory: fibers.cpp finds them so. */
+#define __shared__ static thread_local
+#define DYNAMIC_SHARED(type, name) type *const name = reinterpret_cast<type *>(shim_dynamic_shared)
+
+extern unsigned char *shim_dynamic_shared;
+
+/* -- Vector types ---- */
+
+#define SHIM_VECTOR(type, name, n2, n4)                                                            \
+    struct alignas(n2) name##2                                                                     \
+    {                                                                                              \
+        type x, y;                                                                                 \
+    };                                                                                             \
+    struct name##3                                                                                 \
+    {                                                                                              \
+        type x, y, z;                                                                              \
+    };                                                                                             \
+    struct alignas(n4) name##4                                                                     \
+    {                                                                                              \
+        type x, y, z, w;                                                                           \
+    };                                                                                             \
+    inline name##2 make_##name##2(type x, type y)                                                  \
+    {                                                                                              \
+        return { x, y };                                                                           \
+    }                                                                                              \
+    inline name##3 make_##name##3(type x, type y, type z)                                          \
+    {                                                                                              \
+        return { x, y, z };                                                                        \
+    }                                                                                              \
+    inline name##4 make_##name##4(type x, type y, type z, type w)                                  \
+    {                                                                                              \
+        return { x, y, z, w };                                                                     \
+    }
+SHIM_VECTOR(signed char, char, 2, 4)
+SHIM_VECTOR(unsigned char, uchar, 2, 4)
+SHIM_VECTOR(short, short, 4, 8)
+SHIM_VECTOR(unsigned short, ushort, 4, 8)
+SHIM_VECTOR(int, int, 8, 16)
+SHIM_VECTOR(unsigned, uint, 8, 16)
+SHIM_VECTOR(long long, longlong, 16, 16)
+SHIM_VECTOR(unsigned long long, ulonglong, 16, 16)
+SHIM_VECTOR(float, float, 8, 16)
+SHIM_VECTOR(double, double, 16, 16)
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned vx = 1, unsigned vy = 1, unsigned vz = 1) : x(vx), y(vy), z(vz) {}
+};
+
+/* Set by fibers.cpp whenever a fiber goes on. */
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+constexpr int warpSize = 32;
+
+/* -- Barriers and warps ---- */
+
+/* Where a kernel waits, for messages and to see that all wait at the same place. */
+#define SHIM_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+/* Threads with a true condition, once all threads of the block that have not ended are here. */
+int shim_barrier(bool condition, const char *file, int line);
+
+enum shim_warp_op { SHIM_SYNC, SHIM_SHUFFLE, SHIM_BALLOT };
+/* Waits for the lanes of mask that have not ended. SHUFFLE: the value of lane from; BALLOT: the
+ * lanes whose value is not 0. */
+uint64_t shim_warp(shim_warp_op op, unsigned mask, uint64_t value, int from, const char *file,
+                   int line);
+int shim_lane();
+unsigned __activemask();
+
+inline void __syncthreads(SHIM_HERE)
+{
+    shim_barrier(false, file, line);
+}
+inline int __syncthreads_count(int condition, SHIM_HERE)
+{
+    return shim_barrier(condition != 0, file, line);
+}
+inline int __syncthreads_or(int condition, SHIM_HERE)
+{
+    return shim_barrier(condition != 0, file, line) > 0;
+}
+inline int __syncthreads_and(int condition, SHIM_HERE)
+{
+    return shim_barrier(condition == 0, file, line) == 0;
+}
+inline void __syncwarp(unsigned mask = 0xffffffffu, SHIM_HERE)
+{
+    shim_warp(SHIM_SYNC, mask, 0, 0, file, line);
+}
+
+template <typename T>
+inline T shim_shuffle(unsigned mask, T value, int from, const char *file, int line)
+{
+    static_assert(std::is_arithmetic_v<T> && sizeof value <= 8, "no shuffle for this type");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    bits = shim_warp(SHIM_SHUFFLE, mask, bits, from, file, line);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+template <typename T>
+inline T __shfl_sync(unsigned mask, T value, int from, int width = 32, SHIM_HERE)
+{
+    int lane = shim_lane();
+    return shim_shuffle(mask, value, (lane & -width) | (from & (width - 1)), file, line);
+}
+template <typename T>
+inline T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32, SHIM_HERE)
+{
+    int lane = shim_lane(), from = lane - (int)by;
+    return shim_shuffle(mask, value, from < (lane & -width) ? lane : from, file, line);
+}
+template <typename T>
+inline T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32, SHIM_HERE)
+{
+    int lane = shim_lane(), from = lane + (int)by;
+    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, file, line);
+}
+template <typename T>
+inline T __shfl_xor_sync(unsigned mask, T value, int with, int width = 32, SHIM_HERE)
+{
+    int lane = shim_lane(), from = lane ^ with;
+    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, file, line);
+}
+inline unsigned __ballot_sync(unsigned mask, int condition, SHIM_HERE)
+{
+    return (unsigned)shim_warp(SHIM_BALLOT, mask, condition != 0, 0, file, line);
+}
+inline int __any_sync(unsigned mask, int condition, SHIM_HERE)
+{
+    return shim_warp(SHIM_BALLOT, mask, condition != 0, 0, file, line) != 0;
+}
+inline int __all_sync(unsigned mask, int condition, SHIM_HERE)
+{
+    return shim_warp(SHIM_BALLOT, mask, condition == 0, 0, file, line) == 0;
+}
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+
+/* -- Atomics: relaxed, as on the device ---- */
+
+template <typename T, typename F> inline T shim_atomic(T *at, F change)
+{
+    T old, now;
+    __atomic_load(at, &old, __ATOMIC_RELAXED);
+    do
+        now = change(old);
+    while (!__atomic_compare_exchange(at, &old, &now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return old;
+}
+#define SHIM_ATOMIC(name, expression)                                                              \
+    template <typename T> inline T name(T *at, std::type_identity_t<T> v)                          \
+    {                                                                                              \
+        return shim_atomic(at, [v](T old) -> T { return expression; });                            \
+    }
+SHIM_ATOMIC(atomicAdd, old + v)
+SHIM_ATOMIC(atomicSub, old - v)
+SHIM_ATOMIC(atomicMax, old > v ? old : v)
+SHIM_ATOMIC(atomicMin, old < v ? old : v)
+SHIM_ATOMIC(atomicAnd, old &v)
+SHIM_ATOMIC(atomicOr, old | v)
+SHIM_ATOMIC(atomicXor, old ^ v)
+SHIM_ATOMIC(atomicExch, v)
+SHIM_ATOMIC(atomicInc, old >= v ? 0 : old + 1)
+template <typename T>
+inline T atomicCAS(T *at, std::type_identity_t<T> compare, std::type_identity_t<T> v)
+{
+    return shim_atomic(at, [compare, v](T old) -> T { return old == compare ? v : old; });
+}
+
+/* -- Functions ---- */
+
+/* Overloads as in CUDA, so that what is ambiguous there is ambiguous here. */
+#define SHIM_MIN_MAX(type, a, b)                                                                   \
+    inline type min(a x, b y)                                                                      \
+    {                                                                                              \
+        return (type)x < (type)y ? (type)x : (type)y;                                              \
+    }                                                                                              \
+    inline type max(a x, b y)                                                                      \
+    {                                                                                              \
+        return (type)x > (type)y ? (type)x : (type)y;                                              \
+    }
+SHIM_MIN_MAX(int, int, int)
+SHIM_MIN_MAX(unsigned, unsigned, unsigned)
+SHIM_MIN_MAX(unsigned, int, unsigned)
+SHIM_MIN_MAX(unsigned, unsigned, int)
+SHIM_MIN_MAX(long, long, long)
+SHIM_MIN_MAX(unsigned long, unsigned long, unsigned long)
+SHIM_MIN_MAX(unsigned long, long, unsigned long)
+SHIM_MIN_MAX(unsigned long, unsigned long, long)
+SHIM_MIN_MAX(long long, long long, long long)
+SHIM_MIN_MAX(unsigned long long, unsigned long long, unsigned long long)
+#define SHIM_MIN_MAX_FLOAT(type, a, b)                                                             \
+    inline type min(a x, b y)                                                                      \
+    {                                                                                              \
+        return (type)fmin((double)x, (double)y);                                                   \
+    }                                                                                              \
+    inline type max(a x, b y)                                                                      \
+    {                                                                                              \
+        return (type)fmax((double)x, (double)y);                                                   \
+    }
+SHIM_MIN_MAX_FLOAT(float, float, float)
+SHIM_MIN_MAX_FLOAT(double, double, double)
+SHIM_MIN_MAX_FLOAT(double, float, double)
+SHIM_MIN_MAX_FLOAT(double, double, float)
+
+template <typename To, typename From> inline To shim_bits(From from)
+{
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+inline unsigned __float_as_uint(float x)
+{
+    return shim_bits<unsigned>(x);
+}
+inline int __float_as_int(float x)
+{
+    return shim_bits<int>(x);
+}
+inline float __uint_as_float(unsigned x)
+{
+    return shim_bits<float>(x);
+}
+inline float __int_as_float(int x)
+{
+    return shim_bits<float>(x);
+}
+inline long long __double_as_longlong(double x)
+{
+    return shim_bits<long long>(x);
+}
+inline double __longlong_as_double(long long x)
+{
+    return shim_bits<double>(x);
+}
+inline float __fadd_rn(float x, float y)
+{
+    return x + y;
+}
+inline float __fsub_rn(float x, float y)
+{
+    return x - y;
+}
+inline float __fmul_rn(float x, float y)
+{
+    return x * y;
+}
+inline float __fdiv_rn(float x, float y)
+{
+    return x / y;
+}
+inline float __fmaf_rn(float x, float y, float z)
+{
+    return fmaf(x, y, z);
+}
+inline double __dadd_rn(double x, double y)
+{
+    return x + y;
+}
+inline double __dsub_rn(double x, double y)
+{
+    return x - y;
+}
+inline double __dmul_rn(double x, double y)
+{
+    return x * y;
+}
+inline double __ddiv_rn(double x, double y)
+{
+    return x / y;
+}
+inline float __fsqrt_rn(float x)
+{
+    return sqrtf(x);
+}
+inline float __frcp_rn(float x)
+{
+    return 1 / x;
+}
+inline float __frsqrt_rn(float x)
+{
+    return (float)(1 / sqrt((double)x));
+}
+inline float __fdividef(float x, float y)
+{
+    return x / y;
+}
+inline float __expf(float x)
+{
+    return expf(x);
+}
+inline float __logf(float x)
+{
+    return logf(x);
+}
+inline float __log2f(float x)
+{
+    return log2f(x);
+}
+inline float __powf(float x, float y)
+{
+    return powf(x, y);
+}
+inline float __sinf(float x)
+{
+    return sinf(x);
+}
+inline float __cosf(float x)
+{
+    return cosf(x);
+}
+inline float __saturatef(float x)
+{
+    return fminf(fmaxf(x, 0), 1);
+}
+inline float rsqrtf(float x)
+{
+    return __frsqrt_rn(x);
+}
+inline double rsqrt(double x)
+{
+    return 1 / sqrt(x);
+}
+inline int __float2int_rn(float x)
+{
+    return (int)rintf(x);
+}
+inline int __float2int_rz(float x)
+{
+    return (int)x;
+}
+inline int __float2int_rd(float x)
+{
+    return (int)floorf(x);
+}
+inline int __float2int_ru(float x)
+{
+    return (int)ceilf(x);
+}
+inline unsigned __float2uint_rn(float x)
+{
+    return (unsigned)rintf(x);
+}
+inline unsigned __float2uint_rz(float x)
+{
+    return (unsigned)x;
+}
+inline float __int2float_rn(int x)
+{
+    return (float)x;
+}
+inline float __uint2float_rn(unsigned x)
+{
+    return (float)x;
+}
+inline float __double2float_rn(double x)
+{
+    return (float)x;
+}
+inline int __clz(int x)
+{
+    return x ? __builtin_clz((unsigned)x) : 32;
+}
+inline int __clzll(long long x)
+{
+    return x ? __builtin_clzll((unsigned long long)x) : 64;
+}
+inline int __ffs(int x)
+{
+    return __builtin_ffs(x);
+}
+inline int __ffsll(long long x)
+{
+    return __builtin_ffsll(x);
+}
+inline int __popc(unsigned x)
+{
+    return __builtin_popcount(x);
+}
+inline int __popcll(unsigned long long x)
+{
+    return __builtin_popcountll(x);
+}
+inline int __mulhi(int x, int y)
+{
+    return (int)(((long long)x * y) >> 32);
+}
+inline unsigned __umulhi(unsigned x, unsigned y)
+{
+    return (unsigned)(((uint64_t)x * y) >> 32);
+}
+inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
+{
+    return (unsigned long long)(((unsigned __int128)x * y) >> 64);
+}
+inline unsigned __brev(unsigned x)
+{
+    unsigned y = 0;
+    for (int i = 0; i < 32; i++)
+        y |= (x >> i & 1u) << (31 - i);
+    return y;
+}
+inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned by)
+{
+    return (unsigned)((((uint64_t)high << 32 | low) << (by & 31)) >> 32);
+}
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
+{
+    return (unsigned)(((uint64_t)high << 32 | low) >> (by & 31));
+}
+template <typename T> inline T __ldg(const T *p)
+{
+    return *p;
+}
+template <typename T> inline T __ldcs(const T *p)
+{
+    return *p;
+}
+template <typename T> inline T __ldcg(const T *p)
+{
+    return *p;
+}
+template <typename T> inline T __ldca(const T *p)
+{
+    return *p;
+}
+template <typename T> inline T __ldlu(const T *p)
+{
+    return *p;
+}
+template <typename T> inline void __stcs(T *p, T v)
+{
+    *p = v;
+}
+template <typename T> inline void __stcg(T *p, T v)
+{
+    *p = v;
+}
+template <typename T> inline void __stwb(T *p, T v)
+{
+    *p = v;
+}
+template <typename T> inline void __stwt(T *p, T v)
+{
+    *p = v;
+}
+
+/* -- Starting a kernel: as in launch.cuh ---- */
+
+/* A stream, and who launches on it. */
+struct shim_launcher {
+    cudaStream_t stream;
+    const char *file, *function;
+    int line;
+    shim_launcher(cudaStream_t s, const char *in = __builtin_FILE(),
+                  const char *by = __builtin_FUNCTION(), int at = __builtin_LINE())
+        : stream(s), file(in), function(by), line(at)
+    {
+    }
+};
+
+/* Queues the kernel; thread() runs one of its threads. Its arguments lie at values. */
+cudaError_t shim_launch(const shim_launcher &by, const void *kernel, dim3 grid, dim3 block,
+                        size_t shared, std::function<void()> thread, const void *values,
+                        size_t bytes);
+
+template <typename... Parameters, typename... Arguments>
+int launch(shim_launcher by, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+           Arguments... arguments)
+{
+    std::tuple<std::decay_t<Parameters>...> values(static_cast<Parameters>(arguments)...);
+    auto thread = [kernel, values] { std::apply(kernel, values); };
+    return shim_launch(by, reinterpret_cast<const void *>(kernel), grid, block, shared, thread,
+                       &values, sizeof values) == cudaSuccess
+               ? 0
+               : -EIO;
+}
+
+template <typename T> inline cudaError_t cudaMalloc(T **p, size_t bytes)
+{
+    return cudaMalloc(reinterpret_cast<void **>(p), bytes);
+}
+template <typename F>
+inline cudaError_t cudaFuncSetAttribute(F *kernel, cudaFuncAttribute attribute, int value)
+{
+    return cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), attribute, value);
+}
+template <typename F>
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, F *kernel,
+                                                                 int threads, size_t shared)
+{
+    return cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        blocks, reinterpret_cast<const void *>(kernel), threads, shared);
+}
+
+#endif
