@@ -22,6 +22,13 @@ extern "C" {
 #include "kernels/ops.h"
 #include <cuda_runtime_api.h>
 
+/* Page-locked memory for the pictures of a call, and the event that its copy is done. */
+struct picture_buffer {
+    void *host;
+    size_t bytes;
+    cudaEvent_t copied;
+};
+
 struct cuda {
     int index; /* of the device */
     cudaStream_t stream;
@@ -35,6 +42,8 @@ struct cuda {
     void *lists[4];     /* cuda_list(): device copies of lists that seldom change */
     void *list_host[4];
     size_t list_bytes[4];
+    struct picture_buffer pictures[2]; /* augment.cu, in turns */
+    int pictures_turn;
     struct conv_plans *conv;
     struct gemm_plans *gemm;
     bool tf32; /* products of float32 matrices by TF32: gemm.h */

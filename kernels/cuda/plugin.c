@@ -119,6 +119,11 @@ static void close_device(struct kern *kn)
         cudaFree(cu->lists[i]);
         free(cu->list_host[i]);
     }
+    for (size_t i = 0; i < ARRAY_LEN(cu->pictures); i++) {
+        cudaFreeHost(cu->pictures[i].host);
+        if (cu->pictures[i].copied)
+            cudaEventDestroy(cu->pictures[i].copied);
+    }
     if (cu->staged)
         cudaEventDestroy(cu->staged);
     if (cu->stream)

@@ -196,10 +196,3 @@ __attribute__((weak)) int cuda_norm(struct kern *a0 UNUSED, double *a1 UNUSED,
 {
     return -ENOTSUP;
 }
-__attribute__((weak)) int cuda_augment(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
-                                       void *a2 UNUSED, const struct kern_view *a3 UNUSED,
-                                       size_t a4 UNUSED, size_t a5 UNUSED, const float *a6 UNUSED,
-                                       const float *a7 UNUSED)
-{
-    return -ENOTSUP;
-}

@@ -1,0 +1,688 @@
+/*
+ * augment.cu - views: pictures in host memory become the network's inputs on the device.
+ *
+ * A call is cut into pieces. Of a piece the crops are packed into page-locked memory (two buffers
+ * in turns, rows of the crops only), go over in one copy, a table of jobs in front, and up to four
+ * launches follow on the stream:
+ *
+ *   means    sums of the picture as it stands before contrast, for views with jitter
+ *   views    crop, resize, flip, jitter, grey; then to the output, or as floats to scratch if a
+ *            blur is to come
+ *   blur     down the columns, written with rows and columns exchanged; twice, the second time to
+ *            the output
+ *
+ * Floor: the crop's bytes cross the host's bus (300 KB of a picture of 500 x 375 on average, some
+ * 6 us; all else hides behind that), are read once or twice, and 3 side^2 numbers are written;
+ * blurred views add 4 passes over 12 side^2 bytes that stay in the L2 cache for the most part. The
+ * arithmetic is what the kernels' time goes to, some 100 operations a value without blur and 200
+ * with it, so the mapping saves instructions, not bytes: a thread has a column of the view and
+ * marches down a band of rows. It keeps four rows of the crop, resized across, in registers; so a
+ * row of the crop is read and resized across once for all rows of the view that it is a tap of,
+ * whatever the sizes. Resizing again for the second kernel costs less than storing floats would.
+ * The formulas of jitter are those of cpu/augment_isa.c.
+ */
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/storage.cuh"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BAND = 16,     /* rows of the view that a thread makes */
+    COLUMNS = 256, /* most threads, a column each */
+    WARPS = COLUMNS / 32,
+    PIECE = 32 << 20,     /* bytes uploaded at once, if no crop is larger */
+    PLANES = 64 << 20,    /* bytes of scratch for unblurred views; twice */
+    MOST_VIEWS = 1 << 15, /* of a piece: they are rows of the grid */
+};
+
+/* One view, as the kernels know it. */
+struct job {
+    size_t rgb, mask;             /* where the crop starts in the piece; mask 0: none */
+    size_t rgb_pitch, mask_pitch; /* bytes from row to row, multiples of 4 */
+    size_t out;                   /* the number of its picture among the output's */
+    double down, across;          /* cells of the crop to one of the view */
+    int height, width;            /* of the crop */
+    float fill;                   /* 0 .. 255 */
+    int order;                    /* of the jitter's steps, two bits each, the first lowest */
+    float brightness, contrast, saturation, hue;
+    float sigma;
+    bool flip, jitter, grey, solarise;
+};
+
+struct scaling {
+    float mean[3], inverse[3];
+};
+
+/* -- one pixel ---- */
+
+__device__ static inline float clip01(float x)
+{
+    return fminf(fmaxf(x, 0.0f), 1.0f);
+}
+
+/* Keys' cubic, a = -0.5. */
+__device__ static inline float keys(float x)
+{
+    x = fabsf(x);
+    if (x <= 1)
+        return (1.5f * x - 2.5f) * x * x + 1;
+    return x < 2 ? ((-0.5f * x + 2.5f) * x - 4) * x + 2 : 0;
+}
+
+/* Colours that differ by less are a grey. Fast division, good to two units of the last place, is
+ * not for such numbers. */
+#define NOTHING 1e-30f
+
+__device__ static inline void saturate(float px[3], float factor)
+{
+    float max = fmaxf(px[0], fmaxf(px[1], px[2])), min = fminf(px[0], fminf(px[1], px[2]));
+    float range = max - min;
+    float most = range > NOTHING ? __fdividef(max, range) : factor; /* 1/S: where S' reaches 1 */
+    float ratio = fminf(factor, most);
+    for (int ch = 0; ch < 3; ch++)
+        px[ch] = clip01(max - (max - px[ch]) * ratio);
+}
+
+__device__ static inline float from_hsv(float n, float six, float value, float range)
+{
+    float k = n + six;
+    k = k >= 6 ? k - 6 : k;
+    return clip01(value - range * clip01(fminf(k, 4 - k)));
+}
+
+__device__ static inline void turn_hue(float px[3], float delta)
+{
+    float r = px[0], g = px[1], b = px[2];
+    float max = fmaxf(r, fmaxf(g, b)), range = max - fminf(r, fminf(g, b));
+    float part = max == r ? g - b : max == g ? b - r : r - g;
+    float six = max == r ? 0.0f : max == g ? 2.0f : 4.0f;
+    six += range > NOTHING ? __fdividef(part, range) : 0; /* -1 .. 5 */
+    six += 6 * delta;
+    six = six < 0 ? six + 6 : six;
+    six = six >= 6 ? six - 6 : six;
+    px[0] = from_hsv(5, six, max, range);
+    px[1] = from_hsv(3, six, max, range);
+    px[2] = from_hsv(1, six, max, range);
+}
+
+/* The steps in their order; without the means of the picture those before contrast. */
+__device__ static inline void jitter(float px[3], const job &v, const float *mean)
+{
+    for (int i = 0; i < 4; i++) {
+        int step = v.order >> 2 * i & 3;
+        if (step == 0) {
+            for (int ch = 0; ch < 3; ch++)
+                px[ch] = clip01(px[ch] + v.brightness);
+        } else if (step == 1) {
+            if (!mean)
+                return;
+            for (int ch = 0; ch < 3; ch++)
+                px[ch] = clip01(v.contrast * (px[ch] - mean[ch]) + mean[ch]);
+        } else if (step == 2) {
+            saturate(px, v.saturation);
+        } else {
+            turn_hue(px, v.hue);
+        }
+    }
+}
+
+__device__ static inline void grey(float px[3])
+{
+    px[0] = px[1] = px[2] = clip01(0.2989f * px[0] + 0.5870f * px[1] + 0.1140f * px[2]);
+}
+
+template <typename T>
+__device__ static inline void finish(T *to, float x, bool solarise, float mean, float inverse)
+{
+    x = solarise && x >= 0.5f ? 1 - x : x;
+    narrow(to, (clip01(x) - mean) * inverse);
+}
+
+/* -- resizing ---- */
+
+/* A cell of the view on one axis: cells first .. first + 3 of the crop's; those beyond weigh 0. */
+struct tap {
+    int first;
+    float weight[4];
+};
+
+/* At the borders the four cells move inside; those that are then too far away weigh 0 by keys(). */
+__device__ static inline tap make_tap(int p, int n, double step, float scale)
+{
+    double at = (p + 0.5) * step - 0.5;
+    tap t;
+    float sum = 0;
+    t.first = max(min((int)floor(at) - 1, n - 4), 0);
+    for (int i = 0; i < 4; i++) {
+        t.weight[i] = t.first + i < n ? keys((float)(at - (t.first + i))) : 0;
+        sum += t.weight[i];
+    }
+    for (int i = 0; i < 4; i++)
+        t.weight[i] *= scale / sum;
+    return t;
+}
+
+/* Byte i of a word as a float: the low digits of 2^23, which saves a slow conversion. */
+__device__ static inline float byte_of(unsigned w, int i)
+{
+#ifdef __CUDACC__
+    return __uint_as_float(__byte_perm(w, 0x4b000000u, 0x7440 | i)) - 8388608.0f;
+#else
+    return (float)(w >> 8 * i & 255);
+#endif
+}
+
+/* The word that begins shift bits into the low one of two. */
+__device__ static inline unsigned between(unsigned low, unsigned high, int shift)
+{
+    return (unsigned)(((unsigned long long)high << 32 | low) >> shift);
+}
+
+/* A column of the view on its way down the crop. */
+struct column {
+    const unsigned char *rgb, *mask; /* the words of the first tap's bytes, in the first row */
+    int rgb_shift, mask_shift;       /* the bits before them */
+    float weight[4];
+    float row[4][3]; /* the last four rows of the crop read, resized across */
+    int next;        /* row of the crop */
+};
+
+__device__ static inline column make_column(const job &v, const unsigned char *piece, int x,
+                                            int side)
+{
+    tap t = make_tap(v.flip ? side - 1 - x : x, v.width, v.across, 1);
+    size_t rgb = v.rgb + (size_t)t.first * 3, mask = v.mask + (size_t)t.first;
+    column c;
+    c.rgb = piece + rgb / 4 * 4;
+    c.mask = piece + mask / 4 * 4;
+    c.rgb_shift = (int)(rgb % 4) * 8;
+    c.mask_shift = (int)(mask % 4) * 8;
+    for (int i = 0; i < 4; i++) {
+        c.weight[i] = t.weight[i];
+        for (int ch = 0; ch < 3; ch++)
+            c.row[i][ch] = 0;
+    }
+    c.next = 0;
+    return c;
+}
+
+/* The four taps are 12 bytes anywhere: four words have them. */
+__device__ static inline void resize_across(float px[3], const column &c, const job &v, int row)
+{
+    const unsigned *at = reinterpret_cast<const unsigned *>(c.rgb + (size_t)row * v.rgb_pitch);
+    unsigned a = at[0], b = at[1], d = at[2], e = at[3];
+    unsigned word[3] = { between(a, b, c.rgb_shift), between(b, d, c.rgb_shift),
+                         between(d, e, c.rgb_shift) };
+    float weight[4], gone = 0;
+    for (int t = 0; t < 4; t++)
+        weight[t] = c.weight[t];
+    if (v.mask) {
+        at = reinterpret_cast<const unsigned *>(c.mask + (size_t)row * v.mask_pitch);
+        unsigned on = between(at[0], at[1], c.mask_shift);
+        for (int t = 0; t < 4; t++)
+            if (!(on >> (8 * t + 7) & 1)) {
+                gone += weight[t];
+                weight[t] = 0;
+            }
+    }
+    for (int ch = 0; ch < 3; ch++)
+        px[ch] = gone * v.fill;
+    for (int t = 0; t < 4; t++)
+        for (int ch = 0; ch < 3; ch++) {
+            int i = 3 * t + ch;
+            px[ch] += weight[t] * byte_of(word[i / 4], i % 4);
+        }
+}
+
+/* The column's pixel whose taps down are t, which is not above the last one's. */
+__device__ static inline void next_pixel(float px[3], column *c, const job &v, const tap &t)
+{
+    for (c->next = max(c->next, t.first); c->next < t.first + 4; c->next++) {
+        for (int i = 0; i < 3; i++)
+            for (int ch = 0; ch < 3; ch++)
+                c->row[i][ch] = c->row[i + 1][ch];
+        resize_across(c->row[3], *c, v, min(c->next, v.height - 1));
+    }
+    for (int ch = 0; ch < 3; ch++)
+        px[ch] = clip01(t.weight[0] * c->row[0][ch] + t.weight[1] * c->row[1][ch] +
+                        t.weight[2] * c->row[2][ch] + t.weight[3] * c->row[3][ch]);
+}
+
+/* Where a block of the grids of means and views is: blocks of a band are neighbours. */
+struct place {
+    int x, y, rows;
+};
+
+__device__ static inline place find_place(int side)
+{
+    int across = (side + blockDim.x - 1) / blockDim.x;
+    int y = blockIdx.x / across * BAND;
+    return { (int)(blockIdx.x % across * blockDim.x + threadIdx.x), y, min(BAND, side - y) };
+}
+
+/* down[i] for the rows of the place; the block waits. */
+__device__ static inline void make_taps(tap *down, const place &at, const job &v)
+{
+    for (int i = threadIdx.x; i < at.rows; i += blockDim.x)
+        down[i] = make_tap(at.y + i, v.height, v.down, 1.0f / 255);
+    __syncthreads();
+}
+
+/* -- the kernels ---- */
+
+/* The block's sums of v, in every thread; once a kernel. */
+__device__ static inline void block_sum(float v[3])
+{
+    __shared__ float part[WARPS][3];
+    for (int ch = 0; ch < 3; ch++) {
+        for (int step = 16; step > 0; step /= 2)
+            v[ch] += __shfl_xor_sync(0xffffffffu, v[ch], step);
+        if (threadIdx.x % 32 == 0)
+            part[threadIdx.x / 32][ch] = v[ch];
+        v[ch] = 0;
+    }
+    __syncthreads();
+    for (unsigned w = 0; w < blockDim.x / 32; w++)
+        for (int ch = 0; ch < 3; ch++)
+            v[ch] += part[w][ch];
+}
+
+/* partial[view][block][ch]: sums of what contrast will see. */
+__global__ static void __launch_bounds__(COLUMNS)
+    means(float *partial, const unsigned char *__restrict__ piece, const job *__restrict__ jobs,
+          int side)
+{
+    __shared__ tap down[BAND];
+    const job &v = jobs[blockIdx.y];
+    place at = find_place(side);
+    make_taps(down, at, v);
+    float sum[3] = { 0, 0, 0 };
+    if (at.x < side) {
+        column c = make_column(v, piece, at.x, side);
+        for (int i = 0; i < at.rows; i++) {
+            float px[3];
+            next_pixel(px, &c, v, down[i]);
+            jitter(px, v, NULL);
+            for (int ch = 0; ch < 3; ch++)
+                sum[ch] += px[ch];
+        }
+    }
+    block_sum(sum);
+    if (threadIdx.x < 3)
+        partial[((size_t)blockIdx.y * gridDim.x + blockIdx.x) * 3 + threadIdx.x] = sum[threadIdx.x];
+}
+
+/* Jobs before number blurred go to unblurred [blurred][side][side][3], the others to out; partial
+ * begins with job number jittered. */
+template <typename T>
+__global__ static void __launch_bounds__(COLUMNS)
+    views(T *__restrict__ out, float *__restrict__ unblurred, const float *__restrict__ partial,
+          const unsigned char *__restrict__ piece, const job *__restrict__ jobs, int side,
+          int blurred, int jittered, scaling of)
+{
+    __shared__ tap down[BAND];
+    const job &v = jobs[blockIdx.y];
+    place at = find_place(side);
+    float mean[3] = { 0, 0, 0 };
+    if (v.jitter) {
+        partial += (size_t)(blockIdx.y - jittered) * gridDim.x * 3;
+        for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x)
+            for (int ch = 0; ch < 3; ch++)
+                mean[ch] += partial[(size_t)i * 3 + ch];
+        block_sum(mean);
+        for (int ch = 0; ch < 3; ch++)
+            mean[ch] /= (float)side * (float)side;
+    }
+    make_taps(down, at, v);
+    if (at.x >= side)
+        return;
+    column c = make_column(v, piece, at.x, side);
+    size_t plane = (size_t)side * side * 3, first = ((size_t)at.y * side + at.x) * 3;
+    bool blur = (int)blockIdx.y < blurred;
+    float *rough = blur ? unblurred + blockIdx.y * plane + first : NULL;
+    T *fine = blur ? NULL : out + v.out * plane + first;
+    for (int i = 0; i < at.rows; i++) {
+        float px[3];
+        next_pixel(px, &c, v, down[i]);
+        if (v.jitter)
+            jitter(px, v, mean);
+        if (v.grey)
+            grey(px);
+        size_t row = (size_t)i * side * 3;
+        for (int ch = 0; ch < 3; ch++)
+            if (blur)
+                rough[row + ch] = px[ch];
+            else
+                finish(fine + row + ch, px[ch], v.solarise, of.mean[ch], of.inverse[ch]);
+    }
+}
+
+/*
+ * One axis of the blur. A block takes TILE_X pixels of TILE_Y rows of in [side][side][3]; a thread
+ * takes one number of a row and RUN rows, whose sums grow side by side, so that a number is read
+ * once for RUN sums. Out has rows and columns exchanged, which shared memory does; so both axes are
+ * this one, and radius and side have no bounds.
+ */
+enum { RUN = 16, RUNS = 4, TILE_X = 32, TILE_Y = RUN * RUNS, TILE_PITCH = TILE_Y * 3 + 3 };
+/* a warp's writes, 3 TILE_PITCH apart every third, fall into different banks */
+static_assert(TILE_PITCH % 32 == 3, "shared memory has 32 banks");
+
+template <typename T, bool last>
+__global__ static void __launch_bounds__(TILE_X * 3 * RUNS)
+    blur(T *__restrict__ out, const float *__restrict__ in, const job *__restrict__ jobs, int side,
+         int radius, scaling of)
+{
+    DYNAMIC_SHARED(float, weight); /* [radius + 1] */
+    __shared__ float tile[TILE_X][TILE_PITCH];
+    const job &v = jobs[blockIdx.y];
+    int thread = threadIdx.y * TILE_X * 3 + threadIdx.x;
+    for (int r = thread; r <= radius; r += TILE_X * 3 * RUNS)
+        weight[r] = r ? expf(-((float)r * (float)r) / (2 * v.sigma * v.sigma)) : 1;
+    __syncthreads();
+    float sum = weight[0];
+    for (int r = 1; r <= radius; r++)
+        sum += 2 * weight[r];
+
+    int tiles = (side + TILE_X - 1) / TILE_X;
+    int x0 = blockIdx.x % tiles * TILE_X, y0 = blockIdx.x / tiles * TILE_Y;
+    size_t pitch = (size_t)side * 3, plane = pitch * side;
+    bool inside = x0 * 3 + (int)threadIdx.x < side * 3;
+    const float *column = in + blockIdx.y * plane + (inside ? x0 * 3 + threadIdx.x : 0);
+    int y = y0 + threadIdx.y * RUN - radius; /* of the first number read */
+    float window[RUN], total[RUN];
+    for (int i = 0; i < RUN; i++) {
+        window[i] = y + i >= 0 && y + i < side ? column[(y + i) * pitch] : 0;
+        total[i] = 0;
+    }
+    y += RUN;
+#pragma unroll 4
+    for (int r = -radius; r <= radius; r++, y++) {
+        float w = weight[abs(r)];
+        for (int i = 0; i < RUN; i++)
+            total[i] += w * window[i];
+        for (int i = 0; i + 1 < RUN; i++)
+            window[i] = window[i + 1];
+        window[RUN - 1] = y >= 0 && y < side ? column[y * pitch] : 0;
+    }
+    int x = threadIdx.x / 3, ch = threadIdx.x % 3;
+    for (int i = 0; i < RUN; i++)
+        tile[x][(threadIdx.y * RUN + i) * 3 + ch] = total[i] / sum;
+    __syncthreads();
+
+    /* the tile's columns are rows now */
+    int i = thread % (TILE_Y * 3);
+    out += (last ? v.out : blockIdx.y) * plane + (size_t)y0 * 3 + i;
+    if (y0 * 3 + i >= side * 3)
+        return;
+    for (x = thread / (TILE_Y * 3); x < TILE_X && x0 + x < side; x += 2) {
+        T *to = out + (x0 + x) * pitch;
+        if (last)
+            finish(to, tile[x][i], v.solarise, of.mean[i % 3], of.inverse[i % 3]);
+        else
+            narrow(to, tile[x][i]);
+    }
+}
+static_assert(TILE_X * 3 * RUNS == 2 * TILE_Y * 3, "a block writes two rows at once");
+
+/* -- packing ---- */
+
+/* Part of a picture that one or more views of a piece read. */
+struct box {
+    const uint8_t *rgb, *mask;
+    size_t h, w; /* of the picture */
+    size_t top, left, height, width;
+    size_t rgb_pitch, mask_pitch, rgb_at, mask_at, end; /* in the piece, behind the jobs */
+};
+
+static size_t up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* Fills in what follows from the first lines: the box begins at byte `at`. */
+static void place_box(struct box *b, size_t at)
+{
+    b->rgb_pitch = up(b->width * 3, 4);
+    b->mask_pitch = up(b->width, 4);
+    b->rgb_at = at;
+    b->mask_at = up(at + b->height * b->rgb_pitch, 16);
+    b->end = b->mask ? up(b->mask_at + b->height * b->mask_pitch, 16) : b->mask_at;
+}
+
+static struct box box_of(const struct kern_view *v)
+{
+    struct box b = {};
+    b.rgb = v->rgb;
+    b.mask = v->mask;
+    b.h = v->h;
+    b.w = v->w;
+    b.top = v->top;
+    b.left = v->left;
+    b.height = v->height;
+    b.width = v->width;
+    return b;
+}
+
+/* Makes a the box around both, if they are of one picture and overlap so far that this pays. */
+static bool join(struct box *a, const struct box *b)
+{
+    if (a->rgb != b->rgb || a->h != b->h || a->w != b->w ||
+        (a->mask && b->mask && a->mask != b->mask))
+        return false;
+    size_t top = MIN(a->top, b->top), left = MIN(a->left, b->left);
+    size_t height = MAX(a->top + a->height, b->top + b->height) - top;
+    size_t width = MAX(a->left + a->width, b->left + b->width) - left;
+    if (height * width > a->height * a->width + b->height * b->width)
+        return false;
+    a->mask = a->mask ? a->mask : b->mask;
+    a->top = top;
+    a->left = left;
+    a->height = height;
+    a->width = width;
+    return true;
+}
+
+/* A piece on its way: views are the call's, from number first on. */
+struct piece {
+    const struct kern_view *views;
+    size_t first, count;
+    int blurred, jittered, jitters; /* jobs with blur; before the first with jitter; with jitter */
+    struct box *boxes;
+    size_t *box_of; /* for each view */
+    size_t nboxes;
+    size_t pixels, bytes; /* where pixels begin behind the jobs; all */
+    unsigned char *host;
+};
+
+static bool has_blur(const struct kern_view *v, size_t side)
+{
+    return v->sigma > 0 && side >= KERN_BLUR_PART;
+}
+
+/* How many of the views from the first on, n at most, go together, and where their pixels lie. */
+static void plan(struct piece *p, size_t n, size_t side, size_t most_blurred)
+{
+    size_t blurred = 0, pixels = 0;
+    p->count = p->nboxes = 0;
+    for (; p->count < MIN(n, (size_t)MOST_VIEWS); p->count++) {
+        const struct kern_view *v = &p->views[p->first + p->count];
+        struct box b = box_of(v), *last = p->nboxes ? &p->boxes[p->nboxes - 1] : NULL;
+        struct box joined = last ? *last : b;
+        bool together = last && join(&joined, &b);
+        if (together)
+            b = joined;
+        place_box(&b, together ? last->rgb_at : pixels);
+        blurred += has_blur(v, side);
+        if (p->count &&
+            (b.end + (p->count + 1) * sizeof(struct job) > PIECE || blurred > most_blurred))
+            break;
+        p->nboxes += !together;
+        p->boxes[p->nboxes - 1] = b;
+        p->box_of[p->count] = p->nboxes - 1;
+        pixels = b.end;
+    }
+    p->pixels = up(p->count * sizeof(struct job), 16);
+    p->bytes = p->pixels + pixels + 16; /* the last taps may be read as whole words */
+}
+
+static struct job make_job(const struct kern_view *v, const struct box *b, size_t pixels,
+                           size_t side, size_t out)
+{
+    size_t top = v->top - b->top, left = v->left - b->left;
+    struct job j = {};
+    j.rgb = pixels + b->rgb_at + top * b->rgb_pitch + left * 3;
+    j.mask = v->mask ? pixels + b->mask_at + top * b->mask_pitch + left : 0;
+    j.rgb_pitch = b->rgb_pitch;
+    j.mask_pitch = b->mask_pitch;
+    j.out = out;
+    j.down = (double)v->height / (double)side;
+    j.across = (double)v->width / (double)side;
+    j.height = (int)v->height;
+    j.width = (int)v->width;
+    j.fill = 255 * v->fill;
+    for (int i = 0; i < 4; i++)
+        j.order |= v->order[i] << 2 * i;
+    j.brightness = v->brightness;
+    j.contrast = v->contrast;
+    j.saturation = v->saturation;
+    j.hue = v->hue;
+    j.sigma = v->sigma;
+    j.flip = v->flip;
+    j.jitter = v->jitter;
+    j.grey = v->grey;
+    j.solarise = v->solarise;
+    return j;
+}
+
+/* Jobs by what they need, so that kernels for some of them have neighbours: blur, blur and jitter,
+ * jitter, neither. */
+static void make_jobs(struct piece *p, size_t side)
+{
+    struct job *jobs = (struct job *)p->host;
+    int n = 0;
+    p->blurred = p->jittered = p->jitters = 0;
+    for (int group = 0; group < 4; group++) {
+        bool blurs = group < 2, jitters = group == 1 || group == 2;
+        int before = n;
+        for (size_t i = 0; i < p->count; i++) {
+            const struct kern_view *v = &p->views[p->first + i];
+            if (has_blur(v, side) == blurs && v->jitter == jitters)
+                jobs[n++] = make_job(v, &p->boxes[p->box_of[i]], p->pixels, side, p->first + i);
+        }
+        p->blurred += blurs ? n - before : 0;
+        p->jitters += jitters ? n - before : 0;
+        p->jittered = group == 0 ? n : p->jittered;
+    }
+}
+
+static void pack_box(const struct piece *p, size_t i)
+{
+    const struct box *b = &p->boxes[i];
+    size_t from = b->top * b->w + b->left;
+    unsigned char *rgb = p->host + p->pixels + b->rgb_at;
+    unsigned char *mask = p->host + p->pixels + b->mask_at;
+    for (size_t y = 0; y < b->height; y++)
+        memcpy(rgb + y * b->rgb_pitch, b->rgb + (from + y * b->w) * 3, b->width * 3);
+    for (size_t y = 0; b->mask && y < b->height; y++)
+        memcpy(mask + y * b->mask_pitch, b->mask + from + y * b->w, b->width);
+}
+
+/* -- the slot ---- */
+
+/* The buffer whose turn it is, of at least bytes; waits until its last copy is done. */
+static int next_buffer(struct cuda *cu, size_t bytes, struct picture_buffer **buffer)
+{
+    struct picture_buffer *b = *buffer = &cu->pictures[cu->pictures_turn ^= 1];
+    cudaError_t err = cudaSuccess;
+    if (!b->copied)
+        err = cudaEventCreateWithFlags(&b->copied, cudaEventDisableTiming);
+    if (err == cudaSuccess)
+        err = cudaEventSynchronize(b->copied);
+    if (err == cudaSuccess && b->bytes < bytes) {
+        cudaFreeHost(b->host);
+        b->host = NULL;
+        b->bytes = 0;
+        bytes = MAX(bytes, (size_t)PIECE);
+        err = cudaMallocHost(&b->host, bytes);
+        b->bytes = err == cudaSuccess ? bytes : 0;
+    }
+    return cuda_error(err);
+}
+
+template <typename T>
+static int make_views(struct kern *kn, T *out, const struct piece *p, size_t side,
+                      size_t most_blurred, const scaling &of)
+{
+    struct cuda *cu = cuda_of(kn);
+    size_t plane = side * side * 3, chunks = up(side, COLUMNS) / COLUMNS;
+    size_t threads = up(up(side, chunks) / chunks, 32);
+    size_t blocks = up(side, threads) / threads * (up(side, BAND) / BAND);
+    size_t tiles = up(side, TILE_X) / TILE_X * (up(side, TILE_Y) / TILE_Y);
+    size_t radius = side / KERN_BLUR_PART;
+    size_t partial_at = up(MAX(p->bytes, (size_t)PIECE), 256);
+    size_t rough_at = up(partial_at + p->count * blocks * 3 * sizeof(float), 256);
+    size_t turned_at = rough_at + up(most_blurred * plane * sizeof(float), 256);
+    unsigned char *dev =
+        (unsigned char *)cuda_scratch(kn, turned_at + most_blurred * plane * sizeof(float));
+    if (!dev)
+        return -ENOMEM;
+    const struct job *jobs = (const struct job *)dev;
+    float *partial = (float *)(dev + partial_at);
+    float *rough = (float *)(dev + rough_at), *turned = (float *)(dev + turned_at);
+
+    int rc =
+        cuda_error(cudaMemcpyAsync(dev, p->host, p->bytes, cudaMemcpyHostToDevice, cu->stream));
+    if (rc == 0)
+        rc = cuda_error(cudaEventRecord(cu->pictures[cu->pictures_turn].copied, cu->stream));
+    if (rc == 0 && p->jitters)
+        rc = launch(cu->stream, means, dim3(blocks, p->jitters), dim3(threads), 0, partial, dev,
+                    jobs + p->jittered, side);
+    if (rc == 0)
+        rc = launch(cu->stream, views<T>, dim3(blocks, p->count), dim3(threads), 0, out, rough,
+                    partial, dev, jobs, side, p->blurred, p->jittered, of);
+    dim3 tile(TILE_X * 3, RUNS);
+    size_t weights = (radius + 1) * sizeof(float);
+    if (rc == 0 && p->blurred)
+        rc = launch(cu->stream, blur<float, false>, dim3(tiles, p->blurred), tile, weights, turned,
+                    rough, jobs, side, radius, of);
+    if (rc == 0 && p->blurred)
+        rc = launch(cu->stream, blur<T, true>, dim3(tiles, p->blurred), tile, weights, out, turned,
+                    jobs, side, radius, of);
+    return rc;
+}
+
+int cuda_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
+                 size_t n, size_t side, const float *mean, const float *dev)
+{
+    scaling of;
+    for (int ch = 0; ch < 3; ch++) {
+        of.mean[ch] = mean[ch];
+        of.inverse[ch] = 1 / dev[ch];
+    }
+    for (size_t i = 0; i < n; i++)
+        if (views[i].height > INT_MAX || views[i].width > INT_MAX)
+            return -ENOTSUP;
+    size_t most = MIN(n, (size_t)MOST_VIEWS);
+    size_t most_blurred = MIN(most, MAX(PLANES / (side * side * 3 * sizeof(float)), (size_t)1));
+    struct piece p = {};
+    p.views = views;
+    p.boxes = (struct box *)malloc(most * sizeof(*p.boxes));
+    p.box_of = (size_t *)malloc(most * sizeof(*p.box_of));
+    int rc = p.boxes && p.box_of ? 0 : -ENOMEM;
+    for (; p.first < n && rc == 0; p.first += p.count) {
+        struct picture_buffer *buffer;
+        plan(&p, n - p.first, side, most_blurred);
+        if ((rc = next_buffer(cuda_of(kn), p.bytes, &buffer)) < 0)
+            break;
+        p.host = (unsigned char *)buffer->host;
+        make_jobs(&p, side);
+        for (size_t i = 0; i < p.nboxes; i++)
+            pack_box(&p, i);
+        rc = type == KERN_F32 ? make_views(kn, (float *)out, &p, side, most_blurred, of)
+                              : make_views(kn, (bf16 *)out, &p, side, most_blurred, of);
+    }
+    free(p.boxes);
+    free(p.box_of);
+    return rc;
+}
