@@ -273,6 +273,28 @@ int kern_sync(struct kern *kn)
     return kn->ops.sync(kn);
 }
 
+int kern_record(struct kern *kn)
+{
+    return kn->ops.record(kn);
+}
+
+int kern_record_end(struct kern *kn, struct kern_recording **r)
+{
+    *r = NULL;
+    return kn->ops.record_end(kn, r);
+}
+
+int kern_replay(struct kern *kn, struct kern_recording *r)
+{
+    return kn->ops.replay(kn, r);
+}
+
+void kern_recording_free(struct kern *kn, struct kern_recording *r)
+{
+    if (r)
+        kn->ops.recording_free(kn, r);
+}
+
 /* -- convolution --------------------------------------------------------------------------- */
 
 size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv)
@@ -329,7 +351,7 @@ int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
 
 int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
                      const float *var, const float *gamma, const float *beta, float *running_mean,
-                     float *running_var, float weight, size_t c)
+                     float *running_var, const float *weight, size_t c)
 {
     if (c == 0 || !running_mean != !running_var)
         return -EINVAL;
@@ -491,8 +513,8 @@ int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, floa
     return rc || ct->n == 0 ? rc : kn->ops.contrast_backward(kn, ct, do_, g);
 }
 
-int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos, float weight,
-                       size_t n, size_t ne)
+int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos,
+                       const float *weight, size_t n, size_t ne)
 {
     if (ne == 0 || ne >= INT32_MAX || !fits(n, ne + 1, 1, 1))
         return -EINVAL;
@@ -500,11 +522,35 @@ int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t 
 }
 
 int kern_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
-            const int32_t *pos, float weight, size_t n, size_t ne)
+            const int32_t *pos, const float *weight, size_t n, size_t ne)
 {
     if (ne == 0 || ne >= INT32_MAX || !fits(n, ne + 1, 1, 1))
         return -EINVAL;
     return n ? kn->ops.kl(kn, kl, g, p, q, pos, weight, n, ne) : 0;
+}
+
+int kern_weights(struct kern *kn, const struct kern_weights *w, float *weight)
+{
+    if (!fits(w->n, 1, 1, 1) || !(w->share > 0))
+        return -EINVAL;
+    return w->count ? kn->ops.weights(kn, w, weight) : 0;
+}
+
+/* -- pseudo-labels and positives ----------------------------------------------------------- */
+
+int kern_vote(struct kern *kn, const struct kern_vote *v, int32_t *ballot, float *similarity,
+              int32_t *label, float *share, int32_t *fill)
+{
+    if (v->k == 0 || v->searches == 0 || !fits(v->n, v->k, v->searches, 1))
+        return -EINVAL;
+    return v->n ? kn->ops.vote(kn, v, ballot, similarity, label, share, fill) : 0;
+}
+
+int kern_positives(struct kern *kn, const struct kern_positives *p, int32_t *pos)
+{
+    if (!fits(p->n, p->pairs, p->each, 1))
+        return -EINVAL;
+    return p->n && p->pairs && p->each ? kn->ops.positives(kn, p, pos) : 0;
 }
 
 /* -- neighbours, optimiser, views ---------------------------------------------------------- */

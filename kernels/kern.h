@@ -67,6 +67,19 @@ int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes); /* wa
 int kern_zero(struct kern *kn, void *dev, size_t nbytes);
 int kern_sync(struct kern *kn);
 
+/*
+ * A recording: calls between kern_record() and kern_record_end() are kept and not done;
+ * kern_replay() does them all again, with the same pointers and numbers, at the price of one call.
+ * They must not wait, nor bring anything from or to the host. What a device cannot record it
+ * refuses at kern_record(): -ENOTSUP. A recording that failed in between is given up by
+ * kern_record_end(), which then fails too.
+ */
+struct kern_recording;
+int kern_record(struct kern *kn);
+int kern_record_end(struct kern *kn, struct kern_recording **r);
+int kern_replay(struct kern *kn, struct kern_recording *r);
+void kern_recording_free(struct kern *kn, struct kern_recording *r); /* NULL is fine */
+
 /* -- convolution ---- */
 
 /*
@@ -123,13 +136,13 @@ int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
 
 /*
  * rstd = 1/sqrt(var + eps), scale = gamma * rstd, shift = beta - mean * scale; and, unless
- * running_mean is NULL, running += weight * (value - running) for mean and var. All [c]. rstd may
- * be NULL. With weight = 0.1/(1 - 0.9^t) at the t-th update this is the zero-debiased average of
- * decay 0.9 (dm-haiku's ExponentialMovingAverage).
+ * running_mean is NULL, running += *weight * (value - running) for mean and var. All [c]. rstd may
+ * be NULL. With *weight = 0.1/(1 - 0.9^t) at the t-th update this is the zero-debiased average of
+ * decay 0.9 (dm-haiku's ExponentialMovingAverage). weight [dev], read only with running_mean.
  */
 int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
                      const float *var, const float *gamma, const float *beta, float *running_mean,
-                     float *running_var, float weight, size_t c);
+                     float *running_var, const float *weight, size_t c);
 
 /* y = x * scale + shift (+ residual), then ReLU if relu. y may be x. residual [rows][c] or NULL. */
 int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
@@ -237,7 +250,8 @@ int kern_l2norm_forward(struct kern *kn, float *y, float *r, const float *u, siz
 int kern_l2norm_backward(struct kern *kn, float *du, const float *dy, const float *y,
                          const float *r, size_t n, size_t d);
 
-/* dst[dst_row[i]] = src[src_row[i]] for i < n, rows of d floats. Lists [dev]; NULL: row i is i. */
+/* dst[dst_row[i]] = src[src_row[i]] for i < n, rows of d floats. Lists [dev]; NULL: row i is i, -1:
+ * nothing is copied. */
 int kern_copy_rows(struct kern *kn, float *dst, const int32_t *dst_row, const float *src,
                    const int32_t *src_row, size_t n, size_t d);
 
@@ -277,18 +291,74 @@ int kern_contrast_backward(struct kern *kn, const struct kern_contrast *ct, floa
                            const float *g);
 
 /*
- * The gradient of weight * loss: g[b] = weight * (p[b] - (1, 0, ..., 0)) for anchors with a
- * positive (pos NULL: all), else 0.
+ * The gradient of *weight * loss: g[b] = *weight * (p[b] - (1, 0, ..., 0)) for anchors with a
+ * positive (pos NULL: all), else 0. weight [dev].
  */
-int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos, float weight,
-                       size_t n, size_t ne);
+int kern_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos,
+                       const float *weight, size_t n, size_t ne);
 
 /*
- * Invariance S: kl[b] = sum_c p log(p/q), and g[b] += weight * (q - p), the gradient into the
- * scores of q; p is held.
+ * Invariance S: kl[b] = sum_c p log(p/q), and g[b] += *weight * (q - p), the gradient into the
+ * scores of q; p is held. weight [dev].
  */
 int kern_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
-            const int32_t *pos, float weight, size_t n, size_t ne);
+            const int32_t *pos, const float *weight, size_t n, size_t ne);
+
+/*
+ * Means over anchors: with a the number of pos[b] >= 0 of n, weight[i] = whole[i] + part[i] *
+ * (1 / (share * a)), or whole[i] alone if a is 0, for i < count; in double, then rounded.
+ */
+struct kern_weights {
+    size_t n, count;
+    const int32_t *pos;         /* [n] */
+    const double *whole, *part; /* [count] */
+    double share;
+};
+int kern_weights(struct kern *kn, const struct kern_weights *w, float *weight);
+
+/* -- pseudo-labels and semantic positives (SemPPL; method 7.2-7.4) ---- */
+
+/*
+ * The votes of n images. Each of some searches has found up to k slots of a queue for every image,
+ * best first, then -1. All of them vote with their labels; or, drawn, one of those of a search, by
+ * rng_init(seed, RNG_VOTE, *step, id[b], search * stride). The label with most votes wins, of equal
+ * ones that with the larger sum of similarities (in double, in the order of the ballots; unless
+ * that is not asked for), then the smaller label. share: its votes over all; below least, or
+ * without any vote, the label is -1.
+ */
+struct kern_vote {
+    size_t n, k, searches;
+    const int32_t *slot; /* [searches][n][k] */
+    const float *sim;
+    const int32_t *slot_label; /* [slots] */
+    bool drawn, by_similarity;
+    float least;
+    uint64_t seed;
+    unsigned stride;
+    const int64_t *step; /* [1] */
+    const uint64_t *id;  /* [n] */
+};
+/*
+ * ballot, similarity [n][searches * (drawn ? 1 : k)]: the labels that voted, -1 for none; label,
+ * share [n]. fill [n], unless NULL: where it is below 0 it becomes the image's label.
+ */
+int kern_vote(struct kern *kn, const struct kern_vote *v, int32_t *ballot, float *similarity,
+              int32_t *label, float *share, int32_t *fill);
+
+/*
+ * pos[i][j][b]: of the slots of class label[b], those of class c being slot[start[c]] ..
+ * slot[start[c+1] - 1], one drawn by the j-th number of rng_init(seed, RNG_POSITIVE, *step,
+ * b | (key[i] >> 8) << 32, key[i] & 255); -1 if there is none or label[b] is below 0.
+ */
+struct kern_positives {
+    size_t n, pairs, each;
+    uint64_t seed;
+    const int64_t *step; /* [1] */
+    const uint32_t *key; /* [pairs] */
+    const int32_t *label;
+    const int32_t *start, *slot;
+};
+int kern_positives(struct kern *kn, const struct kern_positives *p, int32_t *pos);
 
 /* -- nearest neighbours ---- */
 

@@ -22,7 +22,7 @@ struct kern_ops {
                                  const void *);
     int (*bn_stats)(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
     int (*bn_finalise)(struct kern *, float *, float *, float *, const float *, const float *,
-                       const float *, const float *, float *, float *, float, size_t);
+                       const float *, const float *, float *, float *, const float *, size_t);
     int (*bn_forward)(struct kern *, enum kern_type, void *, const void *, const void *,
                       const float *, const float *, size_t, size_t, bool);
     int (*bn_backward)(struct kern *, const struct kern_bn_backward *);
@@ -52,10 +52,14 @@ struct kern_ops {
                      size_t, size_t);
     int (*contrast_forward)(struct kern *, const struct kern_contrast *, float *, float *);
     int (*contrast_backward)(struct kern *, const struct kern_contrast *, float *, const float *);
-    int (*contrast_grad)(struct kern *, float *, const float *, const int32_t *, float, size_t,
-                         size_t);
-    int (*kl)(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
-              size_t, size_t);
+    int (*contrast_grad)(struct kern *, float *, const float *, const int32_t *, const float *,
+                         size_t, size_t);
+    int (*kl)(struct kern *, float *, float *, const float *, const float *, const int32_t *,
+              const float *, size_t, size_t);
+    int (*weights)(struct kern *, const struct kern_weights *, float *);
+    int (*vote)(struct kern *, const struct kern_vote *, int32_t *, float *, int32_t *, float *,
+                int32_t *);
+    int (*positives)(struct kern *, const struct kern_positives *, int32_t *);
     int (*knn)(struct kern *, const struct kern_knn *, int32_t *, float *);
     int (*update)(struct kern *, const struct kern_update *);
     int (*norm)(struct kern *, double *, const float *, size_t);
@@ -68,6 +72,10 @@ struct kern_ops {
     int (*get)(struct kern *, void *, const void *, size_t);
     int (*zero)(struct kern *, void *, size_t);
     int (*sync)(struct kern *);
+    int (*record)(struct kern *);
+    int (*record_end)(struct kern *, struct kern_recording **);
+    int (*replay)(struct kern *, struct kern_recording *);
+    void (*recording_free)(struct kern *, struct kern_recording *);
 };
 
 struct kern {

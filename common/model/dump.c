@@ -30,6 +30,20 @@ static int fetch(float **out, const struct dump *d, const float *dev, size_t cou
     return 0;
 }
 
+/* A dataset of integers of the device. */
+static int write_ints(struct dump *d, const char *name, int ndim, const size_t *dim,
+                      const int32_t *dev)
+{
+    size_t count = 1;
+    for (int i = 0; i < ndim; i++)
+        count *= dim[i];
+    int32_t *host = mem_alloc(count, sizeof *host, "a dump");
+    int rc = host ? kern_get(d->st->kn, host, dev, count * sizeof *host) : -ENOMEM;
+    rc = rc < 0 ? rc : h5_write(&d->out, name, H5_I32, ndim, dim, host);
+    free(host);
+    return rc;
+}
+
 /* A dataset of floats of the device, under d->name. */
 static int write_device(struct dump *d, int ndim, const size_t *dim, const float *dev)
 {
@@ -147,8 +161,9 @@ static int write_votes(struct dump *d)
     size_t asked = d->st->state->set.enqueue == ENQUEUE_BEFORE ? q->fill : q->old_fill;
     if (asked == 0)
         return 0;
-    int rc = h5_write(&d->out, "vote/label", H5_I32, 2, dim, v->label);
-    return rc < 0 ? rc : h5_write(&d->out, "vote/similarity", H5_F32, 2, dim, v->sim);
+    snprintf(d->name, sizeof d->name, "vote/similarity");
+    int rc = write_ints(d, "vote/label", 2, dim, v->ballot);
+    return rc < 0 ? rc : write_device(d, 2, dim, v->similarity);
 }
 
 static int write_losses(struct dump *d)
@@ -159,7 +174,7 @@ static int write_losses(struct dump *d)
     size_t terms[] = { ob->views, ob->targets, 1 + ob->positives, ob->n };
     int rc = h5_write(&d->out, "loss/negatives", H5_I32, 4, neg, ob->neg);
     if (rc == 0)
-        rc = h5_write(&d->out, "loss/positives", H5_I32, 4, pos, ob->pos);
+        rc = write_ints(d, "loss/positives", 4, pos, ob->pos_dev);
     if (rc == 0)
         rc = h5_write(&d->out, "loss/contrast", H5_F32, 4, terms, ob->loss);
     return rc < 0 ? rc : h5_write(&d->out, "loss/divergence", H5_F32, 4, terms, ob->kl);

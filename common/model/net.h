@@ -120,9 +120,10 @@ void net_pass_close(struct net_pass *p);
  * (the largest counts). 0: no memory to plan it. */
 size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared);
 /* out: float32 [n][net_outputs], inside the pass, valid until its next forward. x must stay until
- * net_backward(). stat_weight > 0: also updates w->running with that weight (kern.h). */
-int net_forward(struct net_pass *p, const struct net_weights *w, const void *x, float stat_weight,
-                const float **out);
+ * net_backward(). Unless stat_weight is NULL, also updates w->running by that weight (kern.h; one
+ * number, device). */
+int net_forward(struct net_pass *p, const struct net_weights *w, const void *x,
+                const float *stat_weight, const float **out);
 /* After the net_forward() of a pass with keep: grad (arena, added to) from dout [n][outputs]; dx
  * (type and shape of the input, overwritten) or NULL. */
 int net_backward(struct net_pass *p, const struct net_weights *w, const float *dout, float *grad,

@@ -64,7 +64,7 @@ static int fold_batch_norms(struct net_infer *inf)
         const float *mean = inf->w.running + net->stat[node->stat].offset;
         int rc = kern_bn_finalise(inf->kn, scale_of(inf, i), shift_of(inf, i), NULL, mean, mean + c,
                                   net_at(net, inf->w.param, node->gamma),
-                                  net_at(net, inf->w.param, node->beta), NULL, NULL, 0, c);
+                                  net_at(net, inf->w.param, node->beta), NULL, NULL, NULL, c);
         if (rc < 0)
             return net_failed(net, i, "folding the batch norm", rc);
     }

@@ -106,13 +106,13 @@ static struct norm norm_of(struct net_pass *p, int i)
 
 /* raw is normalised into the node's activation (which may be raw itself). */
 static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, const void *raw,
-                      float stat_weight)
+                      const float *stat_weight)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
     size_t c = net->tensor[node->out].c;
     float *running = NULL;
-    if (stat_weight > 0 && w->running)
+    if (stat_weight && w->running)
         running = w->running + net->stat[node->stat].offset;
     struct norm k = norm_of(p, i);
     int rc = kern_bn_finalise(p->kn, k.scale, k.shift, k.rstd, k.mean, fold(p, FOLD_VAR),
@@ -125,7 +125,8 @@ static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, co
                            net_tensor_rows(net, node->out, p->n), c, node->relu);
 }
 
-static int node_forward(struct net_pass *p, const struct net_weights *w, int i, float stat_weight)
+static int node_forward(struct net_pass *p, const struct net_weights *w, int i,
+                        const float *stat_weight)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
@@ -155,8 +156,8 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i, 
     return rc == 0 && node->bn ? batch_norm(p, w, i, raw, stat_weight) : rc;
 }
 
-int net_forward(struct net_pass *p, const struct net_weights *w, const void *x, float stat_weight,
-                const float **out)
+int net_forward(struct net_pass *p, const struct net_weights *w, const void *x,
+                const float *stat_weight, const float **out)
 {
     p->x = x;
     for (int i = 0; i < p->net->nnodes; i++) {

@@ -4,6 +4,7 @@
 #include "common/model/objective.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/rng.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -40,52 +41,8 @@ size_t objective_bytes(const struct settings *set)
 {
     struct objective ob = { 0 };
     shape(&ob, set);
-    return (all_terms(&ob) * (2 * scores(&ob) + 6 * ob.n) + 2 * scores(&ob)) * sizeof(float) +
+    return (all_terms(&ob) * (2 * scores(&ob) + 6 * ob.n + 5) + 2 * scores(&ob)) * sizeof(float) +
            2 * ob.views * ob.targets * ob.n * ob.ne * sizeof(int32_t);
-}
-
-int objective_open(struct objective *ob, struct kern *kn, const struct settings *set)
-{
-    *ob = (struct objective){ .kn = kn };
-    shape(ob, set);
-    size_t pairs = ob->views * ob->targets, terms = all_terms(ob);
-    size_t negs = pairs * ob->n * ob->ne, poss = pairs * ob->positives * ob->n;
-    ob->neg = mem_alloc(negs, sizeof *ob->neg, "negatives");
-    ob->pos = mem_alloc(poss, sizeof *ob->pos, "semantic positives");
-    ob->other = mem_alloc(ob->n, sizeof *ob->other, "negatives");
-    ob->mark = mem_alloc(ob->n, sizeof *ob->mark, "negatives");
-    ob->loss = mem_alloc(terms * ob->n, sizeof *ob->loss, "losses");
-    ob->kl = mem_alloc(terms * ob->n, sizeof *ob->kl, "losses");
-    ob->neg_dev = kern_alloc(kn, negs * sizeof *ob->neg_dev);
-    ob->pos_dev = kern_alloc(kn, MAX(poss, 1) * sizeof *ob->pos_dev);
-    ob->p_dev = kern_alloc(kn, terms * scores(ob) * sizeof *ob->p_dev);
-    ob->g_dev = kern_alloc(kn, terms * scores(ob) * sizeof *ob->g_dev);
-    ob->loss_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->loss_dev);
-    ob->kl_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->kl_dev);
-    ob->turned_p = kern_alloc(kn, scores(ob) * sizeof *ob->turned_p);
-    ob->turned_g = kern_alloc(kn, scores(ob) * sizeof *ob->turned_g);
-    if (!ob->neg || !ob->pos || !ob->other || !ob->mark || !ob->loss || !ob->kl || !ob->neg_dev ||
-        !ob->pos_dev || !ob->p_dev || !ob->g_dev || !ob->loss_dev || !ob->kl_dev || !ob->turned_p ||
-        !ob->turned_g) {
-        objective_close(ob);
-        return fail(-ENOMEM, "no memory for the losses of %zu pairs of views", pairs);
-    }
-    return 0;
-}
-
-void objective_close(struct objective *ob)
-{
-    void *dev[] = { ob->neg_dev,  ob->pos_dev, ob->p_dev,    ob->g_dev,
-                    ob->loss_dev, ob->kl_dev,  ob->turned_p, ob->turned_g };
-    for (size_t i = 0; ob->kn && i < ARRAY_LEN(dev); i++)
-        kern_free(ob->kn, dev[i]);
-    free(ob->neg);
-    free(ob->pos);
-    free(ob->other);
-    free(ob->mark);
-    free(ob->loss);
-    free(ob->kl);
-    *ob = (struct objective){ 0 };
 }
 
 /* Pairs (i, j) and (j, i) of large views go by one number. */
@@ -104,6 +61,121 @@ static size_t pos_pair(const struct objective *ob, size_t i, size_t j)
     return ob->mode == INV_S ? neg_pair(ob, i, j) : i * ob->targets + j;
 }
 
+/* -- weights ---- */
+
+enum { KL_WEIGHTS = 2 }; /* behind those of the terms */
+
+/* Weight of one anchor's l, and of one anchor's KL, in the total; of semantic terms, of which
+ * anchors have a share each. */
+static double weight_of(const struct objective *ob, size_t term, size_t anchors)
+{
+    double pairs = (double)(ob->views * ob->targets);
+    if (term == 0)
+        return 1 / (pairs * (double)ob->n);
+    return 1 / (pairs * (double)ob->positives * (double)anchors);
+}
+
+/* Invariance T takes the losses of these pairs, and holds those of the others fixed. The port that
+ * it is from counts large and small views each from 0. */
+static bool taken(const struct objective *ob, size_t i, size_t j)
+{
+    return (i < ob->targets ? i : i - ob->targets) >= j;
+}
+
+/* The gradient of one anchor's l weighs so many times its weight in the total. */
+static double gradient_factor(const struct objective *ob, size_t i, size_t j, size_t term)
+{
+    double factor = ob->contrast * (term == 0 ? 1 : ob->alpha);
+    return factor + (ob->mode == INV_T && taken(ob, i, j) ? ob->invariance : 0);
+}
+
+/* A weight that is known, or one that waits for the number of anchors. */
+static void weigh(const struct objective *ob, size_t at, size_t term, double factor, double *whole,
+                  double *part)
+{
+    whole[at] = term == 0 ? factor * weight_of(ob, term, 0) : 0;
+    part[at] = term == 0 ? 0 : factor;
+}
+
+/* What stays as it is: keys of draws, and how weights come about. */
+static int put_constants(struct objective *ob)
+{
+    size_t terms = all_terms(ob), count = terms + KL_WEIGHTS, pairs = ob->views * ob->targets;
+    double *whole = mem_alloc(count, sizeof *whole, "weights");
+    double *part = mem_alloc(count, sizeof *part, "weights");
+    uint32_t *key = mem_alloc(pairs, sizeof *key, "weights");
+    int rc = whole && part && key ? 0 : -ENOMEM;
+    for (size_t i = 0; i < ob->views && rc == 0; i++) {
+        for (size_t j = 0; j < ob->targets; j++) {
+            key[i * ob->targets + j] = (uint32_t)pos_pair(ob, i, j);
+            for (size_t term = 0; term <= ob->positives; term++)
+                weigh(ob, objective_term(ob, i, j, term), term, gradient_factor(ob, i, j, term),
+                      whole, part);
+        }
+    }
+    for (size_t term = 0; term < KL_WEIGHTS && rc == 0; term++)
+        weigh(ob, terms + term, term, ob->invariance, whole, part);
+    if (rc == 0)
+        rc = kern_put(ob->kn, ob->key_dev, key, pairs * sizeof *key);
+    if (rc == 0)
+        rc = kern_put(ob->kn, ob->whole_dev, whole, count * sizeof *whole);
+    if (rc == 0)
+        rc = kern_put(ob->kn, ob->part_dev, part, count * sizeof *part);
+    free(whole);
+    free(part);
+    free(key);
+    return rc;
+}
+
+int objective_open(struct objective *ob, struct kern *kn, const struct settings *set)
+{
+    *ob = (struct objective){ .kn = kn };
+    shape(ob, set);
+    size_t pairs = ob->views * ob->targets, terms = all_terms(ob);
+    size_t negs = pairs * ob->n * ob->ne, poss = pairs * ob->positives * ob->n;
+    ob->neg = mem_alloc(negs, sizeof *ob->neg, "negatives");
+    ob->other = mem_alloc(ob->n, sizeof *ob->other, "negatives");
+    ob->mark = mem_alloc(ob->n, sizeof *ob->mark, "negatives");
+    ob->loss = mem_alloc(terms * ob->n, sizeof *ob->loss, "losses");
+    ob->kl = mem_alloc(terms * ob->n, sizeof *ob->kl, "losses");
+    ob->neg_dev = kern_alloc(kn, negs * sizeof *ob->neg_dev);
+    ob->pos_dev = kern_alloc(kn, MAX(poss, 1) * sizeof *ob->pos_dev);
+    ob->key_dev = kern_alloc(kn, pairs * sizeof *ob->key_dev);
+    ob->weight_dev = kern_alloc(kn, (terms + KL_WEIGHTS) * sizeof *ob->weight_dev);
+    ob->whole_dev = kern_alloc(kn, (terms + KL_WEIGHTS) * sizeof *ob->whole_dev);
+    ob->part_dev = kern_alloc(kn, (terms + KL_WEIGHTS) * sizeof *ob->part_dev);
+    ob->p_dev = kern_alloc(kn, terms * scores(ob) * sizeof *ob->p_dev);
+    ob->g_dev = kern_alloc(kn, terms * scores(ob) * sizeof *ob->g_dev);
+    ob->loss_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->loss_dev);
+    ob->kl_dev = kern_alloc(kn, terms * ob->n * sizeof *ob->kl_dev);
+    ob->turned_p = kern_alloc(kn, scores(ob) * sizeof *ob->turned_p);
+    ob->turned_g = kern_alloc(kn, scores(ob) * sizeof *ob->turned_g);
+    int rc = -ENOMEM;
+    if (ob->neg && ob->other && ob->mark && ob->loss && ob->kl && ob->neg_dev && ob->pos_dev &&
+        ob->key_dev && ob->weight_dev && ob->whole_dev && ob->part_dev && ob->p_dev && ob->g_dev &&
+        ob->loss_dev && ob->kl_dev && ob->turned_p && ob->turned_g)
+        rc = put_constants(ob);
+    if (rc == 0)
+        return 0;
+    objective_close(ob);
+    return fail(rc, "no memory for the losses of %zu pairs of views", pairs);
+}
+
+void objective_close(struct objective *ob)
+{
+    void *dev[] = { ob->neg_dev,   ob->pos_dev,  ob->key_dev,  ob->weight_dev,
+                    ob->whole_dev, ob->part_dev, ob->p_dev,    ob->g_dev,
+                    ob->loss_dev,  ob->kl_dev,   ob->turned_p, ob->turned_g };
+    for (size_t i = 0; ob->kn && i < ARRAY_LEN(dev); i++)
+        kern_free(ob->kn, dev[i]);
+    free(ob->neg);
+    free(ob->other);
+    free(ob->mark);
+    free(ob->loss);
+    free(ob->kl);
+    *ob = (struct objective){ 0 };
+}
+
 /* The images that may be negatives of b, in their order: others, of other classes if asked. */
 static size_t list_others(struct objective *ob, const int32_t *label, size_t b)
 {
@@ -117,10 +189,9 @@ static size_t list_others(struct objective *ob, const int32_t *label, size_t b)
 }
 
 /* A pair's number has eight bits in rng_init(); what is above them goes beside the anchor. */
-static void draw_init(const struct objective *ob, struct rng *r, enum rng_purpose purpose,
-                      int64_t k, size_t b, size_t pair)
+static void draw_init(const struct objective *ob, struct rng *r, int64_t k, size_t b, size_t pair)
 {
-    rng_init(r, ob->seed, purpose, (uint64_t)k, b | (uint64_t)(pair >> 8) << 32,
+    rng_init(r, ob->seed, RNG_NEGATIVE, (uint64_t)k, b | (uint64_t)(pair >> 8) << 32,
              (unsigned)pair & 255);
 }
 
@@ -143,37 +214,48 @@ static void draw_others(struct objective *ob, int32_t *out, size_t m, struct rng
         *out++ = -1;
 }
 
-/* The draws of anchor b, who has m others, for a pair of views. */
-static void draw_pair(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q,
-                      size_t b, size_t m, size_t i, size_t j)
-{
-    struct rng r;
-    size_t n = ob->n, pair = i * ob->targets + j;
-    int32_t *pos = ob->pos + pair * ob->positives * n;
-    draw_init(ob, &r, RNG_NEGATIVE, k, b, neg_pair(ob, i, j));
-    draw_others(ob, ob->neg + (pair * n + b) * ob->ne, m, &r);
-    draw_init(ob, &r, RNG_POSITIVE, k, b, pos_pair(ob, i, j));
-    for (size_t p = 0; p < ob->positives; p++)
-        pos[p * n + b] = queue_draw(q, label[b], &r);
-}
-
-int objective_draw(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q)
+int objective_negatives(struct objective *ob, int64_t k, const int32_t *label)
 {
     size_t n = ob->n, pairs = ob->views * ob->targets;
     for (size_t b = 0; b < n; b++) {
         size_t m = list_others(ob, label, b);
-        for (size_t i = 0; i < ob->views; i++)
-            for (size_t j = 0; j < ob->targets; j++)
-                draw_pair(ob, k, label, q, b, m, i, j);
+        for (size_t i = 0; i < ob->views; i++) {
+            for (size_t j = 0; j < ob->targets; j++) {
+                struct rng r;
+                draw_init(ob, &r, k, b, neg_pair(ob, i, j));
+                draw_others(ob, ob->neg + ((i * ob->targets + j) * n + b) * ob->ne, m, &r);
+            }
+        }
     }
-    ob->anchors = 0; /* the same for all pairs: the queues hold the same pictures */
-    for (size_t b = 0; b < n && ob->positives > 0; b++)
-        ob->anchors += ob->pos[b] >= 0;
-    ob->terms = ob->anchors > 0 ? 1 + ob->positives : 1;
     int rc = kern_put(ob->kn, ob->neg_dev, ob->neg, pairs * n * ob->ne * sizeof *ob->neg);
-    if (rc == 0 && ob->positives > 0)
-        rc = kern_put(ob->kn, ob->pos_dev, ob->pos, pairs * ob->positives * n * sizeof *ob->pos);
     return rc < 0 ? fail(rc, "the device did not take the draws of a step") : 0;
+}
+
+/* -- losses ---- */
+
+/* Slots of every anchor's class, and the weights that follow from how many anchors have one. */
+static int draw_positives(struct objective *ob, const int64_t *step, const int32_t *label,
+                          const struct queue *q)
+{
+    double pairs = (double)(ob->views * ob->targets);
+    struct kern_positives draw = { .n = ob->n,
+                                   .pairs = ob->views * ob->targets,
+                                   .each = ob->positives,
+                                   .seed = ob->seed,
+                                   .step = step,
+                                   .key = ob->key_dev,
+                                   .label = label,
+                                   .start = q->start_dev,
+                                   .slot = q->slot_dev };
+    /* The first positives tell of all: the queues hold the same pictures. */
+    struct kern_weights weights = { .n = ob->positives > 0 ? ob->n : 0,
+                                    .count = all_terms(ob) + KL_WEIGHTS,
+                                    .pos = ob->pos_dev,
+                                    .whole = ob->whole_dev,
+                                    .part = ob->part_dev,
+                                    .share = pairs * (double)MAX(ob->positives, (size_t)1) };
+    int rc = kern_positives(ob->kn, &draw, ob->pos_dev);
+    return rc < 0 ? rc : kern_weights(ob->kn, &weights, ob->weight_dev);
 }
 
 /* Positives of a term: NULL for the images' own targets. */
@@ -182,31 +264,6 @@ static const int32_t *positives(const struct objective *ob, size_t i, size_t j, 
     if (term == 0)
         return NULL;
     return ob->pos_dev + ((i * ob->targets + j) * ob->positives + term - 1) * ob->n;
-}
-
-/* Weight of one anchor's l, and of one anchor's KL, in the total. */
-static double weight_of(const struct objective *ob, size_t term)
-{
-    double pairs = (double)(ob->views * ob->targets);
-    if (term == 0)
-        return 1 / (pairs * (double)ob->n);
-    return 1 / (pairs * (double)ob->positives * (double)ob->anchors);
-}
-
-/* Invariance T takes the losses of these pairs, and holds those of the others fixed. The port that
- * it is from counts large and small views each from 0. */
-static bool taken(const struct objective *ob, size_t i, size_t j)
-{
-    return (i < ob->targets ? i : i - ob->targets) >= j;
-}
-
-/* Weight of the gradient of one anchor's l. */
-static double gradient_weight(const struct objective *ob, size_t i, size_t j, size_t term)
-{
-    double weight = ob->contrast * (term == 0 ? 1 : ob->alpha) * weight_of(ob, term);
-    if (ob->mode == INV_T && taken(ob, i, j))
-        weight += ob->invariance * weight_of(ob, term);
-    return weight;
 }
 
 static struct kern_contrast contrast_of(const struct objective *ob, const float *const *o,
@@ -232,7 +289,7 @@ static int contrast_all(struct objective *ob, const float *const *o, const float
     int rc = 0;
     for (size_t i = 0; i < ob->views; i++) {
         for (size_t j = 0; j < ob->targets; j++) {
-            for (size_t term = 0; term < ob->terms && rc == 0; term++) {
+            for (size_t term = 0; term <= ob->positives && rc == 0; term++) {
                 size_t at = objective_term(ob, i, j, term);
                 struct kern_contrast ct = contrast_of(ob, o, t, q, i, j, term);
                 rc = kern_contrast_forward(ob->kn, &ct, ob->p_dev + at * scores(ob),
@@ -240,11 +297,16 @@ static int contrast_all(struct objective *ob, const float *const *o, const float
                 if (rc == 0)
                     rc = kern_contrast_grad(ob->kn, ob->g_dev + at * scores(ob),
                                             ob->p_dev + at * scores(ob), ct.pos,
-                                            (float)gradient_weight(ob, i, j, term), ob->n, ob->ne);
+                                            ob->weight_dev + at, ob->n, ob->ne);
             }
         }
     }
     return rc;
+}
+
+static const float *kl_weight(const struct objective *ob, size_t term)
+{
+    return ob->weight_dev + all_terms(ob) + MIN(term, (size_t)1);
 }
 
 /* KL(sg p_ij || p_ji) of every term of two different large views; its gradient goes into p_ji's. */
@@ -253,12 +315,11 @@ static int swapped_all(struct objective *ob)
     int rc = 0;
     for (size_t i = 0; i < ob->targets; i++) {
         for (size_t j = 0; j < ob->targets; j++) {
-            for (size_t term = 0; i != j && term < ob->terms && rc == 0; term++) {
+            for (size_t term = 0; i != j && term <= ob->positives && rc == 0; term++) {
                 size_t at = objective_term(ob, i, j, term), to = objective_term(ob, j, i, term);
                 rc = kern_kl(ob->kn, ob->kl_dev + at * ob->n, ob->g_dev + to * scores(ob),
                              ob->p_dev + at * scores(ob), ob->p_dev + to * scores(ob),
-                             positives(ob, i, j, term),
-                             (float)(ob->invariance * weight_of(ob, term)), ob->n, ob->ne);
+                             positives(ob, i, j, term), kl_weight(ob, term), ob->n, ob->ne);
             }
         }
     }
@@ -272,7 +333,8 @@ static int turned_term(struct objective *ob, const struct kern_contrast *ct, siz
 {
     struct kern_contrast turned = *ct;
     float *p = ob->p_dev + at * scores(ob), *g = ob->g_dev + at * scores(ob);
-    float *kl = ob->kl_dev + at * ob->n, weight = (float)(ob->invariance * weight_of(ob, term));
+    float *kl = ob->kl_dev + at * ob->n;
+    const float *weight = kl_weight(ob, term);
     turned.target_anchored = !ct->target_anchored;
     int rc = kern_contrast_forward(ob->kn, &turned, ob->turned_p, kl); /* its loss is not wanted */
     if (rc == 0 && ob->target_anchored)
@@ -291,7 +353,7 @@ static int backward_all(struct objective *ob, const float *const *o, const float
     for (size_t i = 0; i < ob->views && rc == 0; i++) {
         rc = kern_zero(ob->kn, do_[i], ob->n * ob->d * sizeof(float));
         for (size_t j = 0; j < ob->targets; j++) {
-            for (size_t term = 0; term < ob->terms && rc == 0; term++) {
+            for (size_t term = 0; term <= ob->positives && rc == 0; term++) {
                 size_t at = objective_term(ob, i, j, term);
                 struct kern_contrast ct = contrast_of(ob, o, t, q, i, j, term);
                 if (ob->mode == INV_R)
@@ -313,43 +375,52 @@ static double sum_of(const float *x, size_t n)
 }
 
 /* Means over anchors and pairs, always in the same order; anchors without a positive have 0. */
-static void add_up(const struct objective *ob, struct objective_value *v)
+static void add_up(const struct objective *ob, size_t anchors, struct objective_value *v)
 {
-    *v = (struct objective_value){ .sempos = ob->terms > 1 ? 0 : NAN };
+    size_t terms = anchors > 0 ? 1 + ob->positives : 1;
+    *v = (struct objective_value){ .sempos = terms > 1 ? 0 : NAN };
     for (size_t i = 0; i < ob->views; i++) {
         for (size_t j = 0; j < ob->targets; j++) {
-            for (size_t term = 0; term < ob->terms; term++) {
+            for (size_t term = 0; term < terms; term++) {
                 const float *loss = ob->loss + objective_term(ob, i, j, term) * ob->n;
                 const float *kl = ob->kl + objective_term(ob, i, j, term) * ob->n;
+                double weight = weight_of(ob, term, anchors);
                 double sum = sum_of(loss, ob->n), penalty = 0;
                 if (ob->mode == INV_T)
                     penalty = taken(ob, i, j) ? sum : -sum;
                 else if (ob->mode == INV_R || (ob->mode == INV_S && i < ob->targets && i != j))
                     penalty = sum_of(kl, ob->n);
-                *(term == 0 ? &v->augm : &v->sempos) += sum * weight_of(ob, term);
-                v->inv += penalty * weight_of(ob, term);
+                *(term == 0 ? &v->augm : &v->sempos) += sum * weight;
+                v->inv += penalty * weight;
             }
         }
     }
-    v->total = ob->contrast * (v->augm + (ob->terms > 1 ? ob->alpha * v->sempos : 0)) +
+    v->total = ob->contrast * (v->augm + (terms > 1 ? ob->alpha * v->sempos : 0)) +
                ob->invariance * v->inv;
 }
 
-int objective_run(struct objective *ob, const float *const *o, const float *const *t,
-                  const struct queue *q, float *const *do_, struct objective_value *value)
+int objective_run(struct objective *ob, const int64_t *step, const int32_t *label,
+                  const float *const *o, const float *const *t, const struct queue *q,
+                  float *const *do_)
 {
-    size_t bytes = all_terms(ob) * ob->n * sizeof(float);
-    int rc = contrast_all(ob, o, t, q);
+    int rc = draw_positives(ob, step, label, q);
+    if (rc == 0)
+        rc = contrast_all(ob, o, t, q);
     if (rc == 0 && ob->mode == INV_S)
         rc = swapped_all(ob);
     if (rc == 0)
         rc = backward_all(ob, o, t, q, do_);
-    if (rc == 0)
-        rc = kern_get(ob->kn, ob->loss, ob->loss_dev, bytes);
+    return rc < 0 ? fail(rc, "the device failed at the losses of a step") : 0;
+}
+
+int objective_get(struct objective *ob, size_t anchors, struct objective_value *value)
+{
+    size_t bytes = all_terms(ob) * ob->n * sizeof(float);
+    int rc = kern_get(ob->kn, ob->loss, ob->loss_dev, bytes);
     if (rc == 0 && (ob->mode == INV_S || ob->mode == INV_R))
         rc = kern_get(ob->kn, ob->kl, ob->kl_dev, bytes);
     if (rc < 0)
-        return fail(rc, "the device failed at the losses of a step");
-    add_up(ob, value);
+        return fail(rc, "the device did not give the losses of a step");
+    add_up(ob, anchors, value);
     return 0;
 }

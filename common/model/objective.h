@@ -46,14 +46,17 @@ struct objective {
     bool target_anchored, exclude_class;     /* negatives are not of the anchor's class */
     uint64_t seed;
 
-    /* what objective_draw() drew */
-    int32_t *neg;   /* [pairs][n][ne] images, then -1 if there are fewer */
-    int32_t *pos;   /* [pairs][P][n] queue slots, -1: none */
-    size_t anchors; /* with a semantic positive */
-    size_t terms;   /* of a pair: 1, or 1 + P if there are anchors */
-    int32_t *neg_dev, *pos_dev;
-    int32_t *other;        /* [n] scratch: the images to draw from */
-    uint64_t *mark, stamp; /* [n] the last draw that took an image, and the number of this one */
+    /* what was drawn */
+    int32_t *neg, *neg_dev; /* [pairs][n][ne] images, then -1 if there are fewer */
+    int32_t *pos_dev;       /* [pairs][P][n] queue slots, -1: none */
+    uint32_t *key_dev;      /* [pairs] of the draws of positives */
+    int32_t *other;         /* [n] scratch: the images to draw from */
+    uint64_t *mark, stamp;  /* [n] the last draw that took an image, and the number of this one */
+
+    /* Weights of one anchor's loss in the gradient, [pairs][1 + P], then of its KL in terms 0 and
+     * others; and what they are without anchors, and a share of an anchor (kern_weights). */
+    float *weight_dev;
+    double *whole_dev, *part_dev;
 
     /* what objective_run() computed; [pairs][1 + P] of the shape at the right */
     float *p_dev, *g_dev;       /* [n][1 + ne] softmax, gradient into the scores */
@@ -71,17 +74,22 @@ void objective_close(struct objective *ob);
 size_t objective_bytes(const struct settings *set); /* about */
 
 /*
- * Negatives and semantic positives of step k (steps done before it). label [n]: of each image,
- * given or voted, -1: none; below the queue's number of classes.
+ * Negatives of step k (steps done before it). label [n], host, of each image, given or voted, -1:
+ * none; read only if exclude_class.
  */
-int objective_draw(struct objective *ob, int64_t k, const int32_t *label, const struct queue *q);
+int objective_negatives(struct objective *ob, int64_t k, const int32_t *label);
 
 /*
- * Loss, and gradient do_[i] [n][d] (overwritten) with respect to o[i] [n][d], the unit predictions
- * of the online views; t[j] [n][d] are the unit projections of the target views. All [dev].
+ * Semantic positives from q, then losses, and gradient do_[i] [n][d] (overwritten) with respect to
+ * o[i] [n][d], the unit predictions of the online views; t[j] [n][d] are the unit projections of
+ * the target views; step [1]: steps done before it; label [n] as above, below the queue's number
+ * of classes. All [dev].
  */
-int objective_run(struct objective *ob, const float *const *o, const float *const *t,
-                  const struct queue *q, float *const *do_, struct objective_value *value);
+int objective_run(struct objective *ob, const int64_t *step, const int32_t *label,
+                  const float *const *o, const float *const *t, const struct queue *q,
+                  float *const *do_);
+/* Of the last run, whose anchors had a semantic positive; waits for it. */
+int objective_get(struct objective *ob, size_t anchors, struct objective_value *value);
 
 /* Place of a term in the arrays above, in units of their shape. */
 static inline size_t objective_term(const struct objective *ob, size_t i, size_t j, size_t term)

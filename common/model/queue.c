@@ -20,6 +20,9 @@ int queue_open(struct queue *q, struct kern *kn, size_t views, size_t capacity, 
     q->vectors = kern_alloc(kn, views * capacity * dim * sizeof *q->vectors);
     q->old_vectors = kern_alloc(kn, views * most * dim * sizeof *q->old_vectors);
     q->id_dev = kern_alloc(kn, capacity * sizeof *q->id_dev);
+    q->label_dev = kern_alloc(kn, capacity * sizeof *q->label_dev);
+    q->start_dev = kern_alloc(kn, (nclasses + 1) * sizeof *q->start_dev);
+    q->slot_dev = kern_alloc(kn, capacity * sizeof *q->slot_dev);
     q->written_dev = kern_alloc(kn, most * sizeof *q->written_dev);
     q->source_dev = kern_alloc(kn, most * sizeof *q->source_dev);
     q->id = mem_alloc(capacity, sizeof *q->id, "queue");
@@ -30,8 +33,9 @@ int queue_open(struct queue *q, struct kern *kn, size_t views, size_t capacity, 
     q->source = mem_alloc(most, sizeof *q->source, "queue");
     q->old_id = mem_alloc(most, sizeof *q->old_id, "queue");
     q->old_label = mem_alloc(most, sizeof *q->old_label, "queue");
-    if (q->vectors && q->old_vectors && q->id_dev && q->written_dev && q->source_dev && q->id &&
-        q->label && q->start && q->slot && q->written && q->source && q->old_id && q->old_label)
+    if (q->vectors && q->old_vectors && q->id_dev && q->label_dev && q->start_dev && q->slot_dev &&
+        q->written_dev && q->source_dev && q->id && q->label && q->start && q->slot && q->written &&
+        q->source && q->old_id && q->old_label)
         return 0;
     queue_close(q);
     return fail(-ENOMEM, "no memory for %zu queues of %zu embeddings", views, capacity);
@@ -43,6 +47,9 @@ void queue_close(struct queue *q)
         kern_free(q->kn, q->vectors);
         kern_free(q->kn, q->old_vectors);
         kern_free(q->kn, q->id_dev);
+        kern_free(q->kn, q->label_dev);
+        kern_free(q->kn, q->start_dev);
+        kern_free(q->kn, q->slot_dev);
         kern_free(q->kn, q->written_dev);
         kern_free(q->kn, q->source_dev);
     }
@@ -59,11 +66,11 @@ void queue_close(struct queue *q)
 
 size_t queue_bytes(size_t views, size_t capacity, size_t dim, size_t most)
 {
-    return views * (capacity + MIN(most, capacity)) * dim * sizeof(float) + capacity * 24;
+    return views * (capacity + MIN(most, capacity)) * dim * sizeof(float) + capacity * 32;
 }
 
 /* Slots by class, by counting sort: within a class in the order of their numbers. */
-static void sort_by_class(struct queue *q)
+static int sort_by_class(struct queue *q)
 {
     memset(q->start, 0, (q->nclasses + 1) * sizeof *q->start);
     for (size_t s = 0; s < q->fill; s++)
@@ -75,6 +82,10 @@ static void sort_by_class(struct queue *q)
     for (size_t c = q->nclasses; c > 0; c--) /* ... which is where the next one began */
         q->start[c] = q->start[c - 1];
     q->start[0] = 0;
+    int rc = kern_put(q->kn, q->start_dev, q->start, (q->nclasses + 1) * sizeof *q->start);
+    if (rc == 0)
+        rc = kern_put(q->kn, q->slot_dev, q->slot, q->capacity * sizeof *q->slot);
+    return rc;
 }
 
 int queue_load(struct queue *q, const float *vectors, const int32_t *label, const uint64_t *id,
@@ -93,8 +104,7 @@ int queue_load(struct queue *q, const float *vectors, const int32_t *label, cons
     q->pushed = 0;
     memcpy(q->label, label, q->capacity * sizeof *label);
     memcpy(q->id, id, q->capacity * sizeof *id);
-    sort_by_class(q);
-    int rc = kern_put(q->kn, q->id_dev, id, q->capacity * sizeof *id);
+    int rc = sort_by_class(q);
     if (rc == 0)
         rc =
             kern_put(q->kn, q->vectors, vectors, q->views * q->capacity * q->dim * sizeof *vectors);
@@ -113,22 +123,22 @@ int queue_save(const struct queue *q, float *vectors, int32_t *label, uint64_t *
     return rc < 0 ? fail(rc, "the device did not give the queue") : 0;
 }
 
-/* Labels, ids and the class index are right again on both sides. */
-static int publish(struct queue *q)
+int queue_publish(struct queue *q)
 {
-    sort_by_class(q);
-    return kern_put(q->kn, q->id_dev, q->id, q->capacity * sizeof *q->id);
+    int rc = kern_put(q->kn, q->id_dev, q->id, q->capacity * sizeof *q->id);
+    if (rc == 0)
+        rc = kern_put(q->kn, q->label_dev, q->label, q->capacity * sizeof *q->label);
+    return rc < 0 ? fail(rc, "the device did not take the queue") : 0;
 }
 
-int queue_push(struct queue *q, const float *const *t, const int32_t *row, size_t n,
-               const int32_t *label, const uint64_t *id)
+int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *label,
+               const uint64_t *id)
 {
     size_t skip = n > q->capacity ? n - q->capacity : 0;
     q->old_head = q->head;
     q->old_fill = q->fill;
     q->pushed = n - skip;
-    if (q->pushed == 0)
-        return 0;
+    q->wrote = false;
     for (size_t i = 0; i < q->pushed; i++) {
         size_t s = q->head, b = (size_t)row[skip + i];
         q->written[i] = (int32_t)s;
@@ -139,19 +149,28 @@ int queue_push(struct queue *q, const float *const *t, const int32_t *row, size_
         q->id[s] = id[b];
         q->head = (s + 1) % q->capacity;
     }
+    for (size_t i = q->pushed; i < q->most; i++)
+        q->written[i] = q->source[i] = -1;
     q->fill = MIN(q->fill + q->pushed, q->capacity);
-    int rc = kern_put(q->kn, q->written_dev, q->written, q->pushed * sizeof *q->written);
+    int rc = kern_put(q->kn, q->written_dev, q->written, q->most * sizeof *q->written);
     if (rc == 0)
-        rc = kern_put(q->kn, q->source_dev, q->source, q->pushed * sizeof *q->source);
+        rc = kern_put(q->kn, q->source_dev, q->source, q->most * sizeof *q->source);
+    if (rc == 0)
+        rc = sort_by_class(q);
+    return rc < 0 ? fail(rc, "the device did not take the queue") : 0;
+}
+
+int queue_write(struct queue *q, const float *const *t)
+{
+    int rc = 0;
+    q->wrote = true;
     for (size_t j = 0; j < q->views && rc == 0; j++) {
         rc = kern_copy_rows(q->kn, q->old_vectors + j * q->most * q->dim, NULL, queue_vectors(q, j),
-                            q->written_dev, q->pushed, q->dim);
+                            q->written_dev, q->most, q->dim);
         if (rc == 0)
             rc = kern_copy_rows(q->kn, queue_vectors(q, j), q->written_dev, t[j], q->source_dev,
-                                q->pushed, q->dim);
+                                q->most, q->dim);
     }
-    if (rc == 0)
-        rc = publish(q);
     return rc < 0 ? fail(rc, "the device failed at writing the queue") : 0;
 }
 
@@ -160,9 +179,9 @@ int queue_take_back(struct queue *q)
     if (q->pushed == 0)
         return 0;
     int rc = 0;
-    for (size_t j = 0; j < q->views && rc == 0; j++)
+    for (size_t j = 0; j < q->views && rc == 0 && q->wrote; j++)
         rc = kern_copy_rows(q->kn, queue_vectors(q, j), q->written_dev,
-                            q->old_vectors + j * q->most * q->dim, NULL, q->pushed, q->dim);
+                            q->old_vectors + j * q->most * q->dim, NULL, q->most, q->dim);
     for (size_t i = 0; i < q->pushed; i++) {
         q->label[q->written[i]] = q->old_label[i];
         q->id[q->written[i]] = q->old_id[i];
@@ -171,6 +190,6 @@ int queue_take_back(struct queue *q)
     q->fill = q->old_fill;
     q->pushed = 0;
     if (rc == 0)
-        rc = publish(q);
+        rc = sort_by_class(q);
     return rc < 0 ? fail(rc, "the device failed at writing the queue") : 0;
 }

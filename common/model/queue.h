@@ -1,15 +1,17 @@
 /*
  * queue.h - the labelled target embeddings of past batches: one ring a large view.
  *
- * Slot s of every ring is the same picture, so labels, ids, head and fill are shared. Vectors and
- * ids live on the device, labels and a second copy of the ids on the host. The oldest slots are
- * overwritten; slots 0 .. fill-1 are valid. An index by class is kept, so that a draw of a slot of
- * a class is one random number.
+ * Slot s of every ring is the same picture, so labels, ids, head and fill are shared. Vectors live
+ * on the device, all else on the host with a copy on the device. The oldest slots are overwritten;
+ * slots 0 .. fill-1 are valid. An index by class is kept, so that a draw of a slot of a class is
+ * one random number.
+ *
+ * Pushing has two halves: the host knows in advance which slots are written (queue_push), and the
+ * vectors follow when there are some (queue_write).
  */
 #ifndef SEMPPL_QUEUE_H
 #define SEMPPL_QUEUE_H
 
-#include "common/base/rng.h"
 #include "kernels/kern.h"
 
 struct queue {
@@ -17,20 +19,23 @@ struct queue {
     size_t views, capacity, dim, nclasses;
     size_t head, fill; /* next slot to write; valid slots */
     float *vectors;    /* [views][capacity][dim], device */
-    uint64_t *id_dev;  /* [capacity], device */
-    uint64_t *id;      /* [capacity], host */
-    int32_t *label;    /* [capacity], host */
+    uint64_t *id;      /* [capacity] */
+    int32_t *label;    /* [capacity] */
+    uint64_t *id_dev;  /* as of the last queue_publish() */
+    int32_t *label_dev;
 
-    size_t *start; /* [nclasses + 1]: slots of class c are slot[start[c] .. start[c+1]-1] */
-    int32_t *slot; /* [capacity], sorted by class, then by number */
+    int32_t *start; /* [nclasses + 1]: slots of class c are slot[start[c] .. start[c+1]-1] */
+    int32_t *slot;  /* [capacity], sorted by class, then by number */
+    int32_t *start_dev, *slot_dev;
 
     /* the last push, so that it can be taken back */
-    size_t most, pushed; /* rows of a push at most; rows of the last one that were written */
+    size_t most, pushed; /* rows of a push at most; rows of the last one that are written */
+    bool wrote;          /* and their vectors too */
     size_t old_head, old_fill;
-    int32_t *written, *source;         /* [most] slots, and rows of the batch that went there */
-    int32_t *written_dev, *source_dev; /* the same, device */
-    float *old_vectors;                /* [views][most][dim], device */
-    uint64_t *old_id;                  /* [most] */
+    int32_t *written, *source; /* [most] slots, and rows of the batch that go there; then -1 */
+    int32_t *written_dev, *source_dev;
+    float *old_vectors; /* [views][most][dim], device */
+    uint64_t *old_id;   /* [most] */
     int32_t *old_label;
 };
 
@@ -47,12 +52,17 @@ int queue_save(const struct queue *q, float *vectors, int32_t *label, uint64_t *
                int64_t *fill);
 
 /*
- * Writes rows row[0..n-1] of a batch: vector t[j] [row] goes to ring j; label and id are of the
- * whole batch. Of more rows than slots the last are kept.
+ * Rows row[0..n-1] of a batch are to be written; label and id are of the whole batch. Of more rows
+ * than slots the last are kept. All but the vectors is then as after the push.
  */
-int queue_push(struct queue *q, const float *const *t, const int32_t *row, size_t n,
-               const int32_t *label, const uint64_t *id);
-/* Undoes the last push, unless it was kept or taken back before. */
+int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *label,
+               const uint64_t *id);
+/* The vectors of the last push: t[j] [row] [dev] goes to ring j. Once a push, and always the same
+ * work. */
+int queue_write(struct queue *q, const float *const *t);
+/* Brings labels and ids to the device, for searches and votes. */
+int queue_publish(struct queue *q);
+/* Undoes the last push and write, unless it was kept or taken back before. */
 int queue_take_back(struct queue *q);
 static inline void queue_keep(struct queue *q)
 {
@@ -64,13 +74,10 @@ static inline float *queue_vectors(const struct queue *q, size_t view)
     return q->vectors + view * q->capacity * q->dim;
 }
 
-/* A slot of the class, uniform; -1 if there is none (or label is -1: then nothing is drawn). */
-static inline int32_t queue_draw(const struct queue *q, int32_t label, struct rng *r)
+/* Is there a slot of the class? A label below 0 is none. */
+static inline bool queue_has(const struct queue *q, int32_t label)
 {
-    if (label < 0)
-        return -1;
-    size_t first = q->start[label], n = q->start[label + 1] - first;
-    return n == 0 ? -1 : q->slot[first + rng_below(r, (uint32_t)n)];
+    return label >= 0 && q->start[label] < q->start[label + 1];
 }
 
 #endif

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* -- the step, in its order ---------------------------------------------------------------- */
+/* -- the batch ----------------------------------------------------------------------------- */
 
 /* Rows of the batch, their views, and what is known of them. */
 static int load_batch(struct step *st)
@@ -32,13 +32,67 @@ static int load_batch(struct step *st)
     return 0;
 }
 
+/* -- what the kernels read of a step, brought to the device before it ---- */
+
 /* Weight of the t-th value in an average that starts from nothing (dm-haiku's zero-debiased
- * ExponentialMovingAverage). */
-static float stat_weight(const struct step *st, int64_t t)
+ * ExponentialMovingAverage), for as many as a step makes of t+1, t+2, ... */
+static int put_stat_weights(struct step *st, float *dev, int64_t t)
 {
     double decay = st->state->set.bn_decay;
-    return (float)((1 - decay) / (1 - pow(decay, (double)t)));
+    size_t count = st->nlarge * (st->n / st->m);
+    for (size_t i = 0; i < count; i++)
+        st->stat_host[i] = (float)((1 - decay) / (1 - pow(decay, (double)(t + 1 + (int64_t)i))));
+    return kern_put(st->kn, dev, st->stat_host, count * sizeof *dev);
 }
+
+/* Do images without a given label go by their votes? */
+static bool by_votes(const struct step *st)
+{
+    const struct settings *set = &st->state->set;
+    return set->pseudo_labels == PSEUDO_VOTES && st->state->step >= set->vote_start;
+}
+
+/* Labels that are known before the votes. Only here does training look at what is true. */
+static int put_labels(struct step *st)
+{
+    const struct settings *set = &st->state->set;
+    bool oracle = set->pseudo_labels == PSEUDO_ORACLE && st->state->step >= set->vote_start;
+    for (size_t b = 0; b < st->n && oracle; b++)
+        st->label[b] = st->label[b] < 0 ? st->truth[b] : st->label[b];
+    return kern_put(st->kn, st->label_dev, st->label, st->n * sizeof *st->label);
+}
+
+/* Slots that the batch will be in. Votes see the queue as it is after that, or before. */
+static int push(struct step *st)
+{
+    bool before = st->state->set.enqueue == ENQUEUE_BEFORE;
+    int rc = before ? 0 : queue_publish(&st->queue);
+    if (rc == 0)
+        rc = queue_push(&st->queue, st->labelled, st->nlabelled, st->label, st->batch->id);
+    return rc == 0 && before ? queue_publish(&st->queue) : rc;
+}
+
+static int put_inputs(struct step *st)
+{
+    const struct state *s = st->state;
+    int rc = push(st);
+    if (rc < 0)
+        return rc;
+    rc = put_labels(st);
+    if (rc == 0)
+        rc = put_stat_weights(st, st->stat_online, s->updates);
+    if (rc == 0)
+        rc = put_stat_weights(st, st->stat_target, s->updates_target);
+    if (rc == 0)
+        rc = kern_put(st->kn, st->step_dev, &s->step, sizeof s->step);
+    if (rc == 0)
+        rc = kern_put(st->kn, st->id_dev, st->batch->id, st->n * sizeof *st->batch->id);
+    if (rc < 0)
+        return fail(rc, "the device did not take a batch");
+    return s->set.exclude_class ? 0 : objective_negatives(&st->objective, s->step, NULL);
+}
+
+/* -- the computation: kernels only, which read nothing of the host ---- */
 
 /* The network's input for picture b of view v. */
 static const void *input(const struct step *st, size_t v, size_t b)
@@ -50,7 +104,7 @@ static const void *input(const struct step *st, size_t v, size_t b)
 
 /* m pictures of view v from b on: encoder, projector and perhaps predictor. */
 static int through(struct step *st, struct net_pass *const *pass, const struct net_weights *w,
-                   int parts, size_t v, size_t b, float weight, const float **out)
+                   int parts, size_t v, size_t b, const float *weight, const float **out)
 {
     const void *x = input(st, v, b);
     int rc = 0;
@@ -63,14 +117,14 @@ static int through(struct step *st, struct net_pass *const *pass, const struct n
  * running ones. */
 static int forward_online(struct step *st)
 {
-    int64_t updates = st->state->updates;
+    const float *weight = st->stat_online;
     int rc =
         kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
     for (size_t v = 0; v < st->nviews; v++) {
         for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
-            float weight = v < st->nlarge ? stat_weight(st, ++updates) : 0;
             const float *out = NULL;
-            rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, weight, &out);
+            rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b,
+                         v < st->nlarge ? weight++ : NULL, &out);
             if (rc == 0)
                 rc = kern_l2norm_forward(st->kn, st->o[v] + b * st->dim, st->o_length[v] + b, out,
                                          st->m, st->dim);
@@ -82,14 +136,13 @@ static int forward_online(struct step *st)
 /* Unit projections of the large views. */
 static int forward_target(struct step *st)
 {
-    int64_t updates = st->state->updates_target;
+    const float *weight = st->stat_target;
     int rc = kern_copy_rows(st->kn, st->running_target_next, NULL, st->running_target, NULL, 1,
                             st->state->nrunning_target);
     for (size_t v = 0; v < st->nlarge; v++) {
         for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
             const float *out = NULL;
-            rc = through(st, st->target_pass, st->target, STEP_PREDICTOR, v, b,
-                         stat_weight(st, ++updates), &out);
+            rc = through(st, st->target_pass, st->target, STEP_PREDICTOR, v, b, weight++, &out);
             if (rc == 0)
                 rc = kern_l2norm_forward(st->kn, st->t[v] + b * st->dim, st->t_length, out, st->m,
                                          st->dim);
@@ -98,24 +151,13 @@ static int forward_target(struct step *st)
     return rc;
 }
 
-/* The class by which an image goes whose label is not given, -1: none. Only here does training look
- * at what is true. */
-static int32_t pseudo_label(const struct step *st, size_t b)
+/* Slots of the queue that votes see. */
+static size_t asked(const struct step *st)
 {
-    const struct settings *set = &st->state->set;
-    if (st->state->step < set->vote_start)
-        return -1;
-    switch (set->pseudo_labels) {
-    case PSEUDO_VOTES:
-        return st->vote[b].label;
-    case PSEUDO_ORACLE:
-        return st->truth[b];
-    default:
-        return -1;
-    }
+    return st->state->set.enqueue == ENQUEUE_BEFORE ? st->queue.fill : st->queue.old_fill;
 }
 
-/* The neighbours in the queue of images without a given label vote, be it for the record only. */
+/* The neighbours in the queue of images without a given label vote. */
 static int vote(struct step *st)
 {
     bool predicted = st->state->set.vote_query == QUERY_PREDICTION;
@@ -123,18 +165,44 @@ static int vote(struct step *st)
     const float *query[CROPS_LARGE];
     for (size_t v = 0; v < st->nlarge; v++)
         query[v] = (predicted ? st->o[v] : st->t[v]) + first * st->dim;
-    int rc = voter_run(&st->voter, st->state->step, &st->queue, query, st->batch->id + first,
-                       st->n - first, st->vote + first);
-    for (size_t b = first; b < st->n && rc == 0; b++)
-        if (st->batch->sample[b].label < 0)
-            st->label[b] = pseudo_label(st, b);
-    return rc;
+    if (asked(st) == 0)
+        return 0;
+    return voter_run(&st->voter, st->step_dev, &st->queue, asked(st), query, st->id_dev + first,
+                     st->n - first, by_votes(st) ? st->label_dev + first : NULL);
 }
 
-static int enqueue(struct step *st)
+static int get_labels(struct step *st)
 {
-    return queue_push(&st->queue, (const float *const *)st->t, st->labelled, st->nlabelled,
-                      st->label, st->batch->id);
+    int rc = kern_get(st->kn, st->label, st->label_dev, st->n * sizeof *st->label);
+    return rc < 0 ? fail(rc, "the device did not give the labels of a batch") : 0;
+}
+
+/* Which images are negatives may depend on their classes: the one thing that the host draws from
+ * results. */
+static int draw_other_classes(struct step *st)
+{
+    int rc = get_labels(st);
+    return rc < 0 ? rc : objective_negatives(&st->objective, st->state->step, st->label);
+}
+
+static int forward(struct step *st)
+{
+    const float *const *o = (const float *const *)st->o, *const *t = (const float *const *)st->t;
+    bool before = st->state->set.enqueue == ENQUEUE_BEFORE;
+    int rc = forward_online(st);
+    if (rc == 0)
+        rc = forward_target(st);
+    if (rc == 0 && before)
+        rc = queue_write(&st->queue, t);
+    if (rc == 0)
+        rc = vote(st);
+    if (rc == 0 && !before)
+        rc = queue_write(&st->queue, t);
+    if (rc == 0 && st->state->set.exclude_class)
+        rc = draw_other_classes(st);
+    if (rc == 0)
+        rc = objective_run(&st->objective, st->step_dev, st->label_dev, o, t, &st->queue, st->do_);
+    return rc;
 }
 
 /* m pictures of view v from b on, from the unit predictions back to the parameters. */
@@ -144,7 +212,7 @@ static int back_through(struct step *st, size_t v, size_t b)
     const float *out = NULL;
     int rc = 0;
     if (st->recompute)
-        rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, 0, &out);
+        rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, NULL, &out);
     if (rc == 0)
         rc = kern_l2norm_backward(st->kn, dout, dout, st->o[v] + b * st->dim, st->o_length[v] + b,
                                   st->m, st->dim);
@@ -165,14 +233,53 @@ static int backward(struct step *st)
     return rc;
 }
 
+/* From now on every step with this batch's buffers would make the same calls. */
+static bool repeats(const struct step *st)
+{
+    const struct settings *set = &st->state->set;
+    return asked(st) == st->queue.capacity && !set->exclude_class &&
+           (set->pseudo_labels != PSEUDO_VOTES || by_votes(st));
+}
+
+static int record(struct step *st, struct kern_recording **r)
+{
+    if (kern_record(st->kn) < 0)
+        return 0; /* call by call, then */
+    int rc = forward(st);
+    if (rc == 0)
+        rc = backward(st);
+    int ended = kern_record_end(st->kn, r);
+    return rc < 0 || ended == 0 ? rc : fail(ended, "the device did not record a step");
+}
+
+static int compute(struct step *st, double *went)
+{
+    struct kern_recording **r = &st->recording[st->batch - st->loader.batch];
+    int rc = 0;
+    if (repeats(st) && !*r && st->warm)
+        rc = record(st, r);
+    st->warm = repeats(st);
+    if (rc == 0 && *r && repeats(st)) {
+        st->queue.wrote = true;
+        rc = kern_replay(st->kn, *r);
+        *went = log_seconds();
+        return rc < 0 ? fail(rc, "the device failed at a step") : 0;
+    }
+    if (rc == 0)
+        rc = forward(st);
+    *went = log_seconds();
+    return rc < 0 ? rc : backward(st);
+}
+
+/* -- the step, in its order ---------------------------------------------------------------- */
+
+static int results(struct step *st, struct step_metrics *m);
 static int check_finite(const struct step *st, const struct step_metrics *m);
 static int measure(struct step *st, struct step_metrics *m);
 
 int step_gradient(struct step *st, struct step_metrics *m)
 {
     const struct state *s = st->state;
-    struct objective_value loss = { 0 };
-    const float *const *o = (const float *const *)st->o, *const *t = (const float *const *)st->t;
     double start = log_seconds();
     *m = (struct step_metrics){ .step = s->step + 1,
                                 .lr = schedule_lr(&st->schedule, s->step),
@@ -183,33 +290,15 @@ int step_gradient(struct step *st, struct step_metrics *m)
         rc = load_batch(st);
     if (rc < 0)
         return rc;
-    double loaded = log_seconds();
+    double loaded = log_seconds(), went = loaded;
 
-    bool before = s->set.enqueue == ENQUEUE_BEFORE;
-    rc = forward_online(st);
+    rc = put_inputs(st);
     if (rc == 0)
-        rc = forward_target(st);
-    if (rc == 0 && before)
-        rc = enqueue(st);
-    if (rc == 0)
-        rc = vote(st);
-    if (rc == 0 && !before)
-        rc = enqueue(st);
-    if (rc == 0)
-        rc = objective_draw(&st->objective, s->step, st->label, &st->queue);
-    if (rc == 0)
-        rc = objective_run(&st->objective, o, t, &st->queue, st->do_, &loss);
-    if (rc < 0)
-        return rc;
-    m->loss = loss.total;
-    m->loss_augm = loss.augm;
-    m->loss_sempos = loss.sempos;
-    m->loss_inv = loss.inv;
-    double went = log_seconds();
-
-    rc = backward(st);
+        rc = compute(st, &went);
     if (rc == 0)
         rc = kern_norm(st->kn, &m->grad_norm, st->optim.grad, st->optim.nparam);
+    if (rc == 0)
+        rc = results(st, m);
     m->t_data = loaded - start;
     m->t_forward = went - loaded;
     m->t_backward = log_seconds() - went;
@@ -252,12 +341,34 @@ int step_run(struct step *st, struct step_metrics *m)
 
 /* -- what a step says ---------------------------------------------------------------------- */
 
+/* Labels, votes and losses of the computation. */
+static int results(struct step *st, struct step_metrics *m)
+{
+    struct objective_value loss = { 0 };
+    size_t first = st->sampler.labelled_places, anchors = 0;
+    int rc = get_labels(st);
+    for (size_t b = first; b < st->n; b++)
+        st->vote[b] = (struct vote){ -1, 0 };
+    if (rc == 0 && asked(st) > 0)
+        rc = voter_get(&st->voter, st->n - first, st->vote + first);
+    for (size_t b = 0; b < st->n; b++)
+        anchors += st->objective.positives > 0 && queue_has(&st->queue, st->label[b]);
+    if (rc == 0)
+        rc = objective_get(&st->objective, anchors, &loss);
+    st->anchors = anchors;
+    m->loss = loss.total;
+    m->loss_augm = loss.augm;
+    m->loss_sempos = loss.sempos;
+    m->loss_inv = loss.inv;
+    return rc;
+}
+
 /* Is any of the losses of image b not finite? */
 static bool blamed(const struct objective *ob, size_t b)
 {
     for (size_t i = 0; i < ob->views; i++)
         for (size_t j = 0; j < ob->targets; j++)
-            for (size_t term = 0; term < ob->terms; term++)
+            for (size_t term = 0; term <= ob->positives; term++)
                 if (!isfinite(ob->loss[objective_term(ob, i, j, term) * ob->n + b]))
                     return true;
     return false;

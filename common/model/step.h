@@ -36,7 +36,7 @@ struct step_metrics {
                             sqrt(dim): 1 spread evenly, 0 collapsed */
     double images_per_s; /* source pictures */
     double t_data;       /* seconds that the step waited for its pictures */
-    double t_forward, t_backward, t_update; /* seconds */
+    double t_forward, t_backward, t_update; /* seconds; a device is waited for in t_backward */
 };
 
 struct step {
@@ -66,8 +66,9 @@ struct step {
     const struct batch *batch; /* the loader's */
     int32_t *label;            /* given, else as pseudo_labels says */
     int32_t *truth;            /* for statistics, and for pseudo_labels oracle */
-    struct vote *vote;
-    int32_t *labelled; /* places whose label is given */
+    struct vote *vote;         /* of those without a given label, be it for the record only */
+    size_t anchors;            /* with a semantic positive */
+    int32_t *labelled;         /* places whose label is given */
     size_t nlabelled;
 
     /* unit predictions of the online views and their gradients, unit projections of the target
@@ -76,6 +77,15 @@ struct step {
     float *t[CROPS_LARGE], *t_length;
     float *dz, *dh; /* gradients of m projections and features */
     float *host;    /* [n][dim] */
+
+    /* what the kernels read of a step besides pictures: steps done before it, ids and labels [n],
+     * weights of batch statistics [nlarge][n / m], online and target; device */
+    int64_t *step_dev;
+    uint64_t *id_dev;
+    int32_t *label_dev;
+    float *stat_online, *stat_target, *stat_host;
+    struct kern_recording *recording[2]; /* of the computation, for each of the loader's batches */
+    bool warm;                           /* it was done once, call by call, as it is recorded */
 };
 
 /*

@@ -121,9 +121,8 @@ uint64_t step_memory(const struct state *s)
     uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
                       2 * (s->nrunning + s->nrunning_target);
     uint64_t vectors = n * dim * (2 * views + large + 1) + m * (dim + net_outputs(&s->large));
-    uint64_t votes = n * large * large * (uint64_t)set->neighbours * 8;
-    return (arenas + vectors) * sizeof(float) + votes + passes_bytes(s) + kernels_bytes(s) +
-           loader_bytes(set, s->large.type) + objective_bytes(set) +
+    return (arenas + vectors) * sizeof(float) + voter_bytes(set) + passes_bytes(s) +
+           kernels_bytes(s) + loader_bytes(set, s->large.type) + objective_bytes(set) +
            queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
 
@@ -184,6 +183,10 @@ static int open_vectors(struct step *st)
     if (rc == 0)
         rc = take(st, &st->dh, st->m * net_outputs(&s->large));
     if (rc == 0)
+        rc = take(st, &st->stat_online, st->nlarge * (st->n / st->m));
+    if (rc == 0)
+        rc = take(st, &st->stat_target, st->nlarge * (st->n / st->m));
+    if (rc == 0)
         rc = take(st, &st->running, s->nrunning);
     if (rc == 0)
         rc = take(st, &st->running_next, s->nrunning);
@@ -201,7 +204,13 @@ static int open_batch(struct step *st)
     st->vote = mem_alloc(st->n, sizeof *st->vote, "a batch");
     st->labelled = mem_alloc(st->n, sizeof *st->labelled, "a batch");
     st->host = mem_alloc(st->n * st->dim, sizeof *st->host, "a batch");
-    return st->label && st->truth && st->vote && st->labelled && st->host ? 0 : -ENOMEM;
+    st->stat_host = mem_alloc(st->nlarge * (st->n / st->m), sizeof *st->stat_host, "a batch");
+    if (!st->label || !st->truth || !st->vote || !st->labelled || !st->host || !st->stat_host)
+        return -ENOMEM;
+    st->step_dev = kern_alloc(st->kn, sizeof *st->step_dev);
+    st->id_dev = kern_alloc(st->kn, st->n * sizeof *st->id_dev);
+    st->label_dev = kern_alloc(st->kn, st->n * sizeof *st->label_dev);
+    return st->step_dev && st->id_dev && st->label_dev ? 0 : fail(-ENOMEM, "no memory for a batch");
 }
 
 /* The view whose passes v uses. */
@@ -310,12 +319,23 @@ void step_close(struct step *st)
     }
     for (size_t v = 0; v < st->nlarge; v++)
         kern_free(st->kn, st->t[v]);
-    float *dev[] = {
-        st->t_length,           st->dz, st->dh, st->running, st->running_next, st->running_target,
-        st->running_target_next
-    };
+    void *dev[] = { st->t_length,
+                    st->dz,
+                    st->dh,
+                    st->running,
+                    st->running_next,
+                    st->running_target,
+                    st->running_target_next,
+                    st->stat_online,
+                    st->stat_target,
+                    st->step_dev,
+                    st->id_dev,
+                    st->label_dev };
     for (size_t i = 0; i < ARRAY_LEN(dev) && st->kn; i++)
         kern_free(st->kn, dev[i]);
+    for (size_t i = 0; i < ARRAY_LEN(st->recording) && st->kn; i++)
+        kern_recording_free(st->kn, st->recording[i]);
+    free(st->stat_host);
     free(st->label);
     free(st->truth);
     free(st->vote);

@@ -20,39 +20,39 @@
 #include "common/model/settings.h"
 
 struct vote {
-    int32_t label; /* -1: nobody voted */
-    float share;   /* votes for label over all votes */
+    int32_t label; /* -1: nobody voted, or too few agree */
+    float share;   /* votes for the winner over all votes */
 };
-
-/* label [n], where -1 is no vote; similarity [n]. work [n] is scratch. */
-struct vote vote_count(const int32_t *label, const float *similarity, size_t n, enum tie_break tie,
-                       int32_t *work);
 
 struct voter {
     struct kern *kn;
     const struct settings *set;
     size_t n, k, views; /* images at most; neighbours; large views */
-    size_t each;        /* votes of a pair for an image */
+    size_t searches;    /* pairs of a queue and a view */
     size_t ballots;     /* votes for an image */
-    int32_t *slot_dev;  /* [n][k] */
-    float *sim_dev;
-    uint64_t *id_dev; /* [n] */
-    int32_t *slot;    /* [n][k] host */
-    float *part;
-    int32_t *label; /* [n][ballots] */
+    int32_t *slot;      /* [searches][n][k] the neighbours, device */
     float *sim;
-    int32_t *work; /* [ballots] */
+    int32_t *ballot; /* [n][ballots] the votes, device */
+    float *similarity;
+    int32_t *label; /* [n] device */
+    float *share;
+    int32_t *host_label; /* [n] */
+    float *host_share;
 };
 
 /* set stays the caller's and must outlive the voter. */
 int voter_open(struct voter *v, struct kern *kn, const struct settings *set);
 void voter_close(struct voter *v);
+size_t voter_bytes(const struct settings *set); /* about */
 
 /*
- * Votes of step k (steps done before it) for count <= n images. query[j] [count][dim] unit vectors
- * of large view j [dev]; id [count]; out [count]. An empty queue leaves all without a label.
+ * Votes of a step for count <= n images among the fill > 0 first slots of q, as published. step
+ * [1]: steps done before it; query[j] [count][dim] unit vectors of large view j; id [count]; labels
+ * [count] or NULL: those below 0 become what was voted. All [dev].
  */
-int voter_run(struct voter *v, int64_t k, const struct queue *q, const float *const *query,
-              const uint64_t *id, size_t count, struct vote *out);
+int voter_run(struct voter *v, const int64_t *step, const struct queue *q, size_t fill,
+              const float *const *query, const uint64_t *id, size_t count, int32_t *labels);
+/* The votes of the last run; waits for them. */
+int voter_get(struct voter *v, size_t count, struct vote *out);
 
 #endif

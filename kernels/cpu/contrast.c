@@ -161,7 +161,7 @@ struct kl {
     float *kl, *g;
     const float *p, *q;
     const int32_t *pos;
-    float weight;
+    const float *weight;
     size_t n, ne;
 };
 
@@ -175,7 +175,7 @@ static int kl_task(void *arg, size_t i, int worker UNUSED)
         for (size_t k = 0; k <= j->ne && has_positive(j->pos, b); k++) {
             if (p[k] != 0) /* q is a softmax: 0 only by underflow */
                 sum += p[k] * log((double)p[k] / (q[k] == 0 ? FLT_MIN : q[k]));
-            g[k] += j->weight * (q[k] - p[k]);
+            g[k] += *j->weight * (q[k] - p[k]);
         }
         j->kl[b] = (float)sum;
     }
@@ -183,7 +183,7 @@ static int kl_task(void *arg, size_t i, int worker UNUSED)
 }
 
 static int cpu_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
-                  const int32_t *pos, float weight, size_t n, size_t ne)
+                  const int32_t *pos, const float *weight, size_t n, size_t ne)
 {
     struct kl j = { kl, g, p, q, pos, weight, n, ne };
     return run(kn, n, kl_task, &j);

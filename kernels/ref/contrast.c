@@ -81,18 +81,18 @@ int ref_contrast_backward(struct kern *kn UNUSED, const struct kern_contrast *ct
 }
 
 int ref_contrast_grad(struct kern *kn UNUSED, float *g, const float *p, const int32_t *pos,
-                      float weight, size_t n, size_t ne)
+                      const float *weight, size_t n, size_t ne)
 {
     for (size_t b = 0; b < n; b++)
         for (size_t i = 0; i <= ne; i++) {
             size_t at = b * (ne + 1) + i;
-            g[at] = has_positive(pos, b) ? weight * (p[at] - (i == 0)) : 0;
+            g[at] = has_positive(pos, b) ? *weight * (p[at] - (i == 0)) : 0;
         }
     return 0;
 }
 
 int ref_kl(struct kern *kn UNUSED, float *kl, float *g, const float *p, const float *q,
-           const int32_t *pos, float weight, size_t n, size_t ne)
+           const int32_t *pos, const float *weight, size_t n, size_t ne)
 {
     for (size_t b = 0; b < n; b++) {
         double sum = 0;
@@ -100,7 +100,7 @@ int ref_kl(struct kern *kn UNUSED, float *kl, float *g, const float *p, const fl
             size_t at = b * (ne + 1) + i;
             if (p[at] != 0) /* q is a softmax: 0 only by underflow */
                 sum += p[at] * log((double)p[at] / (q[at] == 0 ? FLT_MIN : q[at]));
-            g[at] += weight * (q[at] - p[at]);
+            g[at] += *weight * (q[at] - p[at]);
         }
         kl[b] = (float)sum;
     }

@@ -71,8 +71,9 @@ int ref_copy_rows(struct kern *kn UNUSED, float *dst, const int32_t *dst_row, co
                   const int32_t *src_row, size_t n, size_t d)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t to = dst_row ? (size_t)dst_row[i] : i, from = src_row ? (size_t)src_row[i] : i;
-        memcpy(dst + to * d, src + from * d, d * sizeof(*dst));
+        int64_t to = dst_row ? dst_row[i] : (int64_t)i, from = src_row ? src_row[i] : (int64_t)i;
+        if (to >= 0 && from >= 0)
+            memcpy(dst + (size_t)to * d, src + (size_t)from * d, d * sizeof(*dst));
     }
     return 0;
 }

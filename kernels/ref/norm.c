@@ -24,7 +24,7 @@ int ref_bn_stats(struct kern *kn UNUSED, enum kern_type type, float *mean, float
 
 int ref_bn_finalise(struct kern *kn UNUSED, float *scale, float *shift, float *rstd,
                     const float *mean, const float *var, const float *gamma, const float *beta,
-                    float *running_mean, float *running_var, float weight, size_t c)
+                    float *running_mean, float *running_var, const float *weight, size_t c)
 {
     for (size_t j = 0; j < c; j++) {
         double r = 1 / sqrt((double)var[j] + KERN_BN_EPS);
@@ -33,8 +33,8 @@ int ref_bn_finalise(struct kern *kn UNUSED, float *scale, float *shift, float *r
         if (rstd)
             rstd[j] = (float)r;
         if (running_mean) {
-            running_mean[j] += weight * (mean[j] - running_mean[j]);
-            running_var[j] += weight * (var[j] - running_var[j]);
+            running_mean[j] += *weight * (mean[j] - running_mean[j]);
+            running_var[j] += *weight * (var[j] - running_var[j]);
         }
     }
     return 0;

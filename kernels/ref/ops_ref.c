@@ -33,6 +33,9 @@ const struct kern_ops ops_ref = {
     .contrast_backward = ref_contrast_backward,
     .contrast_grad = ref_contrast_grad,
     .kl = ref_kl,
+    .weights = ref_weights,
+    .vote = ref_vote,
+    .positives = ref_positives,
     .knn = ref_knn,
     .update = ref_update,
     .norm = ref_norm,
@@ -43,4 +46,5 @@ const struct kern_ops ops_ref = {
     .get = ref_get,
     .zero = ref_zero,
     .sync = ref_sync,
+    .record = ref_record,
 };

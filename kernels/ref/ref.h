@@ -17,7 +17,7 @@ int ref_conv_backward_weights(struct kern *, const struct kern_conv *, float *, 
                               const void *);
 int ref_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
 int ref_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,
-                    const float *, const float *, float *, float *, float, size_t);
+                    const float *, const float *, float *, float *, const float *, size_t);
 int ref_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *, const float *,
                    const float *, size_t, size_t, bool);
 int ref_bn_backward(struct kern *, const struct kern_bn_backward *);
@@ -47,10 +47,14 @@ int ref_copy_rows(struct kern *, float *, const int32_t *, const float *, const 
                   size_t);
 int ref_contrast_forward(struct kern *, const struct kern_contrast *, float *, float *);
 int ref_contrast_backward(struct kern *, const struct kern_contrast *, float *, const float *);
-int ref_contrast_grad(struct kern *, float *, const float *, const int32_t *, float, size_t,
+int ref_contrast_grad(struct kern *, float *, const float *, const int32_t *, const float *, size_t,
                       size_t);
-int ref_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
-           size_t, size_t);
+int ref_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *,
+           const float *, size_t, size_t);
+int ref_weights(struct kern *, const struct kern_weights *, float *);
+int ref_vote(struct kern *, const struct kern_vote *, int32_t *, float *, int32_t *, float *,
+             int32_t *);
+int ref_positives(struct kern *, const struct kern_positives *, int32_t *);
 int ref_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
 int ref_update(struct kern *, const struct kern_update *);
 int ref_norm(struct kern *, double *, const float *, size_t);
@@ -62,5 +66,6 @@ int ref_put(struct kern *, void *, const void *, size_t);
 int ref_get(struct kern *, void *, const void *, size_t);
 int ref_zero(struct kern *, void *, size_t);
 int ref_sync(struct kern *);
+int ref_record(struct kern *); /* -ENOTSUP: the other slots of recordings stay empty */
 
 #endif

@@ -47,7 +47,7 @@ static void check_numbers(struct kern *kn)
     near((loss[0] + loss[1] + loss[2]) / 3, 0.037415, 1e-6, "its mean");
     near_three(p01, 0.918451, 0.081490, 0.000059, 1e-6, "probabilities of image 0");
 
-    ok(kern_kl(kn, kl, g, p01, p10, NULL, 3, 3, 2) == 0, "divergence of the pair");
+    ok(kern_kl(kn, kl, g, p01, p10, NULL, &(float){ 3 }, 3, 2) == 0, "divergence of the pair");
     near_three(kl, 0.11636896, 0.11053029, 0.95396036, 5e-7, "of each image");
     near((kl[0] + kl[1] + kl[2]) / 3, 0.39361987, 5e-7, "its mean");
     near(g[4], 3 * (p10[4] - p01[4]), 1e-7, "its gradient is the difference");
@@ -55,7 +55,7 @@ static void check_numbers(struct kern *kn)
     float candidates[6], du[6], do_[6] = { 0 };
     kern_l2norm_forward(kn, candidates, ru, t1, 3, 2);
     struct kern_contrast ct = { 3, 2, 2, 0.2f, unit, candidates, candidates, NULL, others, false };
-    int rc = kern_contrast_grad(kn, g, p01, NULL, 1, 3, 2);
+    int rc = kern_contrast_grad(kn, g, p01, NULL, &(float){ 1 }, 3, 2);
     rc |= kern_contrast_backward(kn, &ct, do_, g);
     rc |= kern_l2norm_backward(kn, du, do_, unit, r, 3, 2);
     ok(rc == 0, "backward");
@@ -120,9 +120,9 @@ static struct result results(struct kern *kn, const struct data *d)
     struct result r = { check_buf(np), check_buf(ct->n), check_copy(d->do_, ct->n * ct->d),
                         check_buf(np), check_buf(ct->n), check_copy(d->g, np) };
     int rc = kern_contrast_forward(kn, ct, r.p, r.loss);
-    rc |= kern_contrast_grad(kn, r.g, r.p, ct->pos, 0.7f, ct->n, ct->ne);
+    rc |= kern_contrast_grad(kn, r.g, r.p, ct->pos, &(float){ 0.7f }, ct->n, ct->ne);
     rc |= kern_contrast_backward(kn, ct, r.do_, d->g);
-    rc |= kern_kl(kn, r.kl, r.gkl, r.p, d->q, ct->pos, 0.3f, ct->n, ct->ne);
+    rc |= kern_kl(kn, r.kl, r.gkl, r.p, d->q, ct->pos, &(float){ 0.3f }, ct->n, ct->ne);
     if (rc)
         printf("# a pass returned %d\n", rc);
     return r;
@@ -167,12 +167,12 @@ static void check_none(struct kern *kn)
     kern_contrast_forward(kn, &ct, p, loss);
     ok(loss[0] == 0 && p[0] == 0 && p[1] == 0, "no positive, no loss");
     near(loss[1], log(2), 1e-6, "another anchor has one");
-    kern_contrast_grad(kn, g, p, pos, 2, 2, 1);
+    kern_contrast_grad(kn, g, p, pos, &(float){ 2 }, 2, 1);
     ok(g[0] == 0 && g[1] == 0 && g[2] == 2 * (p[2] - 1), "nor a gradient by scores");
     const float ones[] = { 1, 1, 1, 1 };
     kern_contrast_backward(kn, &ct, do_, ones);
     ok(do_[0] == 5 && do_[1] == 5 && do_[2] == 7 && do_[3] == 5, "nor by predictions");
-    kern_kl(kn, kl, g, p, p, pos, 1, 2, 1);
+    kern_kl(kn, kl, g, p, p, pos, &(float){ 1 }, 2, 1);
     ok(kl[0] == 0 && kl[1] == 0, "nor a divergence");
     ct.target_anchored = true; /* image 1's target meets both predictions */
     memcpy(do_, (float[]){ 5, 5, 5, 5 }, sizeof do_);
@@ -210,7 +210,7 @@ static void check_extremes(struct kern *kn)
     near(loss[0], 20000, 0.1, "a loss of 20000");
     ok(p[0] == 0 && p[1] == 1, "probabilities 0 and 1");
     ok(isnan(loss[1]), "NaN is not hidden in the loss");
-    kern_kl(kn, kl, g, p, p, NULL, 1, 2, 1);
+    kern_kl(kn, kl, g, p, p, NULL, &(float){ 1 }, 2, 1);
     ok(kl[0] == 0 && isnan(kl[1]), "nor in the divergence");
     ct.tau = 0;
     ok(kern_contrast_forward(kn, &ct, p, loss) == -EINVAL, "tau 0 is refused");

@@ -136,6 +136,10 @@ static void check_copies(struct kern *kn, const char *isa)
     check_near(dst, want, 6, 0, "from and to where the lists say");
     kern_copy_rows(kn, dst, NULL, src, NULL, 3, 2);
     check_near(dst, src, 6, 0, "or as they lie");
+    const int32_t some[] = { -1, 2, 1 }, any[] = { 0, 0, -1 };
+    kern_copy_rows(kn, dst, some, src, any, 3, 2);
+    const float mixed[] = { 0, 1, 10, 11, 0, 1 };
+    check_near(dst, mixed, 6, 0, "-1 is no row");
 }
 
 int main(void)

@@ -61,8 +61,8 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
     void *y = check_bytes(n * each), *dres = check_typed(type, d->dres, n);
     void *dx = add ? dy : check_bytes(n * each); /* dx may be dy */
     int rc = kern_bn_stats(kn, type, r.mean, r.var, x, d->rows, c);
-    rc |= kern_bn_finalise(kn, scale, shift, rstd, r.mean, r.var, d->gamma, d->beta, NULL, NULL, 0,
-                           c);
+    rc |= kern_bn_finalise(kn, scale, shift, rstd, r.mean, r.var, d->gamma, d->beta, NULL, NULL,
+                           NULL, c);
     rc |= kern_bn_forward(kn, type, y, x, residual ? check_typed(type, d->residual, n) : NULL,
                           scale, shift, d->rows, c, relu);
     struct kern_bn_backward b = { .type = type,
@@ -197,12 +197,12 @@ static void check_finalise(struct kern *kn)
         float now[] = { (float)t, -1 };
         decay *= 0.9;
         hidden = 0.9 * hidden + 0.1 * t;
-        kern_bn_finalise(kn, scale, shift, rstd, now, var, gamma, beta, rm, rv,
-                         (float)(0.1 / (1 - decay)), 2);
+        float weight = (float)(0.1 / (1 - decay));
+        kern_bn_finalise(kn, scale, shift, rstd, now, var, gamma, beta, rm, rv, &weight, 2);
         near(rm[0], hidden / (1 - decay), 1e-6, "zero-debiased average after %d", t);
     }
     near(rv[0], 4, 1e-6, "of a constant: the constant");
-    kern_bn_finalise(kn, scale, shift, NULL, mean, var, gamma, beta, NULL, NULL, 0, 2);
+    kern_bn_finalise(kn, scale, shift, NULL, mean, var, gamma, beta, NULL, NULL, NULL, 2);
     near(scale[0], 3 / sqrt(4.00001), 1e-6, "scale");
     near(shift[0], 1 - 2 * 3 / sqrt(4.00001), 1e-6, "shift");
     near(scale[1], 0.5 / sqrt(1e-5), 1e-4, "epsilon under the root");

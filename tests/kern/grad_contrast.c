@@ -38,7 +38,7 @@ static double divergence(void *arg)
 {
     struct net *t = arg;
     int rc = forward(t);
-    rc |= kern_kl(t->kn, t->kl, t->g, t->held, t->p, t->ct.pos, t->weight, N, NE);
+    rc |= kern_kl(t->kn, t->kl, t->g, t->held, t->p, t->ct.pos, &t->weight, N, NE);
     return rc ? NAN : t->weight * sum(t->kl);
 }
 
@@ -47,9 +47,9 @@ static void check(struct net *t, double (*f)(void *), const char *what)
     float *du = check_zeros(N * D), *g = check_zeros(NP);
     int rc = forward(t);
     if (f == loss)
-        rc |= kern_contrast_grad(t->kn, g, t->p, t->ct.pos, t->weight, N, NE);
+        rc |= kern_contrast_grad(t->kn, g, t->p, t->ct.pos, &t->weight, N, NE);
     else
-        rc |= kern_kl(t->kn, t->kl, g, t->held, t->p, t->ct.pos, t->weight, N, NE);
+        rc |= kern_kl(t->kn, t->kl, g, t->held, t->p, t->ct.pos, &t->weight, N, NE);
     rc |= kern_contrast_backward(t->kn, &t->ct, du, g);
     rc |= kern_l2norm_backward(t->kn, du, du, t->o, t->r, N, D);
     ok(rc == 0, "%s", what);

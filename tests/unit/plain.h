@@ -35,7 +35,7 @@ static inline bool plain_softmax(const struct plain *c, const double *o, size_t 
     const int32_t *neg = ob->neg + (pair * ob->n + b) * ob->ne;
     const float *z = c->t[j] + b * ob->d;
     if (term > 0) {
-        int32_t slot = ob->pos[(pair * ob->positives + term - 1) * ob->n + b];
+        int32_t slot = ob->pos_dev[(pair * ob->positives + term - 1) * ob->n + b];
         if (slot < 0)
             return false;
         z = queue_vectors(c->q, j) + (size_t)slot * ob->d;

@@ -45,15 +45,15 @@ static void pseudo(void)
     size_t none, right, all;
     third(&st, &s, &m, 6, "pseudo_labels=votes");
     classes(&st, &none, &right, &all);
-    ok(all == 3 && none == 0 && st.objective.anchors > 3, "they are anchors by their votes");
+    ok(all == 3 && none == 0 && st.anchors > 3, "they are anchors by their votes");
     drop(&st, &s);
     third(&st, &s, &m, 6, "pseudo_labels=oracle");
     classes(&st, &none, &right, &all);
-    ok(right == all && st.objective.anchors == st.n, "or by the truth");
+    ok(right == all && st.anchors == st.n, "or by the truth");
     drop(&st, &s);
     third(&st, &s, &m, 6, "pseudo_labels=none");
     classes(&st, &none, &right, &all);
-    ok(none == all && st.objective.anchors == 3, "or not at all");
+    ok(none == all && st.anchors == 3, "or not at all");
     ok(isfinite(m.vote_share) && isfinite(m.pseudo_accuracy), "the votes are counted all the same");
     drop(&st, &s);
     third(&st, &s, &m, 6, "vote_start=3");
@@ -87,7 +87,7 @@ static void order(void)
         step_run(&st, &m);
         ok(isnan(m.vote_share) == after && m.queue_fill == 3.0 / 16, "%s: the first step's votes",
            orders[after]);
-        ok(st.objective.anchors == (after ? 3 : 6), "and positives");
+        ok(st.anchors == (after ? 3 : 6), "and positives");
         drop(&st, &s);
     }
 }

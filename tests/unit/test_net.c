@@ -132,7 +132,7 @@ static double loss(struct rig *g)
     const float *out;
     double sum = 0;
     if (net_pack(g->kn, &g->net, &g->w) < 0 || net_pass_open(&p, g->kn, &g->net, N, false) < 0 ||
-        net_forward(p, &g->w, g->x, 0, &out) < 0)
+        net_forward(p, &g->w, g->x, NULL, &out) < 0)
         exit(1);
     for (size_t i = 0; i < g->nout; i++)
         sum += (double)out[i] * g->dout[i];
@@ -141,7 +141,7 @@ static double loss(struct rig *g)
 }
 
 /* One way through and back with dx; the pass stays open. */
-static struct net_pass *there_and_back(struct rig *g, float weight, const float **out)
+static struct net_pass *there_and_back(struct rig *g, const float *weight, const float **out)
 {
     struct net_pass *p;
     memset(g->grad, 0, g->net.floats * sizeof(float));
@@ -193,7 +193,7 @@ static void slope(struct rig *g, float *at, const float *grad, size_t count, con
 static void gradients(struct rig *g)
 {
     const float *out;
-    struct net_pass *p = there_and_back(g, 0, &out);
+    struct net_pass *p = there_and_back(g, NULL, &out);
     for (int i = 0; i < g->net.nparams; i++) {
         const struct net_param *q = &g->net.param[i];
         slope(g, g->w.param + q->offset, g->grad + q->offset, q->count, q->name);
@@ -215,9 +215,9 @@ static void agreements(struct rig *g)
 {
     const float *out, *other;
     const char *what = g->net.part;
-    struct net_pass *p = there_and_back(g, 1, &out), *q;
+    struct net_pass *p = there_and_back(g, &(float){ 1 }, &out), *q;
     net_pass_open(&q, g->kn, &g->net, N, false);
-    net_forward(q, &g->w, g->x, 0, &other);
+    net_forward(q, &g->w, g->x, NULL, &other);
     ok(memcmp(out, other, g->nout * sizeof *out) == 0, "%s: a pass that is not kept agrees", what);
     net_pass_close(q);
 
@@ -246,14 +246,14 @@ static void agreements(struct rig *g)
 static void two_views(struct rig *g)
 {
     const float *out;
-    struct net_pass *p = there_and_back(g, 0, &out), *q;
+    struct net_pass *p = there_and_back(g, NULL, &out), *q;
     float *alone = malloc(g->net.floats * sizeof *alone), *x2 = malloc(g->nx * sizeof *x2);
     memcpy(alone, g->grad, g->net.floats * sizeof *alone);
     fill(x2, g->nx, 1002);
     memset(g->grad, 0, g->net.floats * sizeof(float));
-    net_forward(p, &g->w, g->x, 0, &out);
+    net_forward(p, &g->w, g->x, NULL, &out);
     net_pass_open(&q, g->kn, &g->net, N, true);
-    net_forward(q, &g->w, x2, 0, &out);
+    net_forward(q, &g->w, x2, NULL, &out);
     net_backward(p, &g->w, g->dout, g->grad, NULL);
     ok(memcmp(alone, g->grad, g->net.floats * sizeof *alone) == 0,
        "%s: another view in between changes nothing", g->net.part);
@@ -280,7 +280,7 @@ static void backends(void (*build)(struct net *net, bool same))
         rig_open(&g[i], i == 0, i == 2 ? 3 : 1);
         build(&g[i].net, true);
         rig_fill(&g[i]);
-        p[i] = there_and_back(&g[i], 0.1f, &out[i]);
+        p[i] = there_and_back(&g[i], &(float){ 0.1f }, &out[i]);
     }
     near(distance(out[0], out[1], g->nout), 0, 1e-4, "%s: output near the definition",
          kern_describe(g[1].kn));
@@ -324,7 +324,7 @@ static void bfloat16(void (*build)(struct net *net, bool same))
         kern_store(KERN_BF16, g[1].x, i,
                    g[0].x[i]); /* from the front: none is overwritten unread */
     for (int i = 0; i < 2; i++)
-        p[i] = there_and_back(&g[i], 0.1f, &out[i]);
+        p[i] = there_and_back(&g[i], &(float){ 0.1f }, &out[i]);
     near(cosine(out[0], out[1], g->nout), 1, 1e-3, "%s: output in bfloat16",
          kern_describe(g[1].kn));
     /* a ReLU or maximum that changes sides takes its gradient along */

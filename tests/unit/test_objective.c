@@ -3,6 +3,7 @@
  * draws of negatives and positives, and all terms together, in every form that the settings give
  * them, against plain loops and their finite differences.
  */
+#include "common/base/rng.h"
 #include "common/model/objective.h"
 #include "tests/t.h"
 #include "tests/unit/plain.h"
@@ -39,6 +40,24 @@ static const float t0[] = { 0.8f, 0.3f, -0.1f, 1, -1, -0.2f },
 static const float z1[] = { 0.95f, 0.2f, 0.2f, 1, -0.9f, 0.4f };
 static float unit[5][6], length[3];
 
+static size_t anchors_of(const struct queue *q, const int32_t *label, size_t n)
+{
+    size_t anchors = 0;
+    for (size_t b = 0; b < n; b++)
+        anchors += queue_has(q, label[b]);
+    return anchors;
+}
+
+/* Draws of step k, losses, gradient. */
+static int run(struct objective *ob, int64_t k, const int32_t *label, const float *const *o,
+               const float *const *t, const struct queue *q, float *const *do_,
+               struct objective_value *v)
+{
+    int rc = objective_negatives(ob, k, label);
+    rc = rc < 0 ? rc : objective_run(ob, &k, label, o, t, q, do_);
+    return rc < 0 ? rc : objective_get(ob, anchors_of(q, label, ob->n), v);
+}
+
 static void values(void)
 {
     struct settings set = settings(2, 0, 3, 2);
@@ -54,11 +73,11 @@ static void values(void)
     const float *const z[] = { unit[0], unit[4] }; /* one ring a target view */
     float d0[6], d1[6], *const do_[] = { d0, d1 };
     queue_open(&q, kn, 2, 4, 2, 3, 3);
-    queue_push(&q, z, label, 3, label, id);
+    queue_push(&q, label, 3, label, id);
+    queue_write(&q, z);
     ok(objective_open(&ob, kn, &set) == 0 && ob.ne == 2,
        "fewer others than negatives: all of them");
-    ok(objective_draw(&ob, 0, label, &q) == 0 && ob.anchors == 3, "draw");
-    ok(objective_run(&ob, o, t, &q, do_, &v) == 0, "run");
+    ok(run(&ob, 0, label, o, t, &q, do_, &v) == 0 && anchors_of(&q, label, 3) == 3, "run");
 
     const double want01[] = { 0.085067, 0.020928, 0.006249 };
     const double want10[] = { 0.008316, 0.144622, 0.995094 };
@@ -114,8 +133,7 @@ static void forms(void)
     set.alpha = 0;
     set.invariance = INV_T;
     objective_open(&ob, kn, &set);
-    objective_draw(&ob, 0, label, &q);
-    objective_run(&ob, o, t, &q, do_, &v);
+    run(&ob, 0, label, o, t, &q, do_, &v);
     double same = 0; /* pairs (0, 0) and (1, 1) */
     for (size_t b = 0; b < 3; b++)
         same += (ob.loss[objective_term(&ob, 0, 0, 0) * 3 + b] +
@@ -126,16 +144,14 @@ static void forms(void)
 
     set.invariance = INV_R;
     objective_open(&ob, kn, &set);
-    objective_draw(&ob, 0, label, &q);
-    objective_run(&ob, o, t, &q, do_, &v);
+    run(&ob, 0, label, o, t, &q, do_, &v);
     near(ob.kl[objective_term(&ob, 0, 1, 0) * 3], 0.08874300, 5e-7, "R of image 0");
     near(mean01(&ob, ob.kl), 0.04638881, 5e-7, "mean of R");
     objective_close(&ob);
 
     set.loss_orientation = ORIENT_TARGET;
     objective_open(&ob, kn, &set);
-    objective_draw(&ob, 0, label, &q);
-    objective_run(&ob, o, t, &q, do_, &v);
+    run(&ob, 0, label, o, t, &q, do_, &v);
     near(ob.loss[objective_term(&ob, 0, 1, 0) * 3 + 1], 0.093110, 1e-6, "l where t is the anchor");
     near(mean01(&ob, ob.loss), 0.037837, 1e-6, "its mean");
     near(mean01(&ob, ob.kl), 0.04638881, 5e-7, "R is the same");
@@ -156,10 +172,9 @@ static void gradient(void)
     set.contrast_weight = 3; /* undoes the mean over the images */
     queue_open(&q, kn, 1, 4, 2, 3, 3);
     objective_open(&ob, kn, &set);
-    objective_draw(&ob, 0, label, &q);
-    objective_run(&ob, o, t, &q, do_, &v);
+    run(&ob, 0, label, o, t, &q, do_, &v);
     near(v.augm, 0.037415, 1e-6, "mean of l");
-    ok(isnan(v.sempos) && ob.terms == 1, "alpha 0 leaves no semantic term");
+    ok(isnan(v.sempos) && ob.positives == 0, "alpha 0 leaves no semantic term");
     kern_l2norm_forward(kn, unit[0], length, o0, 3, 2);
     kern_l2norm_backward(kn, d0, d0, unit[0], length, 3, 2);
     near(d0[0], -0.08342788, 1e-6, "gradient before the normalisation");
@@ -194,14 +209,14 @@ static void draws(const struct objective *ob, const struct queue *q, const int32
                     distinct &= neg[c] != neg[e];
             }
             for (size_t r = 0; r < P; r++) {
-                int32_t slot = ob->pos[(pair * P + r) * B + b];
+                int32_t slot = ob->pos_dev[(pair * P + r) * B + b];
                 class &= slot < 0 ? label[b] < 0 || label[b] == 3 : q->label[slot] == label[b];
             }
         }
     }
     size_t neg = B * NE, pos = P * B;
     shared &= memcmp(ob->neg + neg, ob->neg + 2 * neg, neg * sizeof(int32_t)) == 0;
-    slots &= memcmp(ob->pos + pos, ob->pos + 2 * pos, pos * sizeof(int32_t)) == 0;
+    slots &= memcmp(ob->pos_dev + pos, ob->pos_dev + 2 * pos, pos * sizeof(int32_t)) == 0;
     own |= memcmp(ob->neg + 4 * neg, ob->neg + 5 * neg, neg * sizeof(int32_t)) != 0;
     ok(distinct, "negatives are other images, each once");
     ok(shared, "pairs (0, 1) and (1, 0) share their negatives");
@@ -211,12 +226,12 @@ static void draws(const struct objective *ob, const struct queue *q, const int32
 }
 
 /* Uniform: over many steps each other image comes up as often. */
-static void uniform(struct objective *ob, const struct queue *q, const int32_t *label)
+static void uniform(struct objective *ob, const int32_t *label)
 {
     int count[B] = { 0 };
     bool even = true;
     for (int k = 0; k < 2000; k++) {
-        objective_draw(ob, k, label, q);
+        objective_negatives(ob, k, label);
         for (size_t c = 0; c < NE; c++)
             count[ob->neg[4 * NE + c]]++; /* anchor 4 of pair (0, 0) */
     }
@@ -236,7 +251,7 @@ static void many_pairs(void)
     memset(label, -1, sizeof label);
     set.negatives = NE;
     ok(queue_open(&q, kn, CROPS_LARGE, SLOTS, D, 1, N) == 0 && objective_open(&ob, kn, &set) == 0 &&
-           objective_draw(&ob, 0, label, &q) == 0,
+           objective_negatives(&ob, 0, label) == 0,
        "%d views", CROPS);
     size_t neg = N * NE, pairs = CROPS * CROPS_LARGE, first = CROPS_LARGE * CROPS_LARGE, same = 0;
     for (size_t a = first; a < pairs; a++)
@@ -265,7 +280,8 @@ static void inputs(struct queue *q)
         random_unit(z[j], 6, 20 + j);
     }
     queue_open(q, kn, L, SLOTS, D, 4, 6);
-    queue_push(q, ring, row, 6, slot, id);
+    queue_push(q, row, 6, slot, id);
+    queue_write(q, ring);
 }
 
 static struct settings all_terms(void)
@@ -290,8 +306,7 @@ static void form(const struct queue *q, const struct settings *set, const char *
     double *const helds[] = { held[0], held[1], held[2] };
     float *const do_[] = { g[0], g[1], g[2] }, *const do_again[] = { again[0], again[1], again[2] };
     objective_open(&ob, kn, set);
-    objective_draw(&ob, 3, label_of, q);
-    objective_run(&ob, o_all, t_all, q, do_, &v);
+    run(&ob, 3, label_of, o_all, t_all, q, do_, &v);
     for (size_t i = 0; i < L + S; i++)
         for (size_t c = 0; c < B * D; c++)
             wide[i][c] = held[i][c] = x[i][c];
@@ -309,7 +324,7 @@ static void form(const struct queue *q, const struct settings *set, const char *
             worst = fmax(worst, fabs((both[1] - both[0]) / 2e-5 - g[i][c]));
         }
     near(worst, 0, 1e-5, "its gradient by their differences");
-    objective_run(&ob, o_all, t_all, q, do_again, &v);
+    run(&ob, 3, label_of, o_all, t_all, q, do_again, &v);
     ok(memcmp(again, g, sizeof again) == 0, "the same bits again");
     objective_close(&ob);
 }
@@ -334,7 +349,7 @@ static void all_forms(const struct queue *q)
 }
 
 /* Without the anchor's class: fewer negatives where there are not enough others. */
-static void excluded(const struct queue *q)
+static void excluded(void)
 {
     struct settings set = all_terms();
     struct objective ob, any;
@@ -344,8 +359,8 @@ static void excluded(const struct queue *q)
     objective_open(&ob, kn, &set);
     set.exclude_class = 0;
     objective_open(&any, kn, &set);
-    objective_draw(&ob, 3, label_of, q);
-    objective_draw(&any, 3, label_of, q);
+    objective_negatives(&ob, 3, label_of);
+    objective_negatives(&any, 3, label_of);
     for (size_t pair = 0; pair < (L + S) * L; pair++)
         for (size_t b = 0; b < B; b++) {
             const int32_t *neg = ob.neg + (pair * B + b) * 7;
@@ -372,15 +387,17 @@ static void random_inputs(void)
 {
     struct settings set = all_terms();
     struct objective ob;
+    struct objective_value v;
+    float g[L + S][B * D], *const do_[] = { g[0], g[1], g[2] };
     struct queue q;
     inputs(&q);
     objective_open(&ob, kn, &set);
-    objective_draw(&ob, 3, label_of, &q);
-    ok(ob.anchors == 6, "anchors whose class is in the queue");
+    run(&ob, 3, label_of, o_all, t_all, &q, do_, &v);
+    ok(anchors_of(&q, label_of, B) == 6, "anchors whose class is in the queue");
     draws(&ob, &q, label_of);
-    uniform(&ob, &q, label_of);
+    uniform(&ob, label_of);
     objective_close(&ob);
-    excluded(&q);
+    excluded();
     all_forms(&q);
     queue_close(&q);
 }

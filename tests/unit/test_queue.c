@@ -30,16 +30,26 @@ static void push(struct queue *q, uint64_t first_id, size_t n)
         label[i] = (int32_t)((first_id + i) % 3);
         id[i] = first_id + i;
     }
-    queue_push(q, t, row, n, label, id);
+    queue_push(q, row, n, label, id);
+    queue_write(q, t);
+    queue_publish(q);
 }
 
 static bool holds(const struct queue *q, size_t slot, uint64_t id, size_t place)
 {
-    uint64_t id_dev;
-    kern_get(q->kn, &id_dev, q->id_dev + slot, sizeof id_dev);
-    return q->id[slot] == id && id_dev == id && q->label[slot] == (int32_t)(id % 3) &&
+    return q->id[slot] == id && q->label[slot] == (int32_t)(id % 3) &&
            memcmp(queue_vectors(q, 0) + slot * DIM, t0 + place * DIM, sizeof(float) * DIM) == 0 &&
            memcmp(queue_vectors(q, 1) + slot * DIM, t1 + place * DIM, sizeof(float) * DIM) == 0;
+}
+
+/* What kernels see of a slot. */
+static bool published(const struct queue *q, size_t slot, uint64_t id)
+{
+    uint64_t id_dev;
+    int32_t label_dev;
+    kern_get(q->kn, &id_dev, q->id_dev + slot, sizeof id_dev);
+    kern_get(q->kn, &label_dev, q->label_dev + slot, sizeof label_dev);
+    return id_dev == id && label_dev == (int32_t)(id % 3);
 }
 
 int main(void)
@@ -57,6 +67,7 @@ int main(void)
     push(&q, 10, 5);
     ok(q.fill == 5 && q.head == 5, "five rows fill five slots");
     ok(holds(&q, 0, 10, 0) && holds(&q, 4, 14, 4), "in order");
+    ok(published(&q, 0, 10) && published(&q, 4, 14), "on the device too");
     queue_keep(&q);
     queue_take_back(&q);
     ok(q.fill == 5 && holds(&q, 4, 14, 4), "what was kept is not taken back");
@@ -70,6 +81,10 @@ int main(void)
     ok(q.fill == 5 && q.head == 5 && holds(&q, 0, 10, 0) && holds(&q, 1, 11, 1), "taken back");
     queue_take_back(&q);
     ok(q.fill == 5, "only once");
+    queue_push(&q, (const int32_t[]){ 3, 2, 1, 0 }, 4, (const int32_t[]){ 2, 2, 2, 2 },
+               (const uint64_t[]){ 1, 2, 3, 4 });
+    queue_take_back(&q);
+    ok(q.fill == 5 && holds(&q, 0, 10, 0) && holds(&q, 1, 11, 1), "also before its vectors came");
 
     push(&q, 30, BATCH);
     ok(q.fill == 7, "more rows than slots fill all");
@@ -78,19 +93,15 @@ int main(void)
         last &= holds(&q, (5 + i) % SLOTS, 35 + i, 5 + i);
     ok(last && q.head == 5, "with the last ones, oldest at the head");
 
-    int count[SLOTS] = { 0 };
-    bool right = true;
-    struct rng r;
-    for (int i = 0; i < 3000; i++) {
-        rng_init(&r, t_seed(), RNG_TEST, (uint64_t)i, 0, 0);
-        int32_t s = queue_draw(&q, 1, &r);
-        right &= s >= 0 && q.label[s] == 1;
-        count[s]++;
-    }
-    for (size_t s = 0; s < SLOTS; s++) /* ids 35..41: labels 2 0 1 2 0 1 2 */
-        right &= q.label[s] == 1 ? count[s] > 1350 : count[s] == 0;
-    ok(right, "draws are uniform among the slots of the class");
-    ok(queue_draw(&q, 3, &r) == -1 && queue_draw(&q, -1, &r) == -1, "no slot of a class, no draw");
+    int32_t start[CLASSES + 1], slot[SLOTS]; /* ids 35..41 from slot 5 on: labels 2 0 1 2 0 1 2 */
+    kern_get(kn, start, q.start_dev, sizeof start);
+    kern_get(kn, slot, q.slot_dev, sizeof slot);
+    bool right = start[CLASSES] == SLOTS;
+    for (int32_t c = 0; c < CLASSES; c++)
+        for (int32_t i = start[c]; i < start[c + 1]; i++)
+            right &= q.label[slot[i]] == c && (i == start[c] || slot[i] > slot[i - 1]);
+    ok(right, "the index has every slot once, under its class");
+    ok(queue_has(&q, 1) && !queue_has(&q, 3) && !queue_has(&q, -1), "and tells who is there");
 
     float v[VIEWS * SLOTS * DIM];
     int32_t label[SLOTS];

@@ -1,36 +1,9 @@
 /*
- * test_vote.c - the mode of the votes, its ties, and the votes of all pairs of views and queues.
+ * test_vote.c - the votes of all pairs of views and queues, and their switches. How votes are
+ * counted: tests/kern/check_vote.c.
  */
 #include "common/model/vote.h"
 #include "tests/t.h"
-
-static int32_t work[16];
-
-static void counting(void)
-{
-    int32_t a[] = { 2, 1, 2, 0 };
-    float s[] = { 0.1f, 0.9f, 0.1f, 0.9f };
-    struct vote v = vote_count(a, s, 4, TIE_SIMILARITY, work);
-    ok(v.label == 2, "the most votes win, not the most similar");
-    near(v.share, 0.5, 1e-6, "half of the votes");
-
-    int32_t b[] = { 3, 1, 3, 1, 0 };
-    float t[] = { 0.5f, 0.4f, 0.5f, 0.5f, 1 };
-    ok(vote_count(b, t, 5, TIE_SIMILARITY, work).label == 3,
-       "of equals the larger sum of similarities");
-    float u[] = { 0.5f, 0.5f, 0.5f, 0.5f, 1 };
-    ok(vote_count(b, u, 5, TIE_SIMILARITY, work).label == 1, "then the smaller label");
-    int32_t c[] = { 1, 3, 1, 3, 0 };
-    ok(vote_count(c, u, 5, TIE_SIMILARITY, work).label == 1, "in any order");
-    ok(vote_count(b, t, 5, TIE_LABEL, work).label == 1, "or the smaller label at once");
-
-    int32_t d[] = { -1, 4, -1, -1 };
-    v = vote_count(d, s, 4, TIE_SIMILARITY, work);
-    ok(v.label == 4 && v.share == 1, "no vote does not count");
-    int32_t e[] = { -1, -1 };
-    v = vote_count(e, s, 2, TIE_SIMILARITY, work);
-    ok(v.label == -1 && v.share == 0, "no votes, no label");
-}
 
 /* Two views, two queues of four slots on the circle; three images ask. */
 static const float ring0[] = { 1, 0, 0, 1, -1, 0, 0.8f, 0.6f };
@@ -56,7 +29,16 @@ static void fill(struct queue *q)
     const float *const t[] = { ring0, ring1 };
     const int32_t row[] = { 0, 1, 2, 3 }, label[] = { 5, 2, 1, 5 };
     const uint64_t id[] = { 10, 11, 12, 13 };
-    queue_push(q, t, row, 4, label, id);
+    queue_push(q, row, 4, label, id);
+    queue_write(q, t);
+    queue_publish(q);
+}
+
+/* The votes of step k. */
+static int run(struct voter *v, int64_t k, const struct queue *q, size_t count, struct vote *out)
+{
+    int rc = voter_run(v, &k, q, q->fill, o, asks, count, NULL);
+    return rc < 0 ? rc : voter_get(v, count, out);
 }
 
 static void pairs(struct queue *q)
@@ -65,10 +47,8 @@ static void pairs(struct queue *q)
     struct settings set = settings(1);
     struct vote out[3];
     voter_open(&voter, kn, &set);
-    ok(voter_run(&voter, 0, q, o, asks, 3, out) == 0 && out[0].label == -1 && out[2].share == 0,
-       "an empty queue has no say");
     fill(q);
-    ok(voter_run(&voter, 0, q, o, asks, 3, out) == 0, "they vote");
+    ok(run(&voter, 0, q, 3, out) == 0, "they vote");
     /* image 0: view 0 asks ring 0 (slot 0: 5) and ring 1 (slot 0: 5), view 1 slots 1 and 1: 2, 2;
      * sums 1 + 0.6 against 1 + 1 */
     ok(out[0].label == 2 && fabsf(out[0].share - 0.5f) < 1e-6f, "all pairs of views and queues");
@@ -81,7 +61,7 @@ static void pairs(struct queue *q)
 
     set = settings(9);
     voter_open(&voter, kn, &set);
-    voter_run(&voter, 0, q, o, asks, 1, out);
+    run(&voter, 0, q, 1, out);
     ok(out[0].label == 5 && fabsf(out[0].share - 0.5f) < 1e-6f,
        "more neighbours than slots: all of them vote");
     voter_close(&voter);
@@ -94,7 +74,7 @@ static void votes(const struct queue *q, int neighbours, const char *assignment,
     struct settings set = settings(neighbours);
     settings_set(&set, assignment);
     voter_open(&voter, kn, &set);
-    voter_run(&voter, 7, q, o, asks, 3, out);
+    run(&voter, 7, q, 3, out);
     voter_close(&voter);
 }
 
@@ -135,13 +115,15 @@ static void nine_of_ten(void)
         id[s] = 100 + (uint64_t)s;
     }
     queue_open(&q, kn, 1, 10, 2, 2, 10);
-    queue_push(&q, (const float *const[]){ slots }, row, 10, label, id);
+    queue_push(&q, row, 10, label, id);
+    queue_write(&q, (const float *const[]){ slots });
+    queue_publish(&q);
     struct settings set = settings(10);
     struct voter voter;
     set.large_crops = 1;
     set.vote_threshold = 0.9;
     voter_open(&voter, kn, &set);
-    voter_run(&voter, 0, &q, o, asks, 3, out);
+    run(&voter, 0, &q, 3, out);
     ok(out[0].label == 1 && out[2].label == 1, "nine votes of ten reach a threshold of 0.9");
     voter_close(&voter);
     queue_close(&q);
@@ -158,8 +140,8 @@ static void drawn(const struct queue *q)
     set.vote_views = VIEWS_ONE;
     voter_open(&voter, kn, &set);
     for (size_t k = 0; k < runs; k++) { /* image 0 finds slots 0, 3 and 1: 5, 5, 2 */
-        voter_run(&voter, (int64_t)k, q, o, asks, 3, out);
-        voter_run(&voter, (int64_t)k, q, o, asks, 1, again);
+        run(&voter, (int64_t)k, q, 3, out);
+        run(&voter, (int64_t)k, q, 1, again);
         five += out[0].label == 5;
         same += out[0].label == again[0].label && out[0].share == 1;
     }
@@ -171,7 +153,7 @@ static void drawn(const struct queue *q)
     voter_open(&voter, kn, &set);
     bool valid = true;
     for (int k = 0; k < 50; k++) {
-        voter_run(&voter, k, q, o, asks, 3, out);
+        run(&voter, k, q, 3, out);
         for (int b = 0; b < 3; b++)
             valid &= out[b].label > 0 && out[b].share * 4 == rintf(out[b].share * 4);
     }
@@ -186,7 +168,6 @@ int main(void)
     pool_open(&pool, 1);
     kern_open(&kn, pool);
     queue_open(&q, kn, 2, 6, 2, 6, 4);
-    counting();
     pairs(&q);
     switches(&q);
     nine_of_ten();
