@@ -6,6 +6,7 @@
  * needed (library.h). Files:
  *
  * plugin.c, memory.c          the exported symbol, handles, memory and copies
+ * record.c                    recordings of calls
  * conv*.c, gemm*.c            plans of cuDNN and cuBLASLt; tests have plain kernels in their place
  * *.cu                        kernels, each family with the host side of its slots below it
  *
@@ -36,6 +37,9 @@ struct cuda {
     size_t shared_most; /* bytes of shared memory that a block may ask for */
     void *scratch;      /* cuda_scratch() */
     size_t scratch_bytes;
+    void *retired[32]; /* earlier scratch, which recordings know */
+    int nretired;
+    bool recorded;
     void *staging; /* page-locked memory behind cuda_upload() */
     size_t staging_bytes;
     cudaEvent_t staged; /* the copy out of staging is done */
@@ -96,6 +100,12 @@ int cuda_get(struct kern *, void *, const void *, size_t);
 int cuda_zero(struct kern *, void *, size_t);
 int cuda_sync(struct kern *);
 
+/* record.c */
+int cuda_record(struct kern *);
+int cuda_record_end(struct kern *, struct kern_recording **);
+int cuda_replay(struct kern *, struct kern_recording *);
+void cuda_recording_free(struct kern *, struct kern_recording *);
+
 /* -- nothing.cu: a kernel that does nothing, to see whether there is code for a device ---- */
 
 int cuda_nothing(struct kern *);
@@ -114,7 +124,7 @@ int cuda_conv_backward_weights(struct kern *, const struct kern_conv *, float *,
 /* norm.cu */
 int cuda_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
 int cuda_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,
-                     const float *, const float *, float *, float *, float, size_t);
+                     const float *, const float *, float *, float *, const float *, size_t);
 int cuda_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *,
                     const float *, const float *, size_t, size_t, bool);
 int cuda_bn_backward(struct kern *, const struct kern_bn_backward *);
@@ -149,10 +159,15 @@ int cuda_copy_rows(struct kern *, float *, const int32_t *, const float *, const
 /* contrast.cu */
 int cuda_contrast_forward(struct kern *, const struct kern_contrast *, float *, float *);
 int cuda_contrast_backward(struct kern *, const struct kern_contrast *, float *, const float *);
-int cuda_contrast_grad(struct kern *, float *, const float *, const int32_t *, float, size_t,
-                       size_t);
-int cuda_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *, float,
-            size_t, size_t);
+int cuda_contrast_grad(struct kern *, float *, const float *, const int32_t *, const float *,
+                       size_t, size_t);
+int cuda_kl(struct kern *, float *, float *, const float *, const float *, const int32_t *,
+            const float *, size_t, size_t);
+/* vote.cu */
+int cuda_weights(struct kern *, const struct kern_weights *, float *);
+int cuda_vote(struct kern *, const struct kern_vote *, int32_t *, float *, int32_t *, float *,
+              int32_t *);
+int cuda_positives(struct kern *, const struct kern_positives *, int32_t *);
 /* knn.cu */
 int cuda_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
 /* optim.cu */

@@ -79,7 +79,10 @@ void *cuda_scratch(struct kern *kn, size_t bytes)
     if (bytes <= cu->scratch_bytes)
         return cu->scratch;
     cudaStreamSynchronize(cu->stream);
-    cudaFree(cu->scratch);
+    if (cu->scratch && cu->recorded && cu->nretired < (int)ARRAY_LEN(cu->retired))
+        cu->retired[cu->nretired++] = cu->scratch;
+    else
+        cudaFree(cu->scratch);
     cu->scratch = NULL;
     cu->scratch_bytes = 0;
     if (cuda_error(cudaMalloc(&cu->scratch, bytes)) < 0) {

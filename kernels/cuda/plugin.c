@@ -39,6 +39,9 @@ static const struct kern_ops table = {
     .contrast_backward = cuda_contrast_backward,
     .contrast_grad = cuda_contrast_grad,
     .kl = cuda_kl,
+    .weights = cuda_weights,
+    .vote = cuda_vote,
+    .positives = cuda_positives,
     .knn = cuda_knn,
     .update = cuda_update,
     .norm = cuda_norm,
@@ -49,6 +52,10 @@ static const struct kern_ops table = {
     .get = cuda_get,
     .zero = cuda_zero,
     .sync = cuda_sync,
+    .record = cuda_record,
+    .record_end = cuda_record_end,
+    .replay = cuda_replay,
+    .recording_free = cuda_recording_free,
 };
 
 static int no(int rc, char *why, size_t room, const char *fmt, ...) PRINTF(4, 5);
@@ -114,6 +121,8 @@ static void close_device(struct kern *kn)
     cudaStreamSynchronize(cu->stream);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
+    for (int i = 0; i < cu->nretired; i++)
+        cudaFree(cu->retired[i]);
     cudaFreeHost(cu->staging);
     for (size_t i = 0; i < ARRAY_LEN(cu->lists); i++) {
         cudaFree(cu->lists[i]);

@@ -44,8 +44,8 @@ __attribute__((weak)) int cuda_bn_finalise(struct kern *a0 UNUSED, float *a1 UNU
                                            float *a2 UNUSED, float *a3 UNUSED,
                                            const float *a4 UNUSED, const float *a5 UNUSED,
                                            const float *a6 UNUSED, const float *a7 UNUSED,
-                                           float *a8 UNUSED, float *a9 UNUSED, float a10 UNUSED,
-                                           size_t a11 UNUSED)
+                                           float *a8 UNUSED, float *a9 UNUSED,
+                                           const float *a10 UNUSED, size_t a11 UNUSED)
 {
     return -ENOTSUP;
 }
@@ -171,14 +171,15 @@ __attribute__((weak)) int cuda_contrast_backward(struct kern *a0 UNUSED,
 }
 __attribute__((weak)) int cuda_contrast_grad(struct kern *a0 UNUSED, float *a1 UNUSED,
                                              const float *a2 UNUSED, const int32_t *a3 UNUSED,
-                                             float a4 UNUSED, size_t a5 UNUSED, size_t a6 UNUSED)
+                                             const float *a4 UNUSED, size_t a5 UNUSED,
+                                             size_t a6 UNUSED)
 {
     return -ENOTSUP;
 }
 __attribute__((weak)) int cuda_kl(struct kern *a0 UNUSED, float *a1 UNUSED, float *a2 UNUSED,
                                   const float *a3 UNUSED, const float *a4 UNUSED,
-                                  const int32_t *a5 UNUSED, float a6 UNUSED, size_t a7 UNUSED,
-                                  size_t a8 UNUSED)
+                                  const int32_t *a5 UNUSED, const float *a6 UNUSED,
+                                  size_t a7 UNUSED, size_t a8 UNUSED)
 {
     return -ENOTSUP;
 }

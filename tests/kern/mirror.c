@@ -226,9 +226,10 @@ static int bn_stats(struct kern *kn, enum kern_type type, float *mean, float *va
 
 static int bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
                        const float *var, const float *gamma, const float *beta, float *running_mean,
-                       float *running_var, float weight, size_t c)
+                       float *running_var, const float *weight, size_t c)
 {
     CALL("bn_finalise");
+    reads(&k, running_mean ? weight : NULL, F);
     writes(&k, scale, c * F);
     writes(&k, shift, c * F);
     writes(&k, rstd, c * F);
@@ -240,7 +241,7 @@ static int bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd,
     writes(&k, running_var, c * F);
     return RUN(device.bn_finalise(kn, at(&k, scale), at(&k, shift), at(&k, rstd), at(&k, mean),
                                   at(&k, var), at(&k, gamma), at(&k, beta), at(&k, running_mean),
-                                  at(&k, running_var), weight, c));
+                                  at(&k, running_var), at(&k, weight), c));
 }
 
 static int bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
@@ -512,26 +513,89 @@ static int contrast_backward(struct kern *kn, const struct kern_contrast *ct, fl
 }
 
 static int contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos,
-                         float weight, size_t n, size_t ne)
+                         const float *weight, size_t n, size_t ne)
 {
     CALL("contrast_grad");
+    reads(&k, weight, F);
     writes(&k, g, n * (1 + ne) * F);
     reads(&k, p, n * (1 + ne) * F);
     reads(&k, pos, n * sizeof *pos);
-    return RUN(device.contrast_grad(kn, at(&k, g), at(&k, p), at(&k, pos), weight, n, ne));
+    return RUN(device.contrast_grad(kn, at(&k, g), at(&k, p), at(&k, pos), at(&k, weight), n, ne));
 }
 
 static int kl(struct kern *kn, float *div, float *g, const float *p, const float *q,
-              const int32_t *pos, float weight, size_t n, size_t ne)
+              const int32_t *pos, const float *weight, size_t n, size_t ne)
 {
     CALL("kl");
+    reads(&k, weight, F);
     writes(&k, div, n * F);
     writes(&k, g, n * (1 + ne) * F);
     reads(&k, p, n * (1 + ne) * F);
     reads(&k, q, n * (1 + ne) * F);
     reads(&k, pos, n * sizeof *pos);
-    return RUN(
-        device.kl(kn, at(&k, div), at(&k, g), at(&k, p), at(&k, q), at(&k, pos), weight, n, ne));
+    return RUN(device.kl(kn, at(&k, div), at(&k, g), at(&k, p), at(&k, q), at(&k, pos),
+                         at(&k, weight), n, ne));
+}
+
+static int weights(struct kern *kn, const struct kern_weights *w, float *weight)
+{
+    struct kern_weights there = *w;
+    CALL("weights");
+    reads(&k, w->pos, w->n * sizeof *w->pos);
+    reads(&k, w->whole, w->count * sizeof *w->whole);
+    reads(&k, w->part, w->count * sizeof *w->part);
+    writes(&k, weight, w->count * F);
+    send(&k);
+    there.pos = at(&k, w->pos);
+    there.whole = at(&k, w->whole);
+    there.part = at(&k, w->part);
+    return receive(&k, device.weights(kn, &there, at(&k, weight)));
+}
+
+static int vote(struct kern *kn, const struct kern_vote *v, int32_t *ballot, float *similarity,
+                int32_t *label, float *share, int32_t *fill)
+{
+    struct kern_vote there = *v;
+    size_t found = v->searches * v->n * v->k, ballots = v->n * v->searches * (v->drawn ? 1 : v->k);
+    CALL("vote");
+    reads(&k, v->slot, found * sizeof *v->slot);
+    reads(&k, v->sim, found * F);
+    reads(&k, v->slot_label, rows_of(v->slot, found) * sizeof *v->slot_label);
+    reads(&k, v->step, sizeof *v->step);
+    reads(&k, v->id, v->n * sizeof *v->id);
+    writes(&k, ballot, ballots * sizeof *ballot);
+    writes(&k, similarity, ballots * F);
+    writes(&k, label, v->n * sizeof *label);
+    writes(&k, share, v->n * F);
+    writes(&k, fill, v->n * sizeof *fill);
+    send(&k);
+    there.slot = at(&k, v->slot);
+    there.sim = at(&k, v->sim);
+    there.slot_label = at(&k, v->slot_label);
+    there.step = at(&k, v->step);
+    there.id = at(&k, v->id);
+    return receive(&k, device.vote(kn, &there, at(&k, ballot), at(&k, similarity), at(&k, label),
+                                   at(&k, share), at(&k, fill)));
+}
+
+static int positives(struct kern *kn, const struct kern_positives *p, int32_t *pos)
+{
+    struct kern_positives there = *p;
+    size_t classes = rows_of(p->label, p->n);
+    CALL("positives");
+    reads(&k, p->step, sizeof *p->step);
+    reads(&k, p->key, p->pairs * sizeof *p->key);
+    reads(&k, p->label, p->n * sizeof *p->label);
+    reads(&k, p->start, (classes + 1) * sizeof *p->start);
+    reads(&k, p->slot, (size_t)p->start[classes] * sizeof *p->slot);
+    writes(&k, pos, p->pairs * p->each * p->n * sizeof *pos);
+    send(&k);
+    there.step = at(&k, p->step);
+    there.key = at(&k, p->key);
+    there.label = at(&k, p->label);
+    there.start = at(&k, p->start);
+    there.slot = at(&k, p->slot);
+    return receive(&k, device.positives(kn, &there, at(&k, pos)));
 }
 
 /* -- neighbours, optimiser, views ---------------------------------------------------------- */
@@ -623,6 +687,9 @@ void mirror(struct kern *kn)
         .contrast_backward = contrast_backward,
         .contrast_grad = contrast_grad,
         .kl = kl,
+        .weights = weights,
+        .vote = vote,
+        .positives = positives,
         .knn = knn,
         .update = update,
         .norm = norm,
@@ -633,5 +700,6 @@ void mirror(struct kern *kn)
         .get = ops_ref.get,
         .zero = ops_ref.zero,
         .sync = device.sync,
+        .record = ops_ref.record,
     };
 }
