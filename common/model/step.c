@@ -241,32 +241,41 @@ static bool repeats(const struct step *st)
            (set->pseudo_labels != PSEUDO_VOTES || by_votes(st));
 }
 
-static int record(struct step *st, struct kern_recording **r)
+/* A device that cannot is asked once. */
+static struct kern_recording *record(struct step *st)
 {
-    if (kern_record(st->kn) < 0)
-        return 0; /* call by call, then */
-    int rc = forward(st);
+    struct kern_recording *r = NULL;
+    int rc = kern_record(st->kn);
+    if (rc == 0) {
+        rc = forward(st);
+        if (rc == 0)
+            rc = backward(st);
+        int ended = kern_record_end(st->kn, &r);
+        rc = rc < 0 ? rc : ended;
+        log_debug("a step is %s", rc == 0 ? "recorded" : "not recorded: done call by call");
+    }
     if (rc == 0)
-        rc = backward(st);
-    int ended = kern_record_end(st->kn, r);
-    return rc < 0 || ended == 0 ? rc : fail(ended, "the device did not record a step");
+        return r;
+    kern_recording_free(st->kn, r);
+    st->unrecorded = true;
+    return NULL;
 }
 
 static int compute(struct step *st, double *went)
 {
     struct kern_recording **r = &st->recording[st->batch - st->loader.batch];
+    bool again = repeats(st) && !st->unrecorded;
     int rc = 0;
-    if (repeats(st) && !*r && st->warm)
-        rc = record(st, r);
-    st->warm = repeats(st);
-    if (rc == 0 && *r && repeats(st)) {
+    if (again && st->warm && !*r)
+        *r = record(st);
+    st->warm = again;
+    if (again && *r) {
         st->queue.wrote = true;
         rc = kern_replay(st->kn, *r);
         *went = log_seconds();
         return rc < 0 ? fail(rc, "the device failed at a step") : 0;
     }
-    if (rc == 0)
-        rc = forward(st);
+    rc = forward(st);
     *went = log_seconds();
     return rc < 0 ? rc : backward(st);
 }

@@ -85,7 +85,7 @@ struct step {
     int32_t *label_dev;
     float *stat_online, *stat_target, *stat_host;
     struct kern_recording *recording[2]; /* of the computation, for each of the loader's batches */
-    bool warm;                           /* it was done once, call by call, as it is recorded */
+    bool warm, unrecorded; /* it was done once, call by call; the device does not record it */
 };
 
 /*

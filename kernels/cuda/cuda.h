@@ -40,10 +40,11 @@ struct cuda {
     void *retired[32]; /* earlier scratch, which recordings know */
     int nretired;
     bool recorded;
-    void *staging; /* page-locked memory behind cuda_upload() */
-    size_t staging_bytes;
-    cudaEvent_t staged; /* the copy out of staging is done */
-    void *lists[4];     /* cuda_list(): device copies of lists that seldom change */
+    char *staging;         /* page-locked memory behind cuda_upload(), in two halves */
+    int half;              /* the one at work */
+    size_t staged;         /* its bytes that copies may still read */
+    cudaEvent_t copied[2]; /* the copies out of a half are done */
+    void *lists[4];        /* cuda_list(): device copies of lists that seldom change */
     void *list_host[4];
     size_t list_bytes[4];
     struct picture_buffer pictures[2]; /* augment.cu, in turns */
@@ -84,7 +85,7 @@ void *cuda_scratch(struct kern *kn, size_t bytes);
 
 /*
  * Copies host memory, which the caller may change at once, to the device in the order of the
- * stream. Waits only for the upload before.
+ * stream. Small ones wait for nothing; of megabytes, each 8 for those 16 before.
  */
 int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes);
 

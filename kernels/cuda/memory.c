@@ -93,26 +93,41 @@ void *cuda_scratch(struct kern *kn, size_t bytes)
     return cu->scratch;
 }
 
+enum { HALF = 8 << 20, ALIGN = 64 };
+
+/* Room for n <= HALF bytes of staging; turns to the other half when this one is full. */
+static cudaError_t stage(struct cuda *cu, size_t n, char **room)
+{
+    cudaError_t err = cudaSuccess;
+    void *both = cu->staging;
+    if (!both)
+        err = cudaMallocHost(&both, 2 * (size_t)HALF);
+    if (err == cudaSuccess && cu->staged + n > HALF) {
+        err = cudaEventRecord(cu->copied[cu->half], cu->stream);
+        cu->half = !cu->half;
+        cu->staged = 0;
+        if (err == cudaSuccess)
+            err = cudaEventSynchronize(cu->copied[cu->half]);
+    }
+    if (err != cudaSuccess)
+        return err;
+    cu->staging = both;
+    *room = cu->staging + cu->half * (size_t)HALF + cu->staged;
+    cu->staged += (n + ALIGN - 1) / ALIGN * ALIGN;
+    return err;
+}
+
 int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes)
 {
-    enum { PIECE = 16 << 20 };
     struct cuda *cu = cuda_of(kn);
     cudaError_t err = cudaSuccess;
-    if (!cu->staging) {
-        if ((err = cudaMallocHost(&cu->staging, PIECE)) != cudaSuccess)
-            return cuda_error(err);
-        cu->staging_bytes = PIECE;
-    }
-    for (size_t done = 0; done < bytes && err == cudaSuccess; done += PIECE) {
-        size_t n = MIN(bytes - done, (size_t)PIECE);
-        err = cudaEventSynchronize(cu->staged);
-        if (err != cudaSuccess)
+    for (size_t done = 0; done < bytes && err == cudaSuccess; done += HALF) {
+        size_t n = MIN(bytes - done, (size_t)HALF);
+        char *room = NULL;
+        if ((err = stage(cu, n, &room)) != cudaSuccess)
             break;
-        memcpy(cu->staging, (const char *)host + done, n);
-        err =
-            cudaMemcpyAsync((char *)dev + done, cu->staging, n, cudaMemcpyHostToDevice, cu->stream);
-        if (err == cudaSuccess)
-            err = cudaEventRecord(cu->staged, cu->stream);
+        memcpy(room, (const char *)host + done, n);
+        err = cudaMemcpyAsync((char *)dev + done, room, n, cudaMemcpyHostToDevice, cu->stream);
     }
     return cuda_error(err);
 }

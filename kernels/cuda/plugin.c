@@ -133,8 +133,9 @@ static void close_device(struct kern *kn)
         if (cu->pictures[i].copied)
             cudaEventDestroy(cu->pictures[i].copied);
     }
-    if (cu->staged)
-        cudaEventDestroy(cu->staged);
+    for (int i = 0; i < 2; i++)
+        if (cu->copied[i])
+            cudaEventDestroy(cu->copied[i]);
     if (cu->stream)
         cudaStreamDestroy(cu->stream);
     free(cu);
@@ -150,8 +151,8 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
         err = cudaGetDeviceProperties(&prop, cu->index);
     if (err == cudaSuccess)
         err = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
-    if (err == cudaSuccess)
-        err = cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming);
+    for (int i = 0; i < 2 && err == cudaSuccess; i++)
+        err = cudaEventCreateWithFlags(&cu->copied[i], cudaEventDisableTiming);
     if (err != cudaSuccess)
         return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
                   cudaGetErrorString(err));
