@@ -58,7 +58,7 @@ __device__ inline float widen(f16 x)
     unsigned sign = (x.bits & 0x8000u) << 16, rest = x.bits & 0x7fffu;
     if (rest < 0x400) /* a denormal: units of 2^-24 */
         return __uint_as_float(__float_as_uint((float)rest * 0x1p-24f) | sign);
-    return __uint_as_float((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23) | sign);
+    return __uint_as_float(((rest << 13) + (rest < 0x7c00 ? 112u << 23 : 224u << 23)) | sign);
 #endif
 }
 

@@ -183,11 +183,6 @@ __attribute__((weak)) int cuda_kl(struct kern *a0 UNUSED, float *a1 UNUSED, floa
 {
     return -ENOTSUP;
 }
-__attribute__((weak)) int cuda_knn(struct kern *a0 UNUSED, const struct kern_knn *a1 UNUSED,
-                                   int32_t *a2 UNUSED, float *a3 UNUSED)
-{
-    return -ENOTSUP;
-}
 __attribute__((weak)) int cuda_update(struct kern *a0 UNUSED, const struct kern_update *a1 UNUSED)
 {
     return -ENOTSUP;
