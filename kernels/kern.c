@@ -295,6 +295,27 @@ void kern_recording_free(struct kern *kn, struct kern_recording *r)
         kn->ops.recording_free(kn, r);
 }
 
+/* The CPU's table has no second lane: its threads are all at one call. */
+int kern_lanes(const struct kern *kn)
+{
+    return kn->ops.fork ? 2 : 1;
+}
+
+int kern_fork(struct kern *kn)
+{
+    return kn->ops.fork ? kn->ops.fork(kn) : 0;
+}
+
+int kern_back(struct kern *kn)
+{
+    return kn->ops.fork ? kn->ops.back(kn) : 0;
+}
+
+int kern_join(struct kern *kn)
+{
+    return kn->ops.fork ? kn->ops.join(kn) : 0;
+}
+
 /* -- convolution --------------------------------------------------------------------------- */
 
 size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv)

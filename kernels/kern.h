@@ -80,6 +80,17 @@ int kern_record_end(struct kern *kn, struct kern_recording **r);
 int kern_replay(struct kern *kn, struct kern_recording *r);
 void kern_recording_free(struct kern *kn, struct kern_recording *r); /* NULL is fine */
 
+/*
+ * Calls between kern_fork() and kern_back() may run beside those between kern_back() and
+ * kern_join(); neither reads what the other writes, nor brings anything from or to the host. A
+ * device without a second lane does them one after the other, in their order. kern_lanes() is 1 on
+ * such a device, else 2.
+ */
+int kern_lanes(const struct kern *kn);
+int kern_fork(struct kern *kn);
+int kern_back(struct kern *kn); /* also after a call that failed */
+int kern_join(struct kern *kn);
+
 /* -- convolution ---- */
 
 /*

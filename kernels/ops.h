@@ -76,6 +76,9 @@ struct kern_ops {
     int (*record_end)(struct kern *, struct kern_recording **);
     int (*replay)(struct kern *, struct kern_recording *);
     void (*recording_free)(struct kern *, struct kern_recording *);
+    int (*fork)(struct kern *);
+    int (*back)(struct kern *);
+    int (*join)(struct kern *);
 };
 
 struct kern {

@@ -239,6 +239,20 @@ int net_add_sk_select(struct net *net, int in, int scores)
     return add_node(net, &node, t.h, t.w, t.c / 2);
 }
 
+int net_twin(struct net *twin, const struct net *net)
+{
+    *twin = *net;
+    twin->scratch = mem_alloc(1, sizeof *twin->scratch, "a network beside another");
+    return twin->scratch ? 0 : -ENOMEM;
+}
+
+void net_twin_release(struct net *twin)
+{
+    assert(!twin->scratch || twin->scratch->users == 0);
+    free(twin->scratch);
+    *twin = (struct net){ 0 };
+}
+
 void net_release(struct net *net)
 {
     assert(!net->scratch || net->scratch->users == 0);

@@ -92,7 +92,10 @@ int net_add_avgpool2(struct net *net, int in, size_t stride);
 int net_add_sk_squeeze(struct net *net, int in);
 int net_add_sk_select(struct net *net, int in, int scores);
 
-void net_release(struct net *net);              /* after its passes are closed */
+void net_release(struct net *net); /* after its passes are closed */
+/* The same layers, with working memory apart, for passes that run beside those of net. */
+int net_twin(struct net *twin, const struct net *net);
+void net_twin_release(struct net *twin);        /* before net */
 size_t net_outputs(const struct net *net);      /* width of the output */
 size_t net_widest(const struct net *net);       /* bytes of a picture's largest activation */
 uint64_t net_parameters(const struct net *net); /* learned numbers (floats counts padding too) */

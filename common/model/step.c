@@ -151,6 +151,21 @@ static int forward_target(struct step *st)
     return rc;
 }
 
+/* Target and online network do not meet before the losses. */
+static int forward_both(struct step *st)
+{
+    int rc = kern_fork(st->kn);
+    if (rc < 0)
+        return fail(rc, "the device does not begin a second lane");
+    rc = forward_target(st);
+    int back = kern_back(st->kn);
+    if (rc == 0)
+        rc = back < 0 ? back : forward_online(st);
+    if (rc == 0)
+        rc = kern_join(st->kn);
+    return rc;
+}
+
 /* Slots of the queue that votes see. */
 static size_t asked(const struct step *st)
 {
@@ -189,9 +204,7 @@ static int forward(struct step *st)
 {
     const float *const *o = (const float *const *)st->o, *const *t = (const float *const *)st->t;
     bool before = st->state->set.enqueue == ENQUEUE_BEFORE;
-    int rc = forward_online(st);
-    if (rc == 0)
-        rc = forward_target(st);
+    int rc = forward_both(st);
     if (rc == 0 && before)
         rc = queue_write(&st->queue, t);
     if (rc == 0)

@@ -57,6 +57,7 @@ struct step {
     bool recompute; /* micro_batch is given */
 
     struct net_weights online[STEP_PARTS], target[STEP_PREDICTOR];
+    struct net twin[STEP_PREDICTOR]; /* of the target's passes, if they run beside the others */
     /* each view's own, or with recompute those of the first view of its size */
     struct net_pass *pass[CROPS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
     /* running statistics after the last update, and as this step leaves them; device */

@@ -250,7 +250,10 @@ static int open_nets(struct step *st)
             .param = st->optim.xi + param,
             .running = st->running_target_next + running,
         };
-        rc = net_pass_open(&st->target_pass[part], st->kn, net, st->m, false);
+        if (kern_lanes(st->kn) > 1 && (rc = net_twin(&st->twin[part], net)) == 0)
+            net = &st->twin[part];
+        if (rc == 0)
+            rc = net_pass_open(&st->target_pass[part], st->kn, net, st->m, false);
     }
     return rc;
 }
@@ -310,6 +313,7 @@ void step_close(struct step *st)
         if (part == STEP_PREDICTOR)
             continue;
         net_pass_close(st->target_pass[part]);
+        net_twin_release(&st->twin[part]);
         net_unpack(st->kn, net, &st->target[part]);
     }
     for (size_t v = 0; v < st->nviews; v++) {

@@ -8,7 +8,8 @@
  * conv_file.c      the file of timings
  * conv_pack.cu     weights, thin inputs and gradients, there and back
  * conv_plain.cu    any convolution, slowly: for shapes that no engine takes
- * cudnn*.c         the library: cuDNN. For the device of tests tests/cuda/convolve.cu is in its place
+ * cudnn*.c         the library: cuDNN. For the device of tests tests/cuda/convolve.cu is in its
+ * place
  */
 #ifndef SEMPPL_CUDA_CONVOLVE_H
 #define SEMPPL_CUDA_CONVOLVE_H
@@ -48,10 +49,10 @@ struct convolve_arrays {
 /* -- conv_form.c ---- */
 
 /*
- * The convolution that stands for another: channels are filled up to a multiple of 8, what is padded
- * lies in memory, and of a thin input with stride 2 blocks of 2 x 2 pixels are one pixel each, with
- * stride 1 (a 7x7 window over 3 channels becomes a 4x4 window over 16, of which 12 are used). With
- * s = step, windows and strides in units of blocks,
+ * The convolution that stands for another: channels are filled up to a multiple of 8, what is
+ * padded lies in memory, and of a thin input with stride 2 blocks of 2 x 2 pixels are one pixel
+ * each, with stride 1 (a 7x7 window over 3 channels becomes a 4x4 window over 16, of which 12 are
+ * used). With s = step, windows and strides in units of blocks,
  *
  * x'[n][u][v][(a*s + b)*c + ch] = x[n][s*u + a - pad_top][s*v + b - pad_left][ch], 0 outside
  * w'[k][t][u][(a*s + b)*c + ch] = w[k][ch][s*t + a][s*u + b], likewise

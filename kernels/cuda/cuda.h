@@ -6,7 +6,7 @@
  * needed (library.h). Files:
  *
  * plugin.c, memory.c          the exported symbol, handles, memory and copies
- * record.c                    recordings of calls
+ * record.c, side.c            recordings of calls; calls that run beside others
  * conv*.c, gemm*.c            plans of cuDNN and cuBLASLt; tests have plain kernels in their place
  * *.cu                        kernels, each family with the host side of its slots below it
  *
@@ -30,6 +30,14 @@ struct picture_buffer {
     cudaEvent_t copied;
 };
 
+/* What side.c swaps. */
+struct cuda_lane {
+    cudaStream_t stream;
+    void *scratch;
+    size_t scratch_bytes;
+    struct gemm_plans *gemm;
+};
+
 struct cuda {
     int index; /* of the device */
     cudaStream_t stream;
@@ -49,6 +57,8 @@ struct cuda {
     size_t list_bytes[4];
     struct picture_buffer pictures[2]; /* augment.cu, in turns */
     int pictures_turn;
+    struct cuda_lane parked; /* the other one; its stream is NULL until it is first needed */
+    cudaEvent_t forked, joined;
     struct conv_plans *conv;
     struct gemm_plans *gemm;
     bool tf32; /* products of float32 matrices by TF32: gemm.h */
@@ -106,6 +116,12 @@ int cuda_record(struct kern *);
 int cuda_record_end(struct kern *, struct kern_recording **);
 int cuda_replay(struct kern *, struct kern_recording *);
 void cuda_recording_free(struct kern *, struct kern_recording *);
+
+/* side.c */
+int cuda_fork(struct kern *);
+int cuda_back(struct kern *);
+int cuda_join(struct kern *);
+void cuda_side_close(struct cuda *cu);
 
 /* -- nothing.cu: a kernel that does nothing, to see whether there is code for a device ---- */
 

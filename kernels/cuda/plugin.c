@@ -56,6 +56,9 @@ static const struct kern_ops table = {
     .record_end = cuda_record_end,
     .replay = cuda_replay,
     .recording_free = cuda_recording_free,
+    .fork = cuda_fork,
+    .back = cuda_back,
+    .join = cuda_join,
 };
 
 static int no(int rc, char *why, size_t room, const char *fmt, ...) PRINTF(4, 5);
@@ -119,6 +122,7 @@ static void close_device(struct kern *kn)
 {
     struct cuda *cu = cuda_of(kn);
     cudaStreamSynchronize(cu->stream);
+    cuda_side_close(cu);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
     for (int i = 0; i < cu->nretired; i++)
