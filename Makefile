@@ -13,7 +13,7 @@
 ##                    torchvision and faiss, which are fetched into $(BUILD)/peers (5 minutes)
 ## make fuzz          feeds random bytes to every reader of files, FUZZ_SECONDS each (needs clang)
 ## make completions   completions for bash, zsh and fish, in $(BUILD)/completions
-## make install       programs, manual pages and completions, under $(DESTDIR)$(PREFIX)
+## make install       programs, the plugin if built, manual pages and completions, under $(DESTDIR)$(PREFIX)
 ## make uninstall     removes them again
 ## make compile_commands.json    for editors and analysers
 ## make clean         removes $(BUILD)
@@ -22,7 +22,8 @@
 ## PREFIX=folder      where an installed program finds itself             (/usr/local)
 ## DESTDIR=folder     in front of PREFIX, for packagers                   ()
 ## CC=  OPT=  CFLAGS= compiler, optimisation, further flags               (cc, -O2, -g)
-## CUDA=0             without the plugin for CUDA devices                  (1 where nvcc is)
+## CUDA=1             with the plugin for CUDA devices, by nvcc            (0)
+## CUDA_ARCHS=list    the plugin's compute capabilities                    (80 90a 100 120)
 ## SAN=address,...    build with sanitizers; give it a BUILD of its own   ()
 ## V=1                show the commands                                   ()
 
@@ -64,13 +65,17 @@ CUDA ?= 0
 CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
 CUDA_ARCHS ?= 80 90a 100 120
 CUDA_SRC := $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
-NVCC_FLAGS := -std=c++20 -O3 -lineinfo --Werror all-warnings -I. -D_GNU_SOURCE \
+NVCC_FLAGS := -std=c++20 -O3 -lineinfo --Werror all-warnings -Xptxas -v -I. -D_GNU_SOURCE \
     -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-unused-parameter \
     $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_80,code=compute_80
 # The same sources on a device that is made of threads of the host: tests/cuda/shim
 CXXFLAGS := -std=c++20 -D_GNU_SOURCE $(OPT) -g -Wall -Wextra -Wno-unknown-pragmas -ffp-contract=off -pthread -I. \
     $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 FAKE_SRC := $(filter-out kernels/cuda/cudnn% kernels/cuda/cublas%,$(CUDA_SRC)) $(wildcard tests/cuda/shim/*.cpp tests/cuda/*.cu)
+PLUGIN := $(BUILD)/libsemppl-cuda.so
+PLUGIN_OBJ := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SRC))
+FAKE := $(BUILD)/fake/libsemppl-cuda.so
+FAKE_OBJ := $(patsubst %,$(BUILD)/fake/%.o,$(FAKE_SRC))
 
 PROGRAMS := semppl-prep semppl-embed semppl-knn semppl-train-step semppl-eval semppl-ckpt
 LIB_SRC := $(wildcard common/*/*.c kernels/*.c kernels/ref/*.c kernels/cpu/*.c)
@@ -146,40 +151,36 @@ $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
-# The CUDA plugin, and the one for tests
-PLUGIN := $(BUILD)/libsemppl-cuda.so
-PLUGIN_OBJ := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SRC))
-FAKE := $(BUILD)/fake/libsemppl-cuda.so
-FAKE_OBJ := $(patsubst %,$(BUILD)/fake/%.o,$(FAKE_SRC))
-
-$(BUILD)/cuda/%.c.o: %.c $(BUILD)/.flags
+# The CUDA plugin, and the one for tests. What ptxas says of each kernel (registers, spills) stays beside the object.
+$(BUILD)/cuda/%.c.o: %.c $(BUILD)/.flags $(BUILD)/.cuda-flags
 	$(call say,CC,'$< (cuda)')
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -fPIC -fvisibility=hidden -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
-$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/.flags
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/.cuda-flags
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
-$(PLUGIN): $(PLUGIN_OBJ)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $< >$(@:.o=.ptxas) 2>&1; rc=$$?; \
+	    grep -v '^ptxas info  \|^    [0-9]* bytes stack frame' $(@:.o=.ptxas) >&2; exit $$rc
+$(PLUGIN): $(PLUGIN_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -Wl,--no-undefined -o $@ $^ -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lstdc++ -lm -ldl -lrt \
-	    -lpthread
+	$(Q)$(LINK) -shared -Wl,--no-undefined,--exclude-libs,ALL -o $@ $(filter %.o,$^) -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib \
+	    -lcudart_static -lstdc++ -lm -ldl -lrt -lpthread
 
 $(BUILD)/fake/%.c.o: %.c $(BUILD)/.flags
 	$(call say,CC,'$< (fake)')
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -MMD -MP -c -o $@ $<
-$(BUILD)/fake/%.cu.o: %.cu $(BUILD)/.flags
+$(BUILD)/fake/%.cu.o: %.cu $(BUILD)/.cuda-flags
 	$(call say,CXX,'$< (fake)')
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(CXXFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -x c++ -MMD -MP -c -o $@ $<
-$(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.flags
+$(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.cuda-flags
 	$(call say,CXX,'$< (fake)')
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(CXXFLAGS) -fPIC -fvisibility=hidden -Itests/cuda/shim -MMD -MP -c -o $@ $<
-$(FAKE): $(FAKE_OBJ)
+$(FAKE): $(FAKE_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
-	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $^ -lm -lpthread
+	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $(filter %.o,$^) -lm -lpthread
 
 $(BUILD)/tests/on_fake/%: $(BUILD)/tests/kern/% $(FAKE)
 	@mkdir -p $(@D)
@@ -189,7 +190,7 @@ $(BUILD)/tests/on_fake/%: $(BUILD)/tests/kern/% $(FAKE)
 	    echo 'cat $(abspath $@).out; exit $$rc'; } >$@
 	@chmod +x $@
 
-# A changed flag rebuilds everything, a source that went away the library.
+# A changed flag rebuilds everything, a source that went away the libraries.
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D)
 	@pkg-config --exists $(PKGS) 2>/dev/null || { echo "libraries are missing ($(PKGS)): run 'make deps'" >&2; exit 1; }
@@ -197,6 +198,12 @@ $(BUILD)/.flags: FORCE
 $(BUILD)/.objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' >$@
+$(BUILD)/.cuda-flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(NVCC) $(NVCC_FLAGS) $(CXX) $(CXXFLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS) $(CXX) $(CXXFLAGS)' >$@
+$(BUILD)/.cuda-objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CUDA_SRC) $(FAKE_SRC)' | cmp -s - $@ || echo '$(CUDA_SRC) $(FAKE_SRC)' >$@
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d $(BUILD)/fake/*/*/*/*.d)
 .SECONDARY:
@@ -211,8 +218,8 @@ DEPS := gcc g++ libc6-dev make pkg-config libhdf5-dev libjpeg-dev zlib1g-dev lib
 deps:
 	@if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then \
 	    echo "This is no Debian or Ubuntu. Install a C compiler, pkg-config, HDF5, libjpeg-turbo," >&2; \
-	    echo "zlib, OpenBLAS, libpng and libarchive with their headers; for tests and lint also prove (Perl)," >&2; \
-	    echo "h5dump, h5py, mandoc, shellcheck, clang-format and clang-tidy." >&2; \
+	    echo "zlib, OpenBLAS, libpng and libarchive with their headers; for tests and lint also a C++ compiler, prove" >&2; \
+	    echo "(Perl), h5dump, h5py, mandoc, shellcheck, clang-format and clang-tidy." >&2; \
 	    echo "make deps: no package manager that it knows" >&2; \
 	    exit 1; \
 	fi; \
@@ -238,7 +245,7 @@ deps:
 # `make deps check` and the like: first things first, also when many jobs run at once.
 FIRST := $(filter clean deps,$(MAKECMDGOALS))
 ifneq ($(FIRST),)
-$(BUILD)/.flags $(BUILD)/.objects: | $(FIRST)
+$(addprefix $(BUILD)/.,flags objects cuda-flags cuda-objects): | $(FIRST)
 check lint lint-format lint-shell lint-manuals: | $(FIRST)
 endif
 ifneq ($(filter lint,$(MAKECMDGOALS)),)
@@ -298,20 +305,26 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c)
 H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h)
 SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/*/*.t)
+CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
+# What knows CUDA is looked at with the headers of tests, what knows its libraries with theirs, where they are.
+CUDA_INCLUDE = $(if $(filter kernels/cuda/%,$(1)),$(if $(filter $(FAKE_SRC),$(1)),-Itests/cuda/shim,-isystem $(CUDA_HOME)/include))
 # Tests are left to the compiler's warnings: analysing them takes as long as all the rest.
-TIDY := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out tests/%,$(C_FILES)))
+TIDY := $(patsubst %.c,$(BUILD)/%.tidy,$(filter-out tests/% $(if $(NVCC),,$(filter-out $(FAKE_SRC),$(CUDA_SRC))),$(C_FILES)))
 
 lint: lint-format lint-headers lint-shell lint-manuals lint-completions lint-tidy
 
 lint-format:
 	$(call say,LINT,formats)
-	$(Q)clang-format --dry-run -Werror $(C_FILES) $(H_FILES) $(wildcard bench/peers/*.c)
+	$(Q)clang-format --dry-run -Werror $(C_FILES) $(H_FILES) $(CU_FILES) $(wildcard bench/peers/*.c)
 
-# Each header compiles alone, as C11.
+# Each header compiles alone, as C11, or as C++ if it is for that only.
 lint-headers: $(BUILD)/.flags
 	$(call say,LINT,headers)
 	$(Q)for h in $(H_FILES); do \
-	    echo "#include \"$$h\"" | $(COMPILE) -Werror -Wno-unused-function -fsyntax-only -x c - || exit 1; \
+	    echo "#include \"$$h\"" | $(COMPILE) -Itests/cuda/shim -Werror -Wno-unused-function -fsyntax-only -x c - || exit 1; \
+	done
+	$(Q)for h in $(filter %.cuh,$(CU_FILES)) $(wildcard tests/cuda/shim/*.h); do \
+	    echo "#include \"$$h\"" | $(CXX) $(CXXFLAGS) -Itests/cuda/shim -Werror -Wno-unused-function -fsyntax-only -x c++ - || exit 1; \
 	done
 
 lint-shell:
@@ -335,15 +348,19 @@ lint-tidy: $(TIDY)
 $(BUILD)/%.tidy: %.c .clang-tidy $(H_FILES) $(BUILD)/.flags
 	$(call say,TIDY,$<)
 	@mkdir -p $(@D)
-	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(PKG_CFLAGS) $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) \
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(PKG_CFLAGS) $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) $(call CUDA_INCLUDE,$<) \
 	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) $(if $(filter %_amx.c,$<),$(AMX_FLAGS)) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
 	@touch $@
 
 compile_commands.json: $(BUILD)/.flags FORCE
 	@{ sep='['; for f in $(C_FILES); do \
-	    case $$f in *_isa.c) isa=-DISA_SUFFIX=generic ;; *) isa= ;; esac; \
+	    case $$f in \
+	    *_isa.c) more=-DISA_SUFFIX=generic ;; \
+	    kernels/cuda/*) more='-Itests/cuda/shim $(if $(NVCC),-isystem $(CUDA_HOME)/include)' ;; \
+	    *) more= ;; \
+	    esac; \
 	    printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' \
-	        "$$sep" '$(CURDIR)' "$$f" "$(COMPILE) $$isa" "$$f"; \
+	        "$$sep" '$(CURDIR)' "$$f" "$(COMPILE) $$more" "$$f"; \
 	    sep=','; \
 	done; printf '\n]\n'; } >$@
 
@@ -367,9 +384,11 @@ INSTALLED := $(addprefix bin/,$(PROGRAMS)) \
     $(foreach m,$(MANUALS),share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
     $(addprefix share/bash-completion/completions/,$(PROGRAMS)) \
     $(addprefix share/zsh/site-functions/_,$(PROGRAMS)) \
-    $(patsubst %,share/fish/vendor_completions.d/%.fish,$(PROGRAMS))
+    $(patsubst %,share/fish/vendor_completions.d/%.fish,$(PROGRAMS)) \
+    lib/semppl/$(notdir $(PLUGIN))
 
-install: $(BINARIES) completions
+# The plugin goes with them if it was ever built.
+install: $(BINARIES) completions $(if $(filter 1,$(CUDA)),$(PLUGIN),$(wildcard $(PLUGIN)))
 	$(Q)for p in $(PROGRAMS); do \
 	    install -D -m 755 $(BUILD)/$$p '$(AT)/bin/'$$p && \
 	    install -D -m 644 $(BUILD)/completions/bash/$$p '$(AT)/share/bash-completion/completions/'$$p && \
@@ -379,9 +398,11 @@ install: $(BINARIES) completions
 	$(Q)for m in $(MANUALS); do \
 	    install -D -m 644 $$m '$(AT)/share/man/man'$${m##*.}/$${m#man/} || exit 1; \
 	done
+	$(Q)[ ! -e $(PLUGIN) ] || install -D -m 755 $(PLUGIN) '$(AT)/lib/semppl/$(notdir $(PLUGIN))'
 
 uninstall:
 	$(Q)rm -f $(foreach f,$(INSTALLED),'$(AT)/$(f)')
+	$(Q)rmdir '$(AT)/lib/semppl' 2>/dev/null || :
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json

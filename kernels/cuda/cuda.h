@@ -64,8 +64,7 @@ struct cuda {
     bool tf32; /* products of float32 matrices by TF32: gemm.h */
 };
 
-/* The device that this thread's calls of the runtime are for, -1: not known. */
-extern __thread int cuda_current;
+/* Calls of the runtime by this thread are for that device from now on. */
 void cuda_make_current(int index);
 
 /*
@@ -76,8 +75,7 @@ void cuda_make_current(int index);
 static inline struct cuda *cuda_of(struct kern *kn)
 {
     struct cuda *cu = (struct cuda *)kn->device_state;
-    if (cuda_current != cu->index)
-        cuda_make_current(cu->index);
+    cuda_make_current(cu->index);
     return cu;
 }
 

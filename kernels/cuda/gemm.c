@@ -86,7 +86,7 @@ int cuda_gemm_typed(struct kern *kn, const struct gemm *g, float alpha, const vo
                     const void *b, float beta, void *c)
 {
     struct gemm_alignment al = { alignment(a), alignment(b), alignment(c) };
-    struct gemm_plan *plan;
+    struct gemm_plan *plan = NULL;
     int rc = cuda_of(kn)->gemm ? 0 : open_plans(kn);
     if (rc == 0)
         rc = plan_of(cuda_of(kn)->gemm, g, &al, &plan);

@@ -1,5 +1,6 @@
 /*
- * launch.cuh - for .cu files: starting a kernel, and shared memory whose size is known at the launch.
+ * launch.cuh - for .cu files: starting a kernel, and shared memory whose size is known at the
+ * launch.
  *
  * The same files compile with nvcc and, for tests, with the host's compiler, whose <cuda_runtime.h>
  * is then that of tests/cuda/shim: blocks one after another, their threads as fibers. What both

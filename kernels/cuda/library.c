@@ -9,7 +9,7 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local const char *missing = "";
+static const char *missing = ""; /* a lib->why */
 
 /* The first of the files that loads; NULL: lib->why has the loader's word on each. */
 static void *first_file(struct library *lib)
@@ -50,13 +50,16 @@ int library_open(struct library *lib)
     if (!lib->tried)
         lib->rc = fill(lib);
     lib->tried = 1;
-    pthread_mutex_unlock(&lock);
     if (lib->rc < 0)
         missing = lib->why;
+    pthread_mutex_unlock(&lock);
     return lib->rc;
 }
 
 const char *cuda_missing(void)
 {
-    return missing;
+    pthread_mutex_lock(&lock);
+    const char *why = missing;
+    pthread_mutex_unlock(&lock);
+    return why;
 }

@@ -47,7 +47,7 @@ struct library {
  */
 int library_open(struct library *lib);
 
-/* Why library_open() refused last in this thread, a sentence without an end; "" if it never did. */
+/* Why library_open() refused last, a sentence without an end; "" if it never did. */
 const char *cuda_missing(void);
 
 #ifdef __cplusplus

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-__thread int cuda_current = -1;
 static const char *first_trouble;
 
 void cuda_make_current(int index)
 {
-    /* A failure shows in the call that follows. */
-    cuda_current = cudaSetDevice(index) == cudaSuccess ? index : -1;
+    int current; /* looking is a few times cheaper than setting */
+    if (cudaGetDevice(&current) != cudaSuccess || current != index)
+        cudaSetDevice(index); /* a failure shows in the call that follows */
 }
 
 int cuda_error(cudaError_t err)

@@ -160,7 +160,6 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
     if (err != cudaSuccess)
         return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
                   cudaGetErrorString(err));
-    cuda_current = cu->index;
     cu->multiprocessors = prop.multiProcessorCount;
     cu->shared_most = prop.sharedMemPerBlockOptin;
     kn->fast_bf16 = prop.major >= 8;

@@ -28,7 +28,13 @@ check 'all manual pages' '[ "$(find "$at/share/man" -type f | wc -l)" = "$(find 
 check 'pages are in their sections' \
     'for f in "$at"/share/man/man?/*; do d=${f%/*}; [ "${f##*.}" = "${d##*man}" ] || exit 1; done'
 check 'files are readable by all' '[ -z "$(find "$at/share" -type f ! -perm 644)" ]'
-check 'nothing lies elsewhere' '[ -z "$(files | grep -v "^$at/\(bin\|share\)/")" ]'
+plugin=lib/semppl/libsemppl-cuda.so
+if [ -e "$BUILD/${plugin##*/}" ]; then
+    check 'the plugin' 'cmp "$BUILD/${plugin##*/}" "$at/$plugin"'
+else
+    check 'no plugin' '[ ! -e "$at/$plugin" ]'
+fi
+check 'nothing lies elsewhere' '[ -z "$(files | grep -v -e "^$at/\(bin\|share\)/" -e "^$at/$plugin\$")" ]'
 
 # Away from the source tree, with nothing of it on PATH.
 PATH=$at/bin:/usr/bin:/bin

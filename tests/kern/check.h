@@ -30,8 +30,8 @@ const char *check_best_isa(void);
 /* A handle with a pool of its own; on the CPU, SEMPPL_ISA being isa. Exits if that fails. */
 struct kern *check_open(const char *isa, int threads);
 void check_close(struct kern *kn);
-/* Is a case of so many operations to be left out? Those of more than 10 million are with CHECK_QUICK
- * in the environment, as where a device is made of threads of the host. */
+/* Is a case of so many operations to be left out? Those of more than 10 million are with
+ * CHECK_QUICK in the environment, as where a device is made of threads of the host. */
 bool check_too_large(size_t operations);
 
 /* Thread counts between which results may not differ by a bit: 1, 2, 5. A device has none of its

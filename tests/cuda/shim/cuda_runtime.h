@@ -505,16 +505,16 @@ cudaError_t shim_launch(const shim_launcher &by, const void *kernel, dim3 grid, 
                         size_t shared, std::function<void()> thread, const void *values,
                         size_t bytes);
 
+extern "C" int cuda_error(cudaError_t); /* kernels/cuda/cuda.h */
+
 template <typename... Parameters, typename... Arguments>
 int launch(shim_launcher by, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
            Arguments... arguments)
 {
     std::tuple<std::decay_t<Parameters>...> values(static_cast<Parameters>(arguments)...);
     auto thread = [kernel, values] { std::apply(kernel, values); };
-    return shim_launch(by, reinterpret_cast<const void *>(kernel), grid, block, shared, thread,
-                       &values, sizeof values) == cudaSuccess
-               ? 0
-               : -EIO;
+    return cuda_error(shim_launch(by, reinterpret_cast<const void *>(kernel), grid, block, shared,
+                                  thread, &values, sizeof values));
 }
 
 template <typename T> inline cudaError_t cudaMalloc(T **p, size_t bytes)
