@@ -23,6 +23,8 @@ extern "C" {
 #include "kernels/ops.h"
 #include <cuda_runtime_api.h>
 
+enum { CUDA_TICKETS = 4096 };
+
 /* Page-locked memory for the pictures of a call, and the event that its copy is done. */
 struct picture_buffer {
     void *host;
@@ -45,6 +47,7 @@ struct cuda {
     size_t shared_most; /* bytes of shared memory that a block may ask for */
     void *scratch;      /* cuda_scratch() */
     size_t scratch_bytes;
+    unsigned *tickets; /* [CUDA_TICKETS] on the device, all 0 between kernels (columns.cuh) */
     void *retired[32]; /* earlier scratch, which recordings know */
     int nretired;
     bool recorded;

@@ -125,6 +125,7 @@ static void close_device(struct kern *kn)
     cuda_side_close(cu);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
+    cudaFree(cu->tickets);
     for (int i = 0; i < cu->nretired; i++)
         cudaFree(cu->retired[i]);
     cudaFreeHost(cu->staging);
@@ -157,6 +158,10 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
         err = cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking);
     for (int i = 0; i < 2 && err == cudaSuccess; i++)
         err = cudaEventCreateWithFlags(&cu->copied[i], cudaEventDisableTiming);
+    if (err == cudaSuccess)
+        err = cudaMalloc((void **)&cu->tickets, CUDA_TICKETS * sizeof *cu->tickets);
+    if (err == cudaSuccess)
+        err = cudaMemsetAsync(cu->tickets, 0, CUDA_TICKETS * sizeof *cu->tickets, cu->stream);
     if (err != cudaSuccess)
         return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
                   cudaGetErrorString(err));

@@ -111,4 +111,93 @@ template <typename T> __device__ inline void store_pack(T *to, const pack<T> &p)
     *reinterpret_cast<uint4 *>(to) = u.all;
 }
 
+/* -- V numbers at once: pack<T>::N of them, or 1 where shapes or addresses do not fit packs ---- */
+
+/* As they lie in memory: one load, before anything is done with it. */
+template <typename T, int V> struct raw {
+    uint4 bits;
+};
+template <typename T> struct raw<T, 1> {
+    T bits;
+};
+
+template <int V> struct numbers {
+    float v[V];
+};
+
+template <typename T, int V> __device__ inline raw<T, V> load_raw(const T *from)
+{
+    return *reinterpret_cast<const raw<T, V> *>(from);
+}
+
+__device__ inline uint4 load_streaming(const uint4 *from)
+{
+    return __ldcs(from);
+}
+
+__device__ inline float load_streaming(const float *from)
+{
+    return __ldcs(from);
+}
+
+__device__ inline bf16 load_streaming(const bf16 *from)
+{
+    return { __ldcs(&from->bits) };
+}
+
+/* What nobody reads soon again gives way in the cache to what is written. */
+template <typename T, int V> __device__ inline raw<T, V> load_last(const T *from)
+{
+    return { load_streaming(&reinterpret_cast<const raw<T, V> *>(from)->bits) };
+}
+
+template <typename T, int V> __device__ inline numbers<V> widen(const raw<T, V> &from)
+{
+    union {
+        raw<T, V> all;
+        T each[V];
+    } u = { from };
+    numbers<V> n;
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        n.v[i] = widen(u.each[i]);
+    return n;
+}
+
+template <typename T, int V> __device__ inline void store(T *to, const numbers<V> &n)
+{
+    union {
+        raw<T, V> all;
+        T each[V];
+    } u;
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        narrow(&u.each[i], n.v[i]);
+    *reinterpret_cast<raw<T, V> *>(to) = u.all;
+}
+
+/* V floats, which begin at a multiple of 16 bytes unless V is 1. */
+template <int V> __device__ inline numbers<V> load_floats(const float *from)
+{
+    numbers<V> n;
+    if constexpr (V == 1)
+        n.v[0] = *from;
+    else
+#pragma unroll
+        for (int i = 0; i < V; i += 4) {
+            float4 four = *reinterpret_cast<const float4 *>(from + i);
+            n.v[i] = four.x;
+            n.v[i + 1] = four.y;
+            n.v[i + 2] = four.z;
+            n.v[i + 3] = four.w;
+        }
+    return n;
+}
+
+/* May rows of c numbers at these addresses be taken in packs? */
+template <typename T, typename... Pointers> inline bool fits_packs(size_t c, Pointers... at)
+{
+    return c % pack<T>::N == 0 && ((reinterpret_cast<uintptr_t>(at) % 16 == 0) && ...);
+}
+
 #endif

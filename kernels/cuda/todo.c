@@ -34,34 +34,6 @@ __attribute__((weak)) int cuda_conv_backward_weights(struct kern *a0 UNUSED,
 {
     return -ENOTSUP;
 }
-__attribute__((weak)) int cuda_bn_stats(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
-                                        float *a2 UNUSED, float *a3 UNUSED, const void *a4 UNUSED,
-                                        size_t a5 UNUSED, size_t a6 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_bn_finalise(struct kern *a0 UNUSED, float *a1 UNUSED,
-                                           float *a2 UNUSED, float *a3 UNUSED,
-                                           const float *a4 UNUSED, const float *a5 UNUSED,
-                                           const float *a6 UNUSED, const float *a7 UNUSED,
-                                           float *a8 UNUSED, float *a9 UNUSED,
-                                           const float *a10 UNUSED, size_t a11 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_bn_forward(struct kern *a0 UNUSED, enum kern_type a1 UNUSED,
-                                          void *a2 UNUSED, const void *a3 UNUSED,
-                                          const void *a4 UNUSED, const float *a5 UNUSED,
-                                          const float *a6 UNUSED, size_t a7 UNUSED,
-                                          size_t a8 UNUSED, bool a9 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_bn_backward(struct kern *a0 UNUSED,
-                                           const struct kern_bn_backward *a1 UNUSED)
-{
-    return -ENOTSUP;
-}
 __attribute__((weak)) int cuda_maxpool_forward(struct kern *a0 UNUSED,
                                                const struct kern_maxpool *a1 UNUSED,
                                                void *a2 UNUSED, const void *a3 UNUSED)

@@ -1,0 +1,435 @@
+/*
+ * norm.cu - batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) at the speed of memory.
+ *
+ * Floors, in bytes of an element, 2 of bfloat16 or 4 of float32 for each pass over a tensor:
+ *
+ *                                          passes    bfloat16    float32
+ * statistics     x                         1         2           4
+ * forward        x, y                      2         4           8
+ *   residual     x, residual, y            3         6           12
+ * backward, y > 0 told from x, or no ReLU
+ *                dy, x; dy, x, dx          5         10          20
+ *   residual, written
+ *                dy, x, y, g; g, x, dx     7         14          28
+ *   residual, added to
+ *                dy, x, y; dy, x, y, dx, dresidual twice
+ *                                          9         18          36
+ *
+ * The gradient g behind the ReLU is what the residual gets. So where it is overwritten, the pass
+ * that sums writes it, and the other reads it in place of dy and y.
+ *
+ * What a pass reads last is first to be read by the next: forward and the second pass of backward
+ * run from the end to the start, so that they find the last tens of megabytes in the cache, and
+ * leave the start there for whoever reads their result.
+ *
+ * Sums: one wave of large blocks (264 or 132, two or one for each multiprocessor of an H100),
+ * walking side by side through memory, few enough that the last block adds up what they found in a
+ * microsecond. A second kernel for that would take two or three. The rest: a chunk a block.
+ */
+#include "kernels/cuda/columns.cuh"
+
+enum {
+    SUM_THREADS = 512,
+    SUM_LANES = 32, /* 512 bytes side by side */
+    SUM_ROWS = 4,   /* in flight */
+    STATS_BLOCKS = 264,
+    GRAD_BLOCKS = 132, /* twice the tensors, twice the registers */
+    APPLY_THREADS = 256,
+    APPLY_ROWS = 4,
+};
+
+/* What forward and backward must agree about to the last bit. */
+__device__ static inline float affine(float x, float scale, float shift)
+{
+    return fmaf(x, scale, shift);
+}
+
+/* -- statistics ---- */
+
+/*
+ * Differences to the first row, which is as good as any number near the mean: a mean far from 0
+ * costs no digits of the variance.
+ */
+template <typename T, int V>
+__global__ void __launch_bounds__(SUM_THREADS, 2)
+    norm_stats(float *mean, float *var, const T *x, columns k, float *scratch, unsigned *tickets)
+{
+    place at = place_of<V>(k);
+    float sum[2][V] = {};
+    if (at.in) {
+        numbers<V> first = widen<T, V>(load_raw<T, V>(x + at.column));
+        walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
+            raw<T, V> in[SUM_ROWS];
+            const T *from = x + row * k.c + at.column;
+#pragma unroll
+            for (int u = 0; u < SUM_ROWS; u++)
+                if (u < n)
+                    in[u] = load_raw<T, V>(from + u * k.down * k.c);
+#pragma unroll
+            for (int u = 0; u < SUM_ROWS; u++)
+                if (u < n) {
+                    numbers<V> v = widen<T, V>(in[u]);
+                    for (int j = 0; j < V; j++) {
+                        float d = v.v[j] - first.v[j];
+                        sum[0][j] += d;
+                        sum[1][j] = fmaf(d, d, sum[1][j]);
+                    }
+                }
+        });
+    }
+    add_up<V, 2, SUM_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
+        double d = total[0] / (double)k.rows, v = total[1] / (double)k.rows - d * d;
+        mean[j] = (float)((double)widen(x[j]) + d);
+        var[j] = v < 0 ? 0 : (float)v; /* NaN stays */
+    });
+}
+
+template <typename T, int V>
+static int stats_as(struct cuda *cu, struct kern *kn, float *mean, float *var, const void *x,
+                    size_t rows, size_t c)
+{
+    struct columns k = columns_of(1, rows, c, V, SUM_LANES, SUM_THREADS, SUM_ROWS);
+    columns_split_sums(&k, STATS_BLOCKS);
+    float *scratch = (float *)cuda_scratch(kn, columns_scratch(&k, 2) * sizeof(float));
+    if (!scratch && k.parts > 1)
+        return -ENOMEM;
+    return launch(cu->stream, norm_stats<T, V>, columns_grid(&k), columns_block(&k), 0, mean, var,
+                  (const T *)x, k, scratch, cu->tickets);
+}
+
+template <typename T>
+static int stats(struct kern *kn, float *mean, float *var, const void *x, size_t rows, size_t c)
+{
+    struct cuda *cu = cuda_of(kn);
+    return fits_packs<T>(c, x) ? stats_as<T, pack<T>::N>(cu, kn, mean, var, x, rows, c)
+                               : stats_as<T, 1>(cu, kn, mean, var, x, rows, c);
+}
+
+int cuda_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+                  size_t rows, size_t c)
+{
+    return type == KERN_F32 ? stats<float>(kn, mean, var, x, rows, c)
+                            : stats<bf16>(kn, mean, var, x, rows, c);
+}
+
+/* -- finalise ---- */
+
+__global__ static void norm_finalise(float *scale, float *shift, float *rstd, const float *mean,
+                                     const float *var, const float *gamma, const float *beta,
+                                     float *running_mean, float *running_var, const float *weight,
+                                     size_t c)
+{
+    size_t j = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (j >= c)
+        return;
+    double r = 1 / sqrt((double)var[j] + (double)KERN_BN_EPS), g = (double)gamma[j] * r;
+    scale[j] = (float)g;
+    shift[j] = (float)((double)beta[j] - (double)mean[j] * g);
+    if (rstd)
+        rstd[j] = (float)r;
+    if (running_mean) {
+        running_mean[j] += *weight * (mean[j] - running_mean[j]);
+        running_var[j] += *weight * (var[j] - running_var[j]);
+    }
+}
+
+int cuda_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
+                     const float *var, const float *gamma, const float *beta, float *running_mean,
+                     float *running_var, const float *weight, size_t c)
+{
+    enum { THREADS = 64 }; /* a thread's double division takes long: many blocks */
+    return launch(cuda_of(kn)->stream, norm_finalise, dim3((unsigned)over(c, THREADS)), THREADS, 0,
+                  scale, shift, rstd, mean, var, gamma, beta, running_mean, running_var, weight, c);
+}
+
+/* -- forward ---- */
+
+template <typename T, int V, bool RESIDUAL>
+__global__ void __launch_bounds__(APPLY_THREADS)
+    norm_forward(T *y, const T *x, const T *residual, const float *scale, const float *shift,
+                 columns k, bool relu)
+{
+    place at = place_of<V>(k);
+    at.part = k.parts - 1 - at.part;
+    if (!at.in)
+        return;
+    numbers<V> a = load_floats<V>(scale + at.column), b = load_floats<V>(shift + at.column);
+    walk<APPLY_ROWS>(k, at, [&](size_t row, int n) {
+        raw<T, V> in[APPLY_ROWS], more[APPLY_ROWS];
+        size_t start = row * k.c + at.column, step = k.down * k.c;
+#pragma unroll
+        for (int u = 0; u < APPLY_ROWS; u++)
+            if (u < n) {
+                in[u] = load_last<T, V>(x + start + u * step);
+                if (RESIDUAL)
+                    more[u] = load_last<T, V>(residual + start + u * step);
+            }
+#pragma unroll
+        for (int u = 0; u < APPLY_ROWS; u++)
+            if (u < n) {
+                numbers<V> v = widen<T, V>(in[u]), r = {};
+                if (RESIDUAL)
+                    r = widen<T, V>(more[u]);
+                for (int j = 0; j < V; j++) {
+                    v.v[j] = affine(v.v[j], a.v[j], b.v[j]);
+                    if (RESIDUAL)
+                        v.v[j] += r.v[j];
+                    if (relu) /* NaN stays */
+                        v.v[j] = v.v[j] < 0 ? 0 : v.v[j];
+                }
+                store<T, V>(y + start + u * step, v);
+            }
+    });
+}
+
+/* A chunk a block, full rows. */
+template <int V> static struct columns chunks_of(size_t rows, size_t c)
+{
+    struct columns k = columns_of(1, rows, c, V, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
+    k.parts = (unsigned)columns_chunks(&k);
+    return k;
+}
+
+template <typename T, int V>
+static int forward_as(struct cuda *cu, void *y, const void *x, const void *residual,
+                      const float *scale, const float *shift, size_t rows, size_t c, bool relu)
+{
+    struct columns k = chunks_of<V>(rows, c);
+    return launch(cu->stream, residual ? norm_forward<T, V, true> : norm_forward<T, V, false>,
+                  columns_grid(&k), columns_block(&k), 0, (T *)y, (const T *)x, (const T *)residual,
+                  scale, shift, k, relu);
+}
+
+template <typename T>
+static int forward(struct kern *kn, void *y, const void *x, const void *residual,
+                   const float *scale, const float *shift, size_t rows, size_t c, bool relu)
+{
+    struct cuda *cu = cuda_of(kn);
+    return fits_packs<T>(c, y, x, residual, scale, shift)
+               ? forward_as<T, pack<T>::N>(cu, y, x, residual, scale, shift, rows, c, relu)
+               : forward_as<T, 1>(cu, y, x, residual, scale, shift, rows, c, relu);
+}
+
+int cuda_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
+                    const void *residual, const float *scale, const float *shift, size_t rows,
+                    size_t c, bool relu)
+{
+    return type == KERN_F32 ? forward<float>(kn, y, x, residual, scale, shift, rows, c, relu)
+                            : forward<bf16>(kn, y, x, residual, scale, shift, rows, c, relu);
+}
+
+/* -- backward ---- */
+
+/* What tells whether the ReLU let a number through. */
+enum norm_mask { MASK_NONE, MASK_Y, MASK_X };
+
+enum norm_residual { RESIDUAL_NONE, RESIDUAL_WRITE, RESIDUAL_ADD };
+
+/* Numbers of a channel for the second pass: dx = A*g + B*x + C; then the forward pass's. */
+enum norm_factor { FACTOR_A, FACTOR_B, FACTOR_C, FACTOR_SCALE, FACTOR_SHIFT, NFACTORS };
+
+/* One kernel's share of struct kern_bn_backward, of type T. */
+template <typename T> struct norm_grads {
+    T *dx, *dresidual;
+    const T *dy, *x, *y;
+};
+
+/* U rows of what both passes read. */
+template <typename T, int V, int MASK, int U> struct norm_rows {
+    raw<T, V> dy[U], x[U], y[MASK == MASK_Y ? U : 1];
+};
+
+/* dy where the ReLU let it through, else 0. */
+template <typename T, int V, int MASK, int U>
+__device__ inline numbers<V> norm_masked(const norm_rows<T, V, MASK, U> &in, int u,
+                                         const numbers<V> &x, const numbers<V> &scale,
+                                         const numbers<V> &shift)
+{
+    numbers<V> g = widen<T, V>(in.dy[u]), y = {};
+    if (MASK == MASK_NONE)
+        return g;
+    if (MASK == MASK_Y)
+        y = widen<T, V>(in.y[u]);
+    for (int j = 0; j < V; j++) {
+        float v = MASK == MASK_Y ? y.v[j] : affine(x.v[j], scale.v[j], shift.v[j]);
+        g.v[j] = v > 0 ? g.v[j] : 0;
+    }
+    return g;
+}
+
+/* What is per channel and only read, added to, or written. */
+struct norm_channels {
+    float *dgamma, *dbeta;
+    const float *mean, *rstd, *gamma, *scale, *shift;
+    float *factors; /* [NFACTORS][c] */
+};
+
+/* The factors of the second pass from sum g and sum g*(x - mean). */
+__device__ static inline void norm_factors(const norm_channels &ch, size_t j, const double *total,
+                                           size_t rows, size_t c, bool by_x)
+{
+    double r = (double)ch.rstd[j], product = total[1] * r, a = (double)ch.gamma[j] * r;
+    ch.dbeta[j] += (float)total[0];
+    ch.dgamma[j] += (float)product;
+    double b = -a * r * (product / (double)rows);
+    ch.factors[FACTOR_A * c + j] = (float)a;
+    ch.factors[FACTOR_B * c + j] = (float)b;
+    ch.factors[FACTOR_C * c + j] = (float)(-a * (total[0] / (double)rows) - b * (double)ch.mean[j]);
+    if (by_x) {
+        ch.factors[FACTOR_SCALE * c + j] = ch.scale[j];
+        ch.factors[FACTOR_SHIFT * c + j] = ch.shift[j];
+    }
+}
+
+/* g goes to dresidual if WRITE. */
+template <typename T, int V, int MASK, bool WRITE>
+__global__ void __launch_bounds__(SUM_THREADS, 1)
+    norm_grad_sums(norm_grads<T> t, norm_channels ch, columns k, float *scratch, unsigned *tickets)
+{
+    place at = place_of<V>(k);
+    float sum[2][V] = {};
+    if (at.in) {
+        numbers<V> mean, scale = {}, shift = {};
+        for (int j = 0; j < V; j++) {
+            mean.v[j] = ch.mean[at.column + j];
+            if (MASK == MASK_X) {
+                scale.v[j] = ch.scale[at.column + j];
+                shift.v[j] = ch.shift[at.column + j];
+            }
+        }
+        walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
+            norm_rows<T, V, MASK, SUM_ROWS> in;
+            size_t start = row * k.c + at.column, step = k.down * k.c;
+#pragma unroll
+            for (int u = 0; u < SUM_ROWS; u++)
+                if (u < n) {
+                    in.dy[u] = load_raw<T, V>(t.dy + start + u * step);
+                    in.x[u] = load_raw<T, V>(t.x + start + u * step);
+                    if (MASK == MASK_Y)
+                        in.y[u] = load_raw<T, V>(t.y + start + u * step);
+                }
+#pragma unroll
+            for (int u = 0; u < SUM_ROWS; u++)
+                if (u < n) {
+                    numbers<V> x = widen<T, V>(in.x[u]);
+                    numbers<V> g = norm_masked<T, V, MASK, SUM_ROWS>(in, u, x, scale, shift);
+                    for (int j = 0; j < V; j++) {
+                        sum[0][j] += g.v[j];
+                        sum[1][j] = fmaf(g.v[j], x.v[j] - mean.v[j], sum[1][j]);
+                    }
+                    if (WRITE)
+                        store<T, V>(t.dresidual + start + u * step, g);
+                }
+        });
+    }
+    add_up<V, 2, SUM_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
+        norm_factors(ch, j, total, k.rows, k.c, MASK == MASK_X);
+    });
+}
+
+template <typename T, int V, int MASK, int RESIDUAL>
+__global__ void __launch_bounds__(APPLY_THREADS)
+    norm_grad_apply(norm_grads<T> t, const float *factors, columns k)
+{
+    place at = place_of<V>(k);
+    at.part = k.parts - 1 - at.part;
+    if (!at.in)
+        return;
+    const float *f = factors + at.column;
+    numbers<V> a = load_floats<V>(f + FACTOR_A * k.c), b = load_floats<V>(f + FACTOR_B * k.c);
+    numbers<V> c = load_floats<V>(f + FACTOR_C * k.c), scale = {}, shift = {};
+    if (MASK == MASK_X) {
+        scale = load_floats<V>(f + FACTOR_SCALE * k.c);
+        shift = load_floats<V>(f + FACTOR_SHIFT * k.c);
+    }
+    walk<APPLY_ROWS>(k, at, [&](size_t row, int n) {
+        norm_rows<T, V, MASK, APPLY_ROWS> in;
+        raw<T, V> before[RESIDUAL == RESIDUAL_ADD ? APPLY_ROWS : 1];
+        size_t start = row * k.c + at.column, step = k.down * k.c;
+#pragma unroll
+        for (int u = 0; u < APPLY_ROWS; u++)
+            if (u < n) {
+                in.dy[u] = load_last<T, V>(t.dy + start + u * step);
+                in.x[u] = load_last<T, V>(t.x + start + u * step);
+                if (MASK == MASK_Y)
+                    in.y[u] = load_last<T, V>(t.y + start + u * step);
+                if (RESIDUAL == RESIDUAL_ADD)
+                    before[u] = load_last<T, V>(t.dresidual + start + u * step);
+            }
+#pragma unroll
+        for (int u = 0; u < APPLY_ROWS; u++)
+            if (u < n) {
+                numbers<V> x = widen<T, V>(in.x[u]);
+                numbers<V> g = norm_masked<T, V, MASK, APPLY_ROWS>(in, u, x, scale, shift);
+                for (int j = 0; j < V; j++)
+                    x.v[j] = fmaf(a.v[j], g.v[j], fmaf(b.v[j], x.v[j], c.v[j]));
+                store<T, V>(t.dx + start + u * step, x);
+                if (RESIDUAL == RESIDUAL_ADD) {
+                    numbers<V> old = widen<T, V>(before[u]);
+                    for (int j = 0; j < V; j++)
+                        g.v[j] += old.v[j];
+                }
+                if (RESIDUAL != RESIDUAL_NONE)
+                    store<T, V>(t.dresidual + start + u * step, g);
+            }
+    });
+}
+
+/* The two passes. SUMS and APPLY: their masks. */
+template <typename T, int V, int SUMS, bool WRITE, int APPLY, int RESIDUAL>
+static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
+{
+    struct cuda *cu = cuda_of(kn);
+    struct columns k = columns_of(1, b->rows, b->c, V, SUM_LANES, SUM_THREADS, SUM_ROWS);
+    columns_split_sums(&k, GRAD_BLOCKS);
+    float *scratch =
+        (float *)cuda_scratch(kn, (NFACTORS * b->c + columns_scratch(&k, 2)) * sizeof(float));
+    if (!scratch)
+        return -ENOMEM;
+    norm_channels ch = { b->dgamma, b->dbeta, b->mean,  b->rstd,
+                         b->gamma,  b->scale, b->shift, scratch };
+    norm_grads<T> t = { (T *)b->dx, (T *)b->dresidual, (const T *)b->dy, (const T *)b->x,
+                        (const T *)b->y };
+    int rc = launch(cu->stream, norm_grad_sums<T, V, SUMS, WRITE>, columns_grid(&k),
+                    columns_block(&k), 0, t, ch, k, scratch + NFACTORS * b->c, cu->tickets);
+    if (rc < 0)
+        return rc;
+    if (WRITE)
+        t.dy = t.dresidual;
+    k = chunks_of<V>(b->rows, b->c);
+    return launch(cu->stream, norm_grad_apply<T, V, APPLY, RESIDUAL>, columns_grid(&k),
+                  columns_block(&k), 0, t, scratch, k);
+}
+
+/* A residual's gradient that is g itself, and not only dy, is kept by the first pass. */
+template <typename T, int V, int MASK>
+static int backward_as(struct kern *kn, const struct kern_bn_backward *b)
+{
+    if (!b->dresidual)
+        return backward_passes<T, V, MASK, false, MASK, RESIDUAL_NONE>(kn, b);
+    if (b->residual_add)
+        return backward_passes<T, V, MASK, false, MASK, RESIDUAL_ADD>(kn, b);
+    if (MASK == MASK_NONE)
+        return backward_passes<T, V, MASK_NONE, false, MASK_NONE, RESIDUAL_WRITE>(kn, b);
+    return backward_passes<T, V, MASK, true, MASK_NONE, RESIDUAL_NONE>(kn, b);
+}
+
+template <typename T, int V>
+static int backward_by(struct kern *kn, const struct kern_bn_backward *b)
+{
+    if (!b->relu)
+        return backward_as<T, V, MASK_NONE>(kn, b);
+    return b->y ? backward_as<T, V, MASK_Y>(kn, b) : backward_as<T, V, MASK_X>(kn, b);
+}
+
+template <typename T> static int backward(struct kern *kn, const struct kern_bn_backward *b)
+{
+    return fits_packs<T>(b->c, b->dx, b->dresidual, b->dy, b->x, b->relu ? b->y : NULL)
+               ? backward_by<T, pack<T>::N>(kn, b)
+               : backward_by<T, 1>(kn, b);
+}
+
+int cuda_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
+{
+    return b->type == KERN_F32 ? backward<float>(kn, b) : backward<bf16>(kn, b);
+}
