@@ -47,6 +47,7 @@ int kern_open_cuda(struct kern **out, int index, struct pool *pool, const char *
         return pool ? -ENOMEM : -EINVAL;
     }
     kn->pool = pool;
+    kn->pool_run = pool_run;
     kn->device_index = index;
     if ((rc = plugin->open(kn, index, trouble, sizeof trouble)) < 0) {
         free(kn);

@@ -93,6 +93,8 @@ struct kern {
     size_t scratch_each;
     uint8_t *shared; /* one piece for the call */
     size_t shared_size;
+    /* pool.h's, for a plugin, which links nothing of the program */
+    int (*pool_run)(struct pool *, size_t, int (*)(void *, size_t, int), void *);
 };
 
 extern const struct kern_ops ops_ref;                  /* ref/ops_ref.c: every slot */

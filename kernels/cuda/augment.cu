@@ -31,9 +31,15 @@ enum {
     BAND = 16,     /* rows of the view that a thread makes */
     COLUMNS = 256, /* most threads, a column each */
     WARPS = COLUMNS / 32,
+#ifdef __CUDACC__
     PIECE = 32 << 20,     /* bytes uploaded at once, if no crop is larger */
     PLANES = 64 << 20,    /* bytes of scratch for unblurred views; twice */
     MOST_VIEWS = 1 << 15, /* of a piece: they are rows of the grid */
+#else                     /* tests shall see more than one piece */
+    PIECE = 64 << 10,
+    PLANES = 128 << 10,
+    MOST_VIEWS = 17,
+#endif
 };
 
 /* One view, as the kernels know it. */
@@ -492,7 +498,8 @@ struct piece {
     size_t *box_of; /* for each view */
     size_t nboxes;
     size_t pixels, bytes; /* where pixels begin behind the jobs; all */
-    unsigned char *host;
+    struct picture_buffer *buffer;
+    unsigned char *host; /* its memory */
 };
 
 static bool has_blur(const struct kern_view *v, size_t side)
@@ -576,8 +583,9 @@ static void make_jobs(struct piece *p, size_t side)
     }
 }
 
-static void pack_box(const struct piece *p, size_t i)
+static int pack_box(void *arg, size_t i, int)
 {
+    const struct piece *p = (const struct piece *)arg;
     const struct box *b = &p->boxes[i];
     size_t from = b->top * b->w + b->left;
     unsigned char *rgb = p->host + p->pixels + b->rgb_at;
@@ -586,27 +594,31 @@ static void pack_box(const struct piece *p, size_t i)
         memcpy(rgb + y * b->rgb_pitch, b->rgb + (from + y * b->w) * 3, b->width * 3);
     for (size_t y = 0; b->mask && y < b->height; y++)
         memcpy(mask + y * b->mask_pitch, b->mask + from + y * b->w, b->width);
+    return 0;
 }
 
 /* -- the slot ---- */
 
-/* The buffer whose turn it is, of at least bytes; waits until its last copy is done. */
-static int next_buffer(struct cuda *cu, size_t bytes, struct picture_buffer **buffer)
+/* Gives the piece the buffer whose turn it is; waits until its last copy is done. */
+static int next_buffer(struct cuda *cu, struct piece *p)
 {
-    struct picture_buffer *b = *buffer = &cu->pictures[cu->pictures_turn ^= 1];
+    struct picture_buffer *b = p->buffer = &cu->pictures[cu->pictures_turn ^= 1];
     cudaError_t err = cudaSuccess;
     if (!b->copied)
         err = cudaEventCreateWithFlags(&b->copied, cudaEventDisableTiming);
     if (err == cudaSuccess)
         err = cudaEventSynchronize(b->copied);
-    if (err == cudaSuccess && b->bytes < bytes) {
+    if (err == cudaSuccess && b->bytes < p->bytes) {
         cudaFreeHost(b->host);
         b->host = NULL;
+        size_t room = MAX(2 * b->bytes, (size_t)PIECE / 32);
         b->bytes = 0;
-        bytes = MAX(bytes, (size_t)PIECE);
-        err = cudaMallocHost(&b->host, bytes);
-        b->bytes = err == cudaSuccess ? bytes : 0;
+        while (room < p->bytes)
+            room *= 2;
+        err = cudaMallocHost(&b->host, room);
+        b->bytes = err == cudaSuccess ? room : 0;
     }
+    p->host = (unsigned char *)b->host;
     return cuda_error(err);
 }
 
@@ -620,7 +632,7 @@ static int make_views(struct kern *kn, T *out, const struct piece *p, size_t sid
     size_t blocks = up(side, threads) / threads * (up(side, BAND) / BAND);
     size_t tiles = up(side, TILE_X) / TILE_X * (up(side, TILE_Y) / TILE_Y);
     size_t radius = side / KERN_BLUR_PART;
-    size_t partial_at = up(MAX(p->bytes, (size_t)PIECE), 256);
+    size_t partial_at = up(p->buffer->bytes, 256);
     size_t rough_at = up(partial_at + p->count * blocks * 3 * sizeof(float), 256);
     size_t turned_at = rough_at + up(most_blurred * plane * sizeof(float), 256);
     unsigned char *dev =
@@ -634,7 +646,7 @@ static int make_views(struct kern *kn, T *out, const struct piece *p, size_t sid
     int rc =
         cuda_error(cudaMemcpyAsync(dev, p->host, p->bytes, cudaMemcpyHostToDevice, cu->stream));
     if (rc == 0)
-        rc = cuda_error(cudaEventRecord(cu->pictures[cu->pictures_turn].copied, cu->stream));
+        rc = cuda_error(cudaEventRecord(p->buffer->copied, cu->stream));
     if (rc == 0 && p->jitters)
         rc = launch(cu->stream, means, dim3(blocks, p->jitters), dim3(threads), 0, partial, dev,
                     jobs + p->jittered, side);
@@ -671,14 +683,11 @@ int cuda_augment(struct kern *kn, enum kern_type type, void *out, const struct k
     p.box_of = (size_t *)malloc(most * sizeof(*p.box_of));
     int rc = p.boxes && p.box_of ? 0 : -ENOMEM;
     for (; p.first < n && rc == 0; p.first += p.count) {
-        struct picture_buffer *buffer;
         plan(&p, n - p.first, side, most_blurred);
-        if ((rc = next_buffer(cuda_of(kn), p.bytes, &buffer)) < 0)
+        if ((rc = next_buffer(cuda_of(kn), &p)) < 0)
             break;
-        p.host = (unsigned char *)buffer->host;
         make_jobs(&p, side);
-        for (size_t i = 0; i < p.nboxes; i++)
-            pack_box(&p, i);
+        kn->pool_run(kn->pool, p.nboxes, pack_box, &p);
         rc = type == KERN_F32 ? make_views(kn, (float *)out, &p, side, most_blurred, of)
                               : make_views(kn, (bf16 *)out, &p, side, most_blurred, of);
     }

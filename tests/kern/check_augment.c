@@ -205,12 +205,73 @@ static void check_random(const char *isa)
     }
 }
 
+/* Views of the same pictures, some with masks: crops in corners, narrow ones, any side. A device
+ * may upload what they share once, and some of the views of a call before the others. */
+static void check_together(const char *isa)
+{
+    enum { H = 41, W = 50, PICTURES = 3, N = 24 };
+    static const struct {
+        size_t top, left, height, width;
+    } crops[] = { { 0, 0, H, W }, { H - 1, W - 1, 1, 1 }, { 0, W - 1, H, 1 },  { H - 1, 0, 1, W },
+                  { 0, 0, 2, 3 }, { H - 5, W - 4, 5, 4 }, { H - 4, 0, 4, 33 }, { 0, W - 7, 9, 7 } };
+    static const size_t sides[] = { 1, 4, 19, 20, 97, 257 };
+    struct rng r;
+    rng_init(&r, t_seed(), RNG_TEST, 0, 10, 0);
+    for (size_t s = 0; s < ARRAY_LEN(sides); s++) {
+        size_t side = sides[s], count = side * side * 3;
+        struct kern_view v[N];
+        uint8_t *rgb[PICTURES], *mask[PICTURES];
+        for (int i = 0; i < PICTURES; i++) {
+            rgb[i] = check_bytes(H * W * 3);
+            mask[i] = check_bytes(H * W);
+            for (int p = 0; p < H * W * 3; p++)
+                rgb[i][p] = (uint8_t)rng_u32(&r);
+            for (int p = 0; p < H * W; p++)
+                mask[i][p] = (uint8_t)rng_u32(&r);
+        }
+        for (size_t i = 0; i < N; i++) {
+            size_t of = i * PICTURES / N, crop = i % ARRAY_LEN(crops);
+            v[i] = whole(rgb[of], H, W);
+            v[i].top = crops[crop].top;
+            v[i].left = crops[crop].left;
+            v[i].height = crops[crop].height;
+            v[i].width = crops[crop].width;
+            v[i].flip = i & 1;
+            v[i].jitter = i % 3 == 0;
+            v[i].grey = i % 7 == 0;
+            v[i].solarise = i & 4;
+            v[i].sigma = i % 4 < 2 ? 0 : rng_range(&r, 0.1f, 2);
+            v[i].brightness = 0.2f;
+            v[i].contrast = 1.3f;
+            v[i].hue = -0.1f;
+            v[i].mask = i % 5 == 0 ? mask[of] : i % 5 == 1 ? mask[(of + 1) % PICTURES] : NULL;
+            v[i].fill = 0.3f;
+        }
+        float *got = check_buf(N * count), *want = check_buf(count), *alone = check_buf(count);
+        struct kern *kn = check_open(isa, 2), *ref = check_open("ref", 1);
+        ok(kern_augment(kn, KERN_F32, got, v, N, side, zero, one) == 0, "%s, side %zu", isa, side);
+        for (size_t i = 0; i < N; i++, got += count) {
+            uint8_t *copy = memcpy(check_bytes(H * W * 3), v[i].rgb, H * W * 3);
+            v[i].rgb = copy;
+            ok(kern_augment(ref, KERN_F32, want, &v[i], 1, side, zero, one) == 0 &&
+                   kern_augment(kn, KERN_F32, alone, &v[i], 1, side, zero, one) == 0,
+               "view %zu alone", i);
+            check_near(got, want, count, 2e-5, "view %zu is the definition", i);
+            check_same(alone, got, count * 4, "the same with and without others");
+        }
+        check_close(ref);
+        check_close(kn);
+        check_release();
+    }
+}
+
 int main(void)
 {
     check_init();
     for (int i = 0; check_isa(i); i++) {
         check_values(check_isa(i));
         check_random(check_isa(i));
+        check_together(check_isa(i));
     }
     return done();
 }
