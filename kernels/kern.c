@@ -97,6 +97,11 @@ bool kern_fast_bf16(const struct kern *kn)
     return kn->fast_bf16;
 }
 
+bool kern_apart(const struct kern *kn)
+{
+    return kn->device_state != NULL;
+}
+
 const char *kern_trouble(const struct kern *kn)
 {
     const struct kern_plugin *plugin;
@@ -252,6 +257,11 @@ void kern_free(struct kern *kn, void *dev)
 {
     if (dev)
         kn->ops.free(kn, dev);
+}
+
+uint64_t kern_available(struct kern *kn)
+{
+    return kn->ops.available(kn);
 }
 
 int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes)

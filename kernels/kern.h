@@ -6,8 +6,9 @@
  * marked [dev] are in the memory of the handle's device (kern_alloc); on the CPU that is ordinary
  * memory, and a caller there may pass its own 64-byte aligned arrays. Everything stays the
  * caller's. Calls are ordered; on a device they may return before the work is done, and kern_get()
- * or kern_sync() wait for it. A handle belongs to one thread at a time; the threads inside come
- * from its pool.
+ * or kern_sync() wait for it; what they were given in host memory may change as soon as they have
+ * returned. What one handle does is not ordered with another's calls: between handles kern_sync()
+ * comes first. A handle belongs to one thread at a time; the threads inside come from its pool.
  *
  * Activations are channels-last, [n][h][w][c], stored as float32 or bfloat16 (enum kern_type,
  * uint16_t in memory). Weights, gradients of weights, statistics, embeddings and losses are
@@ -55,6 +56,7 @@ void kern_close(struct kern *kn);
 const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512", "cuda:0 NVIDIA H200" */
 size_t kern_sizeof(enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
+bool kern_apart(const struct kern *kn);     /* its memory is none that the host can touch */
 /* The driver's words for a failure of the device (-EIO), NULL if there was none. A device that has
  * failed stays so until the process ends. */
 const char *kern_trouble(const struct kern *kn);
@@ -62,6 +64,7 @@ const char *kern_trouble(const struct kern *kn);
 /* Zeroed, 64-byte aligned; NULL if there is no room. */
 void *kern_alloc(struct kern *kn, size_t nbytes);
 void kern_free(struct kern *kn, void *dev);
+uint64_t kern_available(struct kern *kn); /* bytes that can still be had, about */
 int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes);
 int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes); /* waits */
 int kern_zero(struct kern *kn, void *dev, size_t nbytes);

@@ -68,6 +68,7 @@ struct kern_ops {
     /* memory of the device */
     void *(*alloc)(struct kern *, size_t);
     void (*free)(struct kern *, void *);
+    uint64_t (*available)(struct kern *);
     int (*put)(struct kern *, void *, const void *, size_t);
     int (*get)(struct kern *, void *, const void *, size_t);
     int (*zero)(struct kern *, void *, size_t);

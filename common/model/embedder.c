@@ -11,9 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ROWS = 128, FEWEST_ROWS = 8 };
-static const size_t tensor_room = (size_t)48 << 20;  /* bytes of the widest activation of a batch */
-static const size_t picture_room = (size_t)96 << 20; /* bytes of decoded pictures of a batch */
+/* Of a batch: rows, bytes of the widest activation, bytes of decoded pictures; on the CPU as its
+ * caches like it, elsewhere GROWN times that, which many more cores want. */
+enum { MOST_ROWS = 128, FEWEST_ROWS = 8, GROWN = 8 };
+static const size_t tensor_room = (size_t)48 << 20, picture_room = (size_t)96 << 20;
+
+static size_t grown(const struct kern *kn, size_t room)
+{
+    return kern_apart(kn) ? GROWN * room : room;
+}
 
 struct embedder {
     struct kern *kn;
@@ -52,9 +58,9 @@ static int open_network(struct embedder *e, struct state *s, const char *name,
     if ((which == EMBEDDER_TARGET ? s->updates_target : s->updates) == 0)
         log_debug("%s: the %s network was never trained; batch norm works with mean 0, variance 1",
                   name, which == EMBEDDER_TARGET ? "target" : "online");
-    size_t rows = tensor_room / MAX(net_widest(&s->large), (size_t)1);
+    size_t rows = grown(e->kn, tensor_room) / MAX(net_widest(&s->large), (size_t)1);
     e->set = s->set;
-    e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), (size_t)MOST_ROWS);
+    e->rows = MIN(MAX(rows, (size_t)FEWEST_ROWS), grown(e->kn, MOST_ROWS));
     e->nets[0] = s->large;
     e->nets[1] = s->projector;
     int rc = take(e, &e->encoder, &e->nets[0], s, which);
@@ -175,7 +181,8 @@ int embedder_look(struct embedder *e, const struct shard *s)
 
 size_t embedder_batch(const struct embedder *e, const struct shard *s, size_t first)
 {
-    size_t n = 0, bytes = 0, room = e->whole ? tensor_room / sizeof(float) : picture_room;
+    size_t n = 0, bytes = 0,
+           room = e->whole ? tensor_room / sizeof(float) : grown(e->kn, picture_room);
     while (n < e->rows && first + n < s->rows.n) {
         bytes += (size_t)s->size[first + n][0] * s->size[first + n][1] * 3;
         if (n > 0 && bytes > room)

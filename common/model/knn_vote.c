@@ -62,6 +62,8 @@ int knn_bank_open(struct knn_bank *b, struct kern *kn, const struct embed *e, si
     int rc = find_labelled(b);
     if (rc < 0)
         goto out;
+    if (kern_apart(kn))
+        mem = MIN(mem, kern_available(kn) / 2);
     /* three quarters for the tile; a query needs its vector twice, its answer twice */
     size_t row = e->d * sizeof(float), answer = k * (sizeof(int32_t) + sizeof(float)) * 4;
     b->tile_rows = MIN(MAX((size_t)(mem / 4 * 3) / row, (size_t)1), b->n);

@@ -19,8 +19,8 @@ static int open_workers(struct loader *l)
     int rc = pool_open(&l->pool, l->threads);
     if (rc < 0)
         return rc;
-    if ((rc = kern_open(&l->kn, l->pool)) < 0)
-        return fail(rc, "cannot open the CPU's kernels");
+    if ((rc = kern_open_like(&l->kn, l->like, l->pool)) < 0)
+        return fail(rc, "cannot open %s for preparing pictures", kern_describe(l->like));
     for (int i = 0; i < 2 && rc == 0; i++)
         rc = views_open(&l->batch[i].views, l->kn, l->pool, l->data, l->set, l->type);
     return rc;
@@ -116,11 +116,11 @@ int loader_get(struct loader *l, int64_t k, const struct batch **out)
     return 0;
 }
 
-int loader_open(struct loader *l, int threads, struct shard_set *data,
+int loader_open(struct loader *l, const struct kern *like, int threads, struct shard_set *data,
                 const struct sampler *sampler, const struct settings *set, enum kern_type type)
 {
     *l = (struct loader){
-        .data = data, .sampler = sampler, .set = set, .type = type, .threads = threads
+        .data = data, .sampler = sampler, .set = set, .type = type, .like = like, .threads = threads
     };
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->turn, NULL);

@@ -24,6 +24,7 @@ struct loader {
     const struct sampler *sampler;
     const struct settings *set;
     enum kern_type type;
+    const struct kern *like; /* until loader_open() returns */
     int threads;
     struct pool *pool;
     struct kern *kn;
@@ -39,13 +40,15 @@ struct loader {
     char why[1024];
 };
 
-/* data, sampler and set stay the caller's and must outlive the loader. */
-int loader_open(struct loader *l, int threads, struct shard_set *data,
+/* Inputs are made on the device of like, by a handle of the thread's own. like, data, sampler and
+ * set stay the caller's; the last three must outlive the loader. */
+int loader_open(struct loader *l, const struct kern *like, int threads, struct shard_set *data,
                 const struct sampler *sampler, const struct settings *set, enum kern_type type);
 void loader_close(struct loader *l);
 uint64_t loader_bytes(const struct settings *set, enum kern_type type); /* of all inputs */
 
-/* Step k is next: its batch is prepared from now on, unless the thread is still at another. */
+/* Step k is next: its batch is prepared from now on, unless the thread is still at another, where
+ * the batch before the one at hand was: nobody may be at work on that any more. */
 void loader_begin(struct loader *l, int64_t k);
 /* The batch of step k, at hand until another is asked for; waits for it, and prepares it first if
  * that was not begun. A failure of the thread is that of the step it was for. */

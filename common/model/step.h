@@ -113,7 +113,7 @@ int step_update(struct step *st, struct step_metrics *m); /* by the gradient ask
 
 int step_run(struct step *st, struct step_metrics *m); /* both */
 
-/* About the bytes that step_open() will take. */
+/* About the bytes that step_open() will take of the memory of the kernel library's device. */
 uint64_t step_memory(const struct state *s);
 
 #endif

@@ -1,7 +1,6 @@
 /*
  * step_open.c - what a step needs: the data that belongs to the state, and memory.
  */
-#include "common/base/avail.h"
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -138,9 +137,9 @@ static int micro_batch_for(const struct state *s, uint64_t have, uint64_t *need)
     return 0;
 }
 
-static int check_memory(const struct state *s)
+static int check_memory(const struct state *s, struct kern *kn)
 {
-    uint64_t need = step_memory(s), have = mem_available(), less = 0;
+    uint64_t need = step_memory(s), have = kern_available(kn), less = 0;
     log_debug("a step takes about %.2f GB of memory", (double)need * 1e-9);
     if (need <= have)
         return 0;
@@ -153,10 +152,11 @@ static int check_memory(const struct state *s)
         snprintf(micro, sizeof micro, "--set micro_batch=%d makes that about %.1f GB; or ", m,
                  (double)less * 1e-9);
     return fail(-ENOMEM,
-                "%s needs about %.1f GB of memory, and %.1f GB are available: %slower batch, "
+                "%s needs about %.1f GB of memory, and %.1f GB are available%s%s: %slower batch, "
                 "large_side, small_side or small_crops (--set), or begin with a narrower encoder, "
                 "fewer large crops or a shorter queue",
-                what, (double)need * 1e-9, (double)have * 1e-9, micro);
+                what, (double)need * 1e-9, (double)have * 1e-9, kern_apart(kn) ? " on " : "",
+                kern_apart(kn) ? kern_describe(kn) : "", micro);
 }
 
 /* Floats on the device; what was taken before is released by step_close(). */
@@ -272,14 +272,14 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
                          .nviews = (size_t)s->set.large_crops + (size_t)s->set.small_crops };
     int rc = check_data(s, data);
     if (rc == 0)
-        rc = check_memory(s);
+        rc = check_memory(s, kn);
     if (rc < 0)
         return rc;
     schedule_init(&st->schedule, &s->set, data->nrows);
     s->total_steps = st->schedule.total;
     rc = open_sampler(st);
     if (rc == 0)
-        rc = loader_open(&st->loader, pool_threads(pool), data, &st->sampler, &s->set,
+        rc = loader_open(&st->loader, kn, pool_threads(pool), data, &st->sampler, &s->set,
                          s->large.type);
     if (rc == 0)
         rc = queue_open(&st->queue, kn, st->nlarge, s->capacity, st->dim, s->classes.n, st->n);

@@ -216,5 +216,7 @@ int views_load(struct views *v, int64_t k, const struct sample *batch, const uin
     int rc = 0;
     for (size_t first = 0; first < v->n && rc == 0; first += VIEWS_AT_ONCE)
         rc = load_some(v, k, batch + first, id + first, first, MIN(v->n - first, VIEWS_AT_ONCE));
+    if (rc == 0 && (rc = kern_sync(v->kn)) < 0)
+        fail(rc, "the device failed at making the views of a batch");
     return rc;
 }

@@ -47,7 +47,8 @@ size_t views_bytes(const struct settings *set, enum kern_type type); /* of the i
 void views_draw(const struct views *v, int64_t k, size_t view, const struct sample *batch,
                 const uint64_t *id, size_t count, struct view_draw *out);
 
-/* Fills all inputs for step k (steps done before it). batch [n]; id [n] of its pictures. */
+/* Fills all inputs for step k (steps done before it), ready for any handle of the device. batch
+ * [n]; id [n] of its pictures. */
 int views_load(struct views *v, int64_t k, const struct sample *batch, const uint64_t *id);
 
 #endif

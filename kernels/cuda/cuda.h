@@ -107,6 +107,7 @@ const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, s
 
 void *cuda_alloc(struct kern *, size_t);
 void cuda_free(struct kern *, void *);
+uint64_t cuda_available(struct kern *);
 int cuda_put(struct kern *, void *, const void *, size_t);
 int cuda_get(struct kern *, void *, const void *, size_t);
 int cuda_zero(struct kern *, void *, size_t);

@@ -51,6 +51,13 @@ void cuda_free(struct kern *kn, void *dev)
     cudaFree(dev);
 }
 
+uint64_t cuda_available(struct kern *kn)
+{
+    size_t left = 0, all;
+    cuda_of(kn);
+    return cuda_error(cudaMemGetInfo(&left, &all)) < 0 ? 0 : left;
+}
+
 int cuda_put(struct kern *kn, void *dev, const void *host, size_t nbytes)
 {
     return cuda_upload(kn, dev, host, nbytes);

@@ -48,6 +48,7 @@ static const struct kern_ops table = {
     .augment = cuda_augment,
     .alloc = cuda_alloc,
     .free = cuda_free,
+    .available = cuda_available,
     .put = cuda_put,
     .get = cuda_get,
     .zero = cuda_zero,

@@ -1,6 +1,7 @@
 /*
  * memory.c - the CPU's device memory is ordinary memory.
  */
+#include "common/base/avail.h"
 #include "common/base/mem.h"
 #include "kernels/ref/ref.h"
 #include <stdlib.h>
@@ -17,6 +18,11 @@ void *ref_alloc(struct kern *kn UNUSED, size_t nbytes)
 void ref_free(struct kern *kn UNUSED, void *dev)
 {
     free(dev);
+}
+
+uint64_t ref_available(struct kern *kn UNUSED)
+{
+    return mem_available();
 }
 
 int ref_put(struct kern *kn UNUSED, void *dev, const void *host, size_t nbytes)

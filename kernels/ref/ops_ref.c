@@ -42,6 +42,7 @@ const struct kern_ops ops_ref = {
     .augment = ref_augment,
     .alloc = ref_alloc,
     .free = ref_free,
+    .available = ref_available,
     .put = ref_put,
     .get = ref_get,
     .zero = ref_zero,

@@ -696,6 +696,7 @@ void mirror(struct kern *kn)
         .augment = augment,
         .alloc = ops_ref.alloc,
         .free = ops_ref.free,
+        .available = ops_ref.available,
         .put = ops_ref.put,
         .get = ops_ref.get,
         .zero = ops_ref.zero,

@@ -12,6 +12,7 @@ enum { ROWS = 12, SIDE = 8, PIXELS = SIDE * SIDE * 3, BATCH = 4, VIEWS = 3, STEP
 static struct shard_set data;
 static struct settings set;
 static struct sampler sampler;
+static struct kern *kn;
 
 static void write_shard(const char *path)
 {
@@ -53,7 +54,7 @@ static size_t view_floats(size_t view)
     return BATCH * side * side * 3;
 }
 
-static void work_out(struct kern *kn, struct pool *pool)
+static void work_out(struct pool *pool)
 {
     struct views v;
     ok(views_open(&v, kn, pool, &data, &set, KERN_F32) == 0, "views: %s", fail_text());
@@ -86,7 +87,7 @@ static void batches(int threads)
 {
     struct loader l;
     bool ahead = true;
-    ok(loader_open(&l, threads, &data, &sampler, &set, KERN_F32) == 0, "open: %s", fail_text());
+    ok(loader_open(&l, kn, threads, &data, &sampler, &set, KERN_F32) == 0, "open: %s", fail_text());
     for (int k = 0; k < STEPS; k++) {
         ahead = ahead && given(&l, k);
         loader_begin(&l, k + 1);
@@ -106,7 +107,7 @@ static void failures(const char *path)
     struct loader l;
     const struct batch *b;
     char sentence[1024];
-    loader_open(&l, 2, &data, &sampler, &set, KERN_F32);
+    loader_open(&l, kn, 2, &data, &sampler, &set, KERN_F32);
     ok(given(&l, 0), "a batch of whole data");
     files_must(truncate(path, (off_t)data.shard[0].pictures.at + 1) == 0, path);
     loader_begin(&l, 1);
@@ -125,7 +126,6 @@ int main(void)
     char path[] = "x.h5", *operands[] = { path };
     int32_t label[ROWS];
     struct pool *pool;
-    struct kern *kn;
     files_enter();
     settings_preset(&set, 1);
     set.batch = BATCH;
@@ -141,7 +141,7 @@ int main(void)
     write_shard(path);
     ok(shard_set_open(&data, operands, 1) == 0, "the data: %s", fail_text());
     sampler_open(&sampler, &set, label, ROWS);
-    work_out(kn, pool);
+    work_out(pool);
     batches(1);
     batches(3);
     failures(path);
