@@ -32,7 +32,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 5
+#define KERN_ABI 6
 
 enum kern_type { KERN_F32, KERN_BF16 };
 
