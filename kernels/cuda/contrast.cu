@@ -303,16 +303,17 @@ static int sort_by_row(struct kern *kn, const kern_contrast &ct, by_row *rows)
 
 /* -- of probabilities: a block an image ---- */
 
-static __global__ void grad(float *g, const float *p, const int32_t *pos, float weight, size_t np)
+static __global__ void grad(float *g, const float *p, const int32_t *pos, const float *weight,
+                            size_t np)
 {
     size_t b = blockIdx.x;
     bool any = has_positive(pos, b);
     for (size_t i = threadIdx.x; i < np; i += blockDim.x)
-        g[b * np + i] = any ? weight * (p[b * np + i] - (i == 0)) : 0;
+        g[b * np + i] = any ? *weight * (p[b * np + i] - (i == 0)) : 0;
 }
 
 static __global__ void divergence(float *kl, float *g, const float *p, const float *q,
-                                  const int32_t *pos, float weight, size_t np)
+                                  const int32_t *pos, const float *weight, size_t np)
 {
     size_t b = blockIdx.x;
     bool any = has_positive(pos, b);
@@ -321,7 +322,7 @@ static __global__ void divergence(float *kl, float *g, const float *p, const flo
         float x = p[b * np + i], y = q[b * np + i];
         if (x != 0) /* y is a softmax: 0 only by underflow */
             sum += x * log((double)x / (y == 0 ? FLT_MIN : y));
-        g[b * np + i] += weight * (y - x);
+        g[b * np + i] += *weight * (y - x);
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0)
@@ -358,14 +359,14 @@ extern "C" int cuda_contrast_backward(struct kern *kn, const struct kern_contras
 }
 
 extern "C" int cuda_contrast_grad(struct kern *kn, float *g, const float *p, const int32_t *pos,
-                                  float weight, size_t n, size_t ne)
+                                  const float *weight, size_t n, size_t ne)
 {
     return launch(cuda_of(kn)->stream, grad, dim3((unsigned)n), dim3(threads_for(ne + 1)), 0, g, p,
                   pos, weight, ne + 1);
 }
 
 extern "C" int cuda_kl(struct kern *kn, float *kl, float *g, const float *p, const float *q,
-                       const int32_t *pos, float weight, size_t n, size_t ne)
+                       const int32_t *pos, const float *weight, size_t n, size_t ne)
 {
     return launch(cuda_of(kn)->stream, divergence, dim3((unsigned)n), dim3(threads_for(ne + 1)), 0,
                   kl, g, p, q, pos, weight, ne + 1);

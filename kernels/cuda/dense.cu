@@ -143,8 +143,12 @@ static __global__ void copy_rows(float *dst, const int32_t *dst_row, const float
     size_t i = warp_row();
     if (i >= n)
         return;
-    float *to = dst + (dst_row ? (size_t)dst_row[i] : i) * d;
-    const float *from = src + (src_row ? (size_t)src_row[i] : i) * d;
+    int64_t to_row = dst_row ? dst_row[i] : (int64_t)i;
+    int64_t from_row = src_row ? src_row[i] : (int64_t)i;
+    if (to_row < 0 || from_row < 0)
+        return;
+    float *to = dst + (size_t)to_row * d;
+    const float *from = src + (size_t)from_row * d;
     for (size_t j = threadIdx.x * V; j < d; j += 32 * V)
         store_quad<V>(to + j, load_quad<V>(from + j));
 }

@@ -1,6 +1,6 @@
 /*
  * gemm.cu - matrix products for the device of tests, in place of kernels/cuda/cublas.c: one thread
- * a number, as plain as can be.
+ * a number, as plain as can be, summed in double: what is tested is who calls it.
  */
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/storage.cuh"
@@ -17,12 +17,12 @@ static __global__ void product(gemm g, float alpha, const T *a, const T *b, floa
     if (at >= g.m * g.n)
         return;
     size_t i = at / g.n, j = at % g.n;
-    float sum = 0;
+    double sum = 0;
     for (size_t l = 0; l < g.k; l++)
-        sum += widen(a[g.ta ? l * g.lda + i : i * g.lda + l]) *
+        sum += (double)widen(a[g.ta ? l * g.lda + i : i * g.lda + l]) *
                widen(b[g.tb ? j * g.ldb + l : l * g.ldb + j]);
     C *to = &c[i * g.ldc + j];
-    narrow(to, alpha * sum + (beta != 0 ? beta * widen(*to) : 0));
+    narrow(to, (float)(alpha * sum + (beta != 0 ? beta * widen(*to) : 0)));
 }
 
 extern "C" int gemm_library_find(char *, size_t)
