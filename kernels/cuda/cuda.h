@@ -37,6 +37,7 @@ struct cuda_lane {
     cudaStream_t stream;
     void *scratch;
     size_t scratch_bytes;
+    unsigned *tickets;
     struct gemm_plans *gemm;
 };
 

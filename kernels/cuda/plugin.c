@@ -126,7 +126,7 @@ static void close_device(struct kern *kn)
     cuda_side_close(cu);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
-    cudaFree(cu->tickets);
+    cudaFree(MIN(cu->tickets, cu->parked.tickets)); /* one piece for both streams */
     for (int i = 0; i < cu->nretired; i++)
         cudaFree(cu->retired[i]);
     cudaFreeHost(cu->staging);
@@ -160,12 +160,13 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
     for (int i = 0; i < 2 && err == cudaSuccess; i++)
         err = cudaEventCreateWithFlags(&cu->copied[i], cudaEventDisableTiming);
     if (err == cudaSuccess)
-        err = cudaMalloc((void **)&cu->tickets, CUDA_TICKETS * sizeof *cu->tickets);
+        err = cudaMalloc((void **)&cu->tickets, 2 * CUDA_TICKETS * sizeof *cu->tickets);
     if (err == cudaSuccess)
-        err = cudaMemsetAsync(cu->tickets, 0, CUDA_TICKETS * sizeof *cu->tickets, cu->stream);
+        err = cudaMemsetAsync(cu->tickets, 0, 2 * CUDA_TICKETS * sizeof *cu->tickets, cu->stream);
     if (err != cudaSuccess)
         return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
                   cudaGetErrorString(err));
+    cu->parked.tickets = cu->tickets + CUDA_TICKETS;
     cu->multiprocessors = prop.multiProcessorCount;
     cu->shared_most = prop.sharedMemPerBlockOptin;
     kn->fast_bf16 = prop.major >= 8;

@@ -1,8 +1,8 @@
 /*
  * side.c - a second stream, for work that may run beside the first one's.
  *
- * What calls use of a handle (stream, scratch, the workspace behind matrix products) is swapped for
- * a set of its own, so that no call knows about it.
+ * What calls use of a handle (stream, scratch, tickets, the workspace behind matrix products) is
+ * swapped for a set of its own, so that no call knows about it.
  */
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/gemm.h"
@@ -10,10 +10,12 @@
 static void swap(struct cuda *cu)
 {
     struct cuda_lane other = cu->parked;
-    cu->parked = (struct cuda_lane){ cu->stream, cu->scratch, cu->scratch_bytes, cu->gemm };
+    cu->parked =
+        (struct cuda_lane){ cu->stream, cu->scratch, cu->scratch_bytes, cu->tickets, cu->gemm };
     cu->stream = other.stream;
     cu->scratch = other.scratch;
     cu->scratch_bytes = other.scratch_bytes;
+    cu->tickets = other.tickets;
     cu->gemm = other.gemm;
 }
 
