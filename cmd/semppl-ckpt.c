@@ -218,9 +218,7 @@ static int run_compare(int n, char **operands)
 /* Out comes another format than goes in. */
 static int check_output(const char *input)
 {
-    if (strcmp(o.output, "-") == 0 || !outfile_same(input, o.output))
-        return 0;
-    return fail(-EUSAGE, "%s is the input, and would be replaced", input);
+    return outfile_spares(o.output, &input, 1);
 }
 
 /* What the encoder makes of the test pictures. */

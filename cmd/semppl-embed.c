@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/data/embed.h"
+#include "common/data/outfile.h"
 #include "common/data/shard.h"
 #include "common/model/device.h"
 #include "common/model/embedder.h"
@@ -122,13 +123,8 @@ static void say(const struct job *j, double start)
              all, (double)j->rows / all, 100 * decode / all, 100 * compute / all);
 }
 
-static int run(int n, char **operands)
+static int check_options(int n, char **operands)
 {
-    struct job j = { 0 };
-    struct pool *pool = NULL;
-    struct kern *kn = NULL;
-    double start = log_seconds();
-    int rc;
     if (!o.ckpt && o.layer != EMBEDDER_PIXELS)
         return fail(-EUSAGE, "--layer %s needs a network: give -c CHECKPOINT", layers[o.layer]);
     bool from_stdin = n == 0;
@@ -136,7 +132,18 @@ static int run(int n, char **operands)
         from_stdin = from_stdin || strcmp(operands[i], "-") == 0;
     if (o.ckpt && strcmp(o.ckpt, "-") == 0 && from_stdin)
         return fail(-EUSAGE, "standard input cannot be both the checkpoint and the pictures");
-    if ((rc = pool_open(&pool, opt_common.threads)) < 0)
+    int rc = outfile_spares(o.out, &o.ckpt, 1);
+    return rc < 0 ? rc : outfile_spares(o.out, (const char *const *)operands, (size_t)n);
+}
+
+static int run(int n, char **operands)
+{
+    struct job j = { 0 };
+    struct pool *pool = NULL;
+    struct kern *kn = NULL;
+    double start = log_seconds();
+    int rc = check_options(n, operands);
+    if (rc < 0 || (rc = pool_open(&pool, opt_common.threads)) < 0)
         return rc;
     /* Pixels are hardly worth the start of a device. */
     bool any = o.layer == EMBEDDER_PIXELS && !opt_given(&o.device);

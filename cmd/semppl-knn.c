@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/data/assign.h"
+#include "common/data/outfile.h"
 #include "common/model/device.h"
 #include "common/model/knn_vote.h"
 #include "common/model/sheet.h"
@@ -231,6 +232,14 @@ static int label_rest(struct job *j)
     return rc;
 }
 
+static int check_written(const char *path, int n, char **operands)
+{
+    int rc = outfile_spares(path, (const char *const *)operands, (size_t)n);
+    if (rc == 0)
+        rc = outfile_spares(path, &o.bank, 1);
+    return rc == 0 ? outfile_spares(path, o.images.item, o.images.n) : rc;
+}
+
 static int check_options(int n, char **operands)
 {
     int stdin_used = n == 0;
@@ -247,7 +256,10 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--sheet needs the pictures: give --images SHARD");
     if (!o.sheet && o.images.n > 0)
         return fail(-EUSAGE, "--images is for --sheet PICTURE");
-    return o.sheet ? sheet_check_path("--sheet", o.sheet) : 0;
+    int rc = check_written(o.out, n, operands);
+    if (rc == 0 && o.sheet && (rc = sheet_check_path("--sheet", o.sheet)) == 0)
+        rc = check_written(o.sheet, n, operands);
+    return rc;
 }
 
 static int label_all(struct job *j, int n, char **operands)

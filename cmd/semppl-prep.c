@@ -98,9 +98,9 @@ static int check_target(const char *path)
     struct stat st;
     if (path == NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
-    for (size_t i = 0; i < ARRAY_LEN(read); i++)
-        if (read[i] != NULL && outfile_same(path, read[i]))
-            return fail(-EUSAGE, "%s is an input, and would be replaced", path);
+    int rc = outfile_spares(path, read, ARRAY_LEN(read));
+    if (rc < 0)
+        return rc;
     FILE *f = fopen(path, "re");
     size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
     if (f != NULL)

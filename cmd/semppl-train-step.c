@@ -102,7 +102,14 @@ static int check_usage(int n, char **operands)
     rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
     if (rc < 0 || only_views())
         return rc;
-    rc = probe(o.out);
+    const char *const *data = (const char *const *)operands; /* a checkpoint may follow itself */
+    rc = outfile_spares(o.out, data, (size_t)n);
+    if (rc == 0)
+        rc = outfile_spares(o.log, data, (size_t)n);
+    if (rc == 0)
+        rc = outfile_spares(o.log, (const char *const[]){ o.in, o.out }, 2);
+    if (rc == 0)
+        rc = probe(o.out);
     return rc == 0 && o.dump ? check_dump(n, operands) : rc;
 }
 

@@ -44,6 +44,14 @@ bool outfile_same(const char *a, const char *b)
                                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
+int outfile_spares(const char *out, const char *const *read, size_t n)
+{
+    for (size_t i = 0; out && strcmp(out, "-") != 0 && i < n; i++)
+        if (read[i] && outfile_same(out, read[i]))
+            return fail(-EUSAGE, "%s is an input, and would be replaced", out);
+    return 0;
+}
+
 int outfile_open(struct outfile *o, const char *path)
 {
     struct stat st;

@@ -17,6 +17,8 @@ struct outfile {
 
 /* Whether two names are of one file: what is read would be replaced by what is made of it. */
 bool outfile_same(const char *a, const char *b);
+/* -EUSAGE (worded) if out is one of the n files that are read. NULL and "-" are none. */
+int outfile_spares(const char *out, const char *const *read, size_t n);
 
 int outfile_open(struct outfile *o, const char *path);
 int outfile_sync(struct outfile *o);   /* all to disk: then the commit can hardly fail */

@@ -170,8 +170,8 @@ check_err 2 'import wants one' 'one file' 'import -o x.h5'
 check_err 2 'export wants one' 'one checkpoint' 'semppl-ckpt export -o x.st'
 check_err 2 'and a name for it' '-o FILE' 'semppl-ckpt export a.h5'
 check_err 2 'two things for standard output' 'give -o' 'import --json a.st'
-check_err 2 'a checkpoint is not replaced by its encoder' 'is the input' 'ln -s a.h5 l.h5; semppl-ckpt export --as-is a.h5 -o l.h5'
-check_err 2 'nor an encoder by its checkpoint' 'is the input' 'import a.st -o ./a.st'
+check_err 2 'a checkpoint is not replaced by its encoder' 'is an input' 'ln -s a.h5 l.h5; semppl-ckpt export --as-is a.h5 -o l.h5'
+check_err 2 'nor an encoder by its checkpoint' 'is an input' 'import a.st -o ./a.st'
 check_exit 3 'no checkpoint to export' 'semppl-ckpt export a.st -o x.st'
 # Far too many values, where there is memory for them, which sanitizers cannot live with.
 { printf '\200\002'; head -c 2000000 /dev/zero | tr '\0' ']'; printf .; } >lists.pkl

@@ -54,6 +54,11 @@ check_err 2 'features need a checkpoint'        'features.*-c' 'semppl-embed tra
 check_err 2 'an unknown layer'                  'middle' 'semppl-embed -c 0.h5 --layer middle train.h5'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-embed -c - <0.h5'
 check_err 2 'also if it is named'               'standard input' 'semppl-embed -c - - <0.h5'
+cp train.h5 kept.h5
+ln -s kept.h5 link.h5
+check_err 2 'pictures are not replaced'         'link\.h5 is an input' 'semppl-embed -c 0.h5 -o link.h5 kept.h5'
+check_err 2 'nor is the checkpoint'             '0\.h5 is an input' 'semppl-embed -c 0.h5 -o ./0.h5 kept.h5'
+check       'they are as they were'             'cmp kept.h5 train.h5'
 check_err 3 'who reads learns of a failure'     'knn:.*cut off' 'semppl-embed -q -c 0.h5 test.h5 gone.h5 | semppl-knn -q -b e.h5'
 check_err 3 'between two files too'             'knn:.*cut off' \
     '(cat test.h5; head -c 20000 train.h5) | semppl-embed -q -c 0.h5 | semppl-knn -q -b e.h5'

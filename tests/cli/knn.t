@@ -162,6 +162,12 @@ check_err 2 'and at least 1'                    '0' 'semppl-knn -k 0 e.h5'
 check_err 2 'no more neighbours than k'         '--show-neighbours 3' 'semppl-knn -k 2 --show-neighbours 3 e.h5'
 check_err 2 'standard input is one thing'       'standard input' 'semppl-knn -b - <bank.h5'
 check_err 2 'not pictures and queries'          'standard input' 'semppl-knn -b bank.h5 --sheet s.png --images - <query.h5'
+cp e.h5 kept.h5
+ln -s e.h5 link.h5
+check_err 2 'queries are not replaced'          'link\.h5 is an input' 'semppl-knn -o link.h5 e.h5'
+check_err 2 'nor is the bank'                   'e\.h5 is an input' 'semppl-knn --hdf5 -b e.h5 -o ./e.h5 kept.h5'
+check_err 2 'nor are pictures'                  'train\.h5 is an input' 'semppl-knn -o train.h5 --sheet s.png --images train.h5 e.h5'
+check       'they are as they were'             'cmp e.h5 kept.h5'
 check_err 3 'missing pictures are noticed'      'gone\.h5' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5'
 check_out 'before the work'                     '' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5 2>/dev/null || true'
 

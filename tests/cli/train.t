@@ -134,6 +134,11 @@ check_err 3 'a shard that is cut off' 'cut\.h5' 'train -n 1 -c 0.h5 -o x.h5 cut.
 head -c 9000 0.h5 >cut0.h5
 check_err 3 'so a checkpoint'        'cut0\.h5' 'train -n 1 -c cut0.h5 -o x.h5 train.h5'
 check_err 2 'no data'                'shard' 'train -n 1 -c 0.h5 -o x.h5'
+cp train.h5 kept.h5
+check_err 2 'the data is not replaced'   'train\.h5 is an input' 'train -n 1 -c 0.h5 -o ./train.h5 train.h5'
+check_err 2 'nor written to by the log'  'train\.h5 is an input' 'train -n 1 -c 0.h5 -o x.h5 --log train.h5 train.h5'
+check_err 2 'nor is a checkpoint'        '0\.h5 is an input' 'train -n 1 -c 0.h5 -o x.h5 --log ./0.h5 train.h5'
+check       'it is as it was'            'cmp train.h5 kept.h5'
 check_err 2 'no number of steps'     '-n' 'train -c 0.h5 -o x.h5 train.h5'
 check_err 2 'two things from one pipe' 'standard input' 'train -n 1 -o x.h5 - <train.h5'
 check_err 3 'nowhere to write'       'none/x\.h5' 'train -n 1 -c 0.h5 -o none/x.h5 train.h5'
