@@ -374,46 +374,63 @@ enum { RUN = 16, RUNS = 4, TILE_X = 32, TILE_Y = RUN * RUNS, TILE_PITCH = TILE_Y
 /* a warp's writes, 3 TILE_PITCH apart every third, fall into different banks */
 static_assert(TILE_PITCH % 32 == 3, "shared memory has 32 banks");
 
+/* A number of a column on its way down; outside of the picture 0. */
+struct reader {
+    const float *column;
+    size_t at, pitch;
+    int y, side;
+};
+
+__device__ static inline float read_next(reader *r)
+{
+    float x = (unsigned)r->y < (unsigned)r->side ? r->column[r->at] : 0;
+    r->y++;
+    r->at += r->pitch;
+    return x;
+}
+
 template <typename T, bool last>
 __global__ static void __launch_bounds__(TILE_X * 3 * RUNS)
     blur(T *__restrict__ out, const float *__restrict__ in, const job *__restrict__ jobs, int side,
          int radius, scaling of)
 {
-    DYNAMIC_SHARED(float, weight); /* [radius + 1] */
+    DYNAMIC_SHARED(float, weight); /* [2 radius + 1], symmetric */
     __shared__ float tile[TILE_X][TILE_PITCH];
     const job &v = jobs[blockIdx.y];
     int thread = threadIdx.y * TILE_X * 3 + threadIdx.x;
-    for (int r = thread; r <= radius; r += TILE_X * 3 * RUNS)
-        weight[r] = r ? expf(-((float)r * (float)r) / (2 * v.sigma * v.sigma)) : 1;
+    for (int i = thread; i <= 2 * radius; i += TILE_X * 3 * RUNS) {
+        float r = (float)(i - radius);
+        weight[i] = i == radius ? 1 : expf(-(r * r) / (2 * v.sigma * v.sigma));
+    }
     __syncthreads();
-    float sum = weight[0];
-    for (int r = 1; r <= radius; r++)
-        sum += 2 * weight[r];
+    float sum = 0;
+    for (int i = 0; i <= 2 * radius; i++)
+        sum += weight[i];
+    float inverse = 1 / sum;
 
     int tiles = (side + TILE_X - 1) / TILE_X;
     int x0 = blockIdx.x % tiles * TILE_X, y0 = blockIdx.x / tiles * TILE_Y;
     size_t pitch = (size_t)side * 3, plane = pitch * side;
     bool inside = x0 * 3 + (int)threadIdx.x < side * 3;
-    const float *column = in + blockIdx.y * plane + (inside ? x0 * 3 + threadIdx.x : 0);
-    int y = y0 + threadIdx.y * RUN - radius; /* of the first number read */
+    int y = y0 + (int)threadIdx.y * RUN - radius;
+    reader from = { in + blockIdx.y * plane + (inside ? x0 * 3 + threadIdx.x : 0),
+                    (size_t)y * pitch, pitch, y, side };
     float window[RUN], total[RUN];
     for (int i = 0; i < RUN; i++) {
-        window[i] = y + i >= 0 && y + i < side ? column[(y + i) * pitch] : 0;
+        window[i] = read_next(&from);
         total[i] = 0;
     }
-    y += RUN;
 #pragma unroll 4
-    for (int r = -radius; r <= radius; r++, y++) {
-        float w = weight[abs(r)];
+    for (int r = 0; r <= 2 * radius; r++) {
         for (int i = 0; i < RUN; i++)
-            total[i] += w * window[i];
+            total[i] += weight[r] * window[i];
         for (int i = 0; i + 1 < RUN; i++)
             window[i] = window[i + 1];
-        window[RUN - 1] = y >= 0 && y < side ? column[y * pitch] : 0;
+        window[RUN - 1] = read_next(&from);
     }
     int x = threadIdx.x / 3, ch = threadIdx.x % 3;
     for (int i = 0; i < RUN; i++)
-        tile[x][(threadIdx.y * RUN + i) * 3 + ch] = total[i] / sum;
+        tile[x][(threadIdx.y * RUN + i) * 3 + ch] = total[i] * inverse;
     __syncthreads();
 
     /* the tile's columns are rows now */
@@ -654,7 +671,7 @@ static int make_views(struct kern *kn, T *out, const struct piece *p, size_t sid
         rc = launch(cu->stream, views<T>, dim3(blocks, p->count), dim3(threads), 0, out, rough,
                     partial, dev, jobs, side, p->blurred, p->jittered, of);
     dim3 tile(TILE_X * 3, RUNS);
-    size_t weights = (radius + 1) * sizeof(float);
+    size_t weights = (2 * radius + 1) * sizeof(float);
     if (rc == 0 && p->blurred)
         rc = launch(cu->stream, blur<float, false>, dim3(tiles, p->blurred), tile, weights, turned,
                     rough, jobs, side, radius, of);
