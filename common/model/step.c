@@ -254,18 +254,16 @@ static bool repeats(const struct step *st)
            (set->pseudo_labels != PSEUDO_VOTES || by_votes(st));
 }
 
-/* A device that cannot is asked once. */
-static struct kern_recording *record(struct step *st)
+/* What calls() does. A device that cannot is asked once. */
+static struct kern_recording *record(struct step *st, int (*calls)(struct step *st))
 {
     struct kern_recording *r = NULL;
     int rc = kern_record(st->kn);
     if (rc == 0) {
-        rc = forward(st);
-        if (rc == 0)
-            rc = backward(st);
+        rc = calls(st);
         int ended = kern_record_end(st->kn, &r);
         rc = rc < 0 ? rc : ended;
-        log_debug("a step is %s", rc == 0 ? "recorded" : "not recorded: done call by call");
+        log_debug("calls of a step are %s", rc == 0 ? "recorded" : "not recorded: done one by one");
     }
     if (rc == 0)
         return r;
@@ -274,13 +272,19 @@ static struct kern_recording *record(struct step *st)
     return NULL;
 }
 
+static int forward_backward(struct step *st)
+{
+    int rc = forward(st);
+    return rc < 0 ? rc : backward(st);
+}
+
 static int compute(struct step *st, double *went)
 {
     struct kern_recording **r = &st->recording[st->batch - st->loader.batch];
     bool again = repeats(st) && !st->unrecorded;
     int rc = 0;
     if (again && st->warm && !*r)
-        *r = record(st);
+        *r = record(st, forward_backward);
     st->warm = again;
     if (again && *r) {
         st->queue.wrote = true;
@@ -329,22 +333,32 @@ int step_gradient(struct step *st, struct step_metrics *m)
     return rc < 0 ? rc : measure(st, m);
 }
 
-int step_update(struct step *st, struct step_metrics *m)
+/* Packed weights and running statistics become those of the new parameters. */
+static int follow(struct step *st)
 {
-    struct state *s = st->state;
-    double start = log_seconds();
-    int rc = optim_update(&st->optim, m->step, m->lr, m->ema);
-    if (rc == 0)
-        rc = step_pack(st);
+    const struct state *s = st->state;
+    int rc = step_pack(st);
     if (rc == 0)
         rc = kern_copy_rows(st->kn, st->running, NULL, st->running_next, NULL, 1, s->nrunning);
     if (rc == 0)
         rc = kern_copy_rows(st->kn, st->running_target, NULL, st->running_target_next, NULL, 1,
                             s->nrunning_target);
+    return rc;
+}
+
+/* The device is not waited for: what fails shows in the next step, or when its results are saved.
+ */
+int step_update(struct step *st, struct step_metrics *m)
+{
+    struct state *s = st->state;
+    double start = log_seconds();
+    int rc = optim_update(&st->optim, m->step, m->lr, m->ema);
+    if (rc == 0 && !st->following && !st->unrecorded)
+        st->following = record(st, follow); /* packed before, by step_load() */
     if (rc == 0)
-        rc = kern_sync(st->kn);
+        rc = st->following ? kern_replay(st->kn, st->following) : follow(st);
     if (rc < 0)
-        return rc;
+        return fail(rc, "the device failed at the update of step %lld", (long long)m->step);
     queue_keep(&st->queue);
     s->updates += (int64_t)(st->nlarge * (st->n / st->m));
     s->updates_target += (int64_t)(st->nlarge * (st->n / st->m));

@@ -86,6 +86,7 @@ struct step {
     int32_t *label_dev;
     float *stat_online, *stat_target, *stat_host;
     struct kern_recording *recording[2]; /* of the computation, for each of the loader's batches */
+    struct kern_recording *following;    /* of what comes after an update */
     bool warm, unrecorded; /* it was done once, call by call; the device does not record it */
 };
 
@@ -114,6 +115,6 @@ int step_update(struct step *st, struct step_metrics *m); /* by the gradient ask
 int step_run(struct step *st, struct step_metrics *m); /* both */
 
 /* About the bytes that step_open() will take of the memory of the kernel library's device. */
-uint64_t step_memory(const struct state *s);
+uint64_t step_memory(const struct state *s, int lanes); /* lanes: of the device (kern_lanes) */
 
 #endif

@@ -78,7 +78,9 @@ static size_t at_once(const struct settings *set)
     return (size_t)(set->micro_batch > 0 ? set->micro_batch : set->batch);
 }
 
-static uint64_t passes_bytes(const struct state *s)
+/* lanes: of the device. Where there are two, the target's passes have working memory of their own.
+ */
+static uint64_t passes_bytes(const struct state *s, int lanes)
 {
     size_t m = at_once(&s->set), shared, most;
     uint64_t large = s->set.micro_batch > 0 ? 1 : (uint64_t)s->set.large_crops;
@@ -89,7 +91,7 @@ static uint64_t passes_bytes(const struct state *s)
         total += net_pass_bytes(net, m, true, &most) * large;
         if (part < STEP_PREDICTOR) {
             total += net_pass_bytes(net, m, false, &shared);
-            most = MAX(most, shared);
+            most = lanes > 1 ? most + shared : MAX(most, shared);
         }
         if (s->set.small_crops > 0) {
             net = net_of(s, part, true);
@@ -110,7 +112,7 @@ static uint64_t kernels_bytes(const struct state *s)
     return SUMS + (s->large.type == KERN_BF16 ? operand : 0);
 }
 
-uint64_t step_memory(const struct state *s)
+uint64_t step_memory(const struct state *s, int lanes)
 {
     const struct settings *set = &s->set;
     uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
@@ -120,18 +122,18 @@ uint64_t step_memory(const struct state *s)
     uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
                       2 * (s->nrunning + s->nrunning_target);
     uint64_t vectors = n * dim * (2 * views + large + 1) + m * (dim + net_outputs(&s->large));
-    return (arenas + vectors) * sizeof(float) + voter_bytes(set) + passes_bytes(s) +
+    return (arenas + vectors) * sizeof(float) + voter_bytes(set) + passes_bytes(s, lanes) +
            kernels_bytes(s) + loader_bytes(set, s->large.type) + objective_bytes(set) +
            queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
 }
 
 /* The largest micro-batch with which a step fits, and what it needs then; 0: there is none. */
-static int micro_batch_for(const struct state *s, uint64_t have, uint64_t *need)
+static int micro_batch_for(const struct state *s, int lanes, uint64_t have, uint64_t *need)
 {
     struct state t = *s; /* only looked at */
     for (int parts = 1; parts <= s->set.batch / 2; parts++) {
         t.set.micro_batch = s->set.batch / parts;
-        if (s->set.batch % parts == 0 && (*need = step_memory(&t)) <= have)
+        if (s->set.batch % parts == 0 && (*need = step_memory(&t, lanes)) <= have)
             return t.set.micro_batch;
     }
     return 0;
@@ -139,7 +141,7 @@ static int micro_batch_for(const struct state *s, uint64_t have, uint64_t *need)
 
 static int check_memory(const struct state *s, struct kern *kn)
 {
-    uint64_t need = step_memory(s), have = kern_available(kn), less = 0;
+    uint64_t need = step_memory(s, kern_lanes(kn)), have = kern_available(kn), less = 0;
     log_debug("a step takes about %.2f GB of memory", (double)need * 1e-9);
     if (need <= have)
         return 0;
@@ -147,7 +149,7 @@ static int check_memory(const struct state *s, struct kern *kn)
     snprintf(what, sizeof what, "a step of %d pictures with %d crops of %d and %d of %d pixels",
              s->set.batch, s->set.large_crops, s->set.large_side, s->set.small_crops,
              s->set.small_side);
-    int m = micro_batch_for(s, have, &less);
+    int m = micro_batch_for(s, kern_lanes(kn), have, &less);
     if (m > 0)
         snprintf(micro, sizeof micro, "--set micro_batch=%d makes that about %.1f GB; or ", m,
                  (double)less * 1e-9);
@@ -339,6 +341,8 @@ void step_close(struct step *st)
         kern_free(st->kn, dev[i]);
     for (size_t i = 0; i < ARRAY_LEN(st->recording) && st->kn; i++)
         kern_recording_free(st->kn, st->recording[i]);
+    if (st->kn)
+        kern_recording_free(st->kn, st->following);
     free(st->stat_host);
     free(st->label);
     free(st->truth);
