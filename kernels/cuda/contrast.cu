@@ -8,8 +8,8 @@
  * are found by sorting the scores by row, stably and without atomic places.
  */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/quad.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/storage.cuh"
 #include <float.h>
 
 enum { LANES = 8, MOST_THREADS = 256 };
@@ -44,10 +44,10 @@ __device__ static double dot(const float *x, const float *y, size_t d, unsigned 
 {
     float sum = 0;
     for (size_t j = lane * 4; j < d; j += LANES * 4) {
-        quad a = {}, b = {};
+        numbers<4> a = {}, b = {};
         if (V == 4) {
-            a = load_quad<4>(x + j);
-            b = load_quad<4>(y + j);
+            a = load_floats<4>(x + j);
+            b = load_floats<4>(y + j);
         } else {
             for (size_t k = 0; k < 4 && j + k < d; k++) {
                 a.v[k] = x[j + k];
@@ -146,7 +146,7 @@ static __global__ void __launch_bounds__(MOST_THREADS)
     size_t row = blockIdx.x, j = ((size_t)blockIdx.y * blockDim.x + threadIdx.x) * V;
     size_t np = ct.ne + 1, from = by_row ? start[row] : row * np;
     size_t to = by_row ? start[row + 1] : from + np;
-    quad sum = {};
+    numbers<V> sum = {};
     for (size_t first = from; first < to; first += blockDim.x) {
         size_t mine = first + threadIdx.x, n = min(to - first, (size_t)blockDim.x);
         __syncthreads();
@@ -159,19 +159,19 @@ static __global__ void __launch_bounds__(MOST_THREADS)
 #pragma unroll 4
             for (size_t i = 0; i < n; i++) {
                 term t = terms[i];
-                quad q = {};
+                numbers<V> q = {};
                 if (t.v)
-                    q = load_quad<V>(t.v + j);
+                    q = load_floats<V>(t.v + j);
                 for (int k = 0; k < V; k++)
                     sum.v[k] = fmaf(t.g, q.v[k], sum.v[k]);
             }
     }
     if (j >= ct.d)
         return;
-    quad q = load_quad<V>(do_ + row * ct.d + j);
+    numbers<V> q = load_floats<V>(do_ + row * ct.d + j);
     for (int k = 0; k < V; k++)
         q.v[k] += sum.v[k] / ct.tau;
-    store_quad<V>(do_ + row * ct.d + j, q);
+    store(do_ + row * ct.d + j, q);
 }
 
 /*
@@ -339,9 +339,9 @@ extern "C" int cuda_contrast_forward(struct kern *kn, const struct kern_contrast
     double *rows = (double *)cuda_scratch(kn, blocks * (ct->ne + 1) * sizeof *rows);
     if (!rows)
         return -ENOMEM;
-    return launch(cu->stream, quads_fit(ct->d, ct->o, ct->t, ct->bank) ? forward<4> : forward<1>,
-                  dim3((unsigned)blocks), dim3(threads_for((ct->ne + 1) * LANES)), 0, *ct, p, loss,
-                  rows);
+    return launch(
+        cu->stream, fits_packs<float>(ct->d, ct->o, ct->t, ct->bank) ? forward<4> : forward<1>,
+        dim3((unsigned)blocks), dim3(threads_for((ct->ne + 1) * LANES)), 0, *ct, p, loss, rows);
 }
 
 extern "C" int cuda_contrast_backward(struct kern *kn, const struct kern_contrast *ct, float *do_,
@@ -349,12 +349,12 @@ extern "C" int cuda_contrast_backward(struct kern *kn, const struct kern_contras
 {
     by_row rows = {};
     int rc = ct->target_anchored ? sort_by_row(kn, *ct, &rows) : 0;
-    bool quads = quads_fit(ct->d, do_, ct->t, ct->bank);
-    size_t columns = quads ? ct->d / 4 : ct->d;
+    bool packs = fits_packs<float>(ct->d, do_, ct->t, ct->bank);
+    size_t columns = packs ? ct->d / 4 : ct->d;
     unsigned threads = threads_for(columns);
     dim3 grid((unsigned)ct->n, (unsigned)((columns + threads - 1) / threads));
     return rc < 0 ? rc
-                  : launch(cuda_of(kn)->stream, quads ? backward<4> : backward<1>, grid,
+                  : launch(cuda_of(kn)->stream, packs ? backward<4> : backward<1>, grid,
                            dim3(threads), 0, *ct, do_, g, rows.list, rows.start);
 }
 

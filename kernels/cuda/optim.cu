@@ -9,15 +9,15 @@
  * block of it adds up its segment's squares itself, which costs less than a launch.
  */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/quad.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/storage.cuh"
 #include <math.h>
 #include <stdlib.h>
 
 enum { CHUNK = 8192, THREADS = 256 };
 
 /* A segment, and which of all chunks are its. */
-struct place {
+struct span {
     uint64_t offset, count;
     uint32_t chunk, chunks;
     uint64_t excluded;
@@ -45,28 +45,28 @@ struct arenas {
 
 /* A piece of a segment, and where it lies in the arenas. */
 struct chunk {
-    place of;
+    span of;
     size_t from, count;
 };
 
 /* The segment with the last first chunk that is not behind this one; empty ones are before it. */
-__device__ static chunk find_chunk(const place *places, unsigned n, unsigned which)
+__device__ static chunk find_chunk(const span *spans, unsigned n, unsigned which)
 {
     unsigned low = 0, high = n;
     while (high - low > 1) {
         unsigned middle = (low + high) / 2;
-        if (places[middle].chunk <= which)
+        if (spans[middle].chunk <= which)
             low = middle;
         else
             high = middle;
     }
-    place p = places[low];
+    span p = spans[low];
     size_t at = (size_t)(which - p.chunk) * CHUNK;
     return { p, p.offset + at, min((size_t)CHUNK, (size_t)p.count - at) };
 }
 
-/* How many floats from these pointers on are whole quads at multiples of 16 bytes. */
-template <typename... Pointers> __device__ static size_t in_quads(size_t n, Pointers... pointers)
+/* How many of n floats from these pointers on are in packs, at multiples of 16 bytes. */
+template <typename... Pointers> __device__ static size_t in_packs(size_t n, Pointers... pointers)
 {
     return (((uintptr_t)pointers | ...) % 16) == 0 ? n / 4 * 4 : 0;
 }
@@ -79,7 +79,7 @@ __device__ static void add_squares(squares *sum, const float *w, const float *gr
 {
 #pragma unroll 4
     for (size_t i = from + threadIdx.x * V; i < to; i += THREADS * V) {
-        quad a = load_quad<V>(w + i), b = load_quad<V>(grad + i);
+        numbers<V> a = load_floats<V>(w + i), b = load_floats<V>(grad + i);
         for (int k = 0; k < V; k++) {
             double x = a.v[k], y = b.v[k] + (double)wd * x;
             sum->ww += x * x;
@@ -89,25 +89,25 @@ __device__ static void add_squares(squares *sum, const float *w, const float *gr
 }
 
 static __global__ void __launch_bounds__(THREADS)
-    segment_squares(squares *out, const place *places, unsigned nplaces, const float *w,
+    segment_squares(squares *out, const span *spans, unsigned nspans, const float *w,
                     const float *grad, rates r)
 {
-    chunk c = find_chunk(places, nplaces, blockIdx.x);
+    chunk c = find_chunk(spans, nspans, blockIdx.x);
     squares sum = {};
     if (c.of.excluded)
         return;
     w += c.from;
     grad += c.from;
-    size_t quads = in_quads(c.count, w, grad);
-    add_squares<4>(&sum, w, grad, r.wd, 0, quads);
-    add_squares<1>(&sum, w, grad, r.wd, quads, c.count);
+    size_t packs = in_packs(c.count, w, grad);
+    add_squares<4>(&sum, w, grad, r.wd, 0, packs);
+    add_squares<1>(&sum, w, grad, r.wd, packs, c.count);
     sum = { block_sum(sum.ww), block_sum(sum.gg) };
     if (threadIdx.x == 0)
         out[blockIdx.x] = sum;
 }
 
 /* What LARS multiplies a segment's gradient by. */
-__device__ static float ratio_of(const squares *sums, const place &p, float eta)
+__device__ static float ratio_of(const squares *sums, const span &p, float eta)
 {
     double ww = 0, gg = 0;
     if (p.excluded)
@@ -134,12 +134,13 @@ template <kern_rule RULE, int V>
 __device__ static void update_some(const work &c, const rates &r, size_t from, size_t to)
 {
     for (size_t i = from + threadIdx.x * V; i < to; i += THREADS * V) {
-        quad g = load_quad<V>(c.grad + i), w = load_quad<V>(c.w + i), v = load_quad<V>(c.v + i);
-        quad s = {}, xi = {};
+        numbers<V> g = load_floats<V>(c.grad + i), w = load_floats<V>(c.w + i),
+                   v = load_floats<V>(c.v + i);
+        numbers<V> s = {}, xi = {};
         if (RULE == KERN_ADAMW)
-            s = load_quad<V>(c.s + i);
+            s = load_floats<V>(c.s + i);
         if (c.xi)
-            xi = load_quad<V>(c.xi + i);
+            xi = load_floats<V>(c.xi + i);
         for (int k = 0; k < V; k++) {
             if (RULE == KERN_ADAMW) {
                 v.v[k] = r.mu * v.v[k] + (1 - r.mu) * g.v[k];
@@ -152,20 +153,20 @@ __device__ static void update_some(const work &c, const rates &r, size_t from, s
             }
             xi.v[k] += r.part * (w.v[k] - xi.v[k]);
         }
-        store_quad<V>(c.w + i, w);
-        store_quad<V>(c.v + i, v);
+        store(c.w + i, w);
+        store(c.v + i, v);
         if (RULE == KERN_ADAMW)
-            store_quad<V>(c.s + i, s);
+            store(c.s + i, s);
         if (c.xi)
-            store_quad<V>(c.xi + i, xi);
+            store(c.xi + i, xi);
     }
 }
 
 template <kern_rule RULE>
 static __global__ void __launch_bounds__(THREADS)
-    update(arenas a, rates r, const squares *sums, const place *places, unsigned nplaces)
+    update(arenas a, rates r, const squares *sums, const span *spans, unsigned nspans)
 {
-    chunk c = find_chunk(places, nplaces, gridDim.x - 1 - blockIdx.x);
+    chunk c = find_chunk(spans, nspans, gridDim.x - 1 - blockIdx.x);
     work k = { .w = a.w + c.from,
                .v = a.v + c.from,
                .s = RULE == KERN_ADAMW ? a.s + c.from : NULL,
@@ -173,9 +174,9 @@ static __global__ void __launch_bounds__(THREADS)
                .grad = a.grad + c.from,
                .ratio = RULE == KERN_LARS ? ratio_of(sums, c.of, r.eta) : 1,
                .wd = c.of.excluded ? 0 : r.wd };
-    size_t quads = in_quads(c.count, k.w, k.v, k.s, k.xi, k.grad);
-    update_some<RULE, 4>(k, r, 0, quads);
-    update_some<RULE, 1>(k, r, quads, c.count);
+    size_t packs = in_packs(c.count, k.w, k.v, k.s, k.xi, k.grad);
+    update_some<RULE, 4>(k, r, 0, packs);
+    update_some<RULE, 1>(k, r, packs, c.count);
 }
 
 /* -- the norm of an array ---- */
@@ -185,7 +186,7 @@ template <int V> __device__ static double squares_of(const float *x, size_t from
     double sum = 0;
 #pragma unroll 8
     for (size_t i = from + threadIdx.x * V; i < to; i += THREADS * V) {
-        quad q = load_quad<V>(x + i);
+        numbers<V> q = load_floats<V>(x + i);
         for (int k = 0; k < V; k++)
             sum += (double)q.v[k] * q.v[k];
     }
@@ -196,9 +197,9 @@ static __global__ void __launch_bounds__(THREADS)
     array_squares(double *out, const float *x, size_t n)
 {
     size_t from = (size_t)blockIdx.x * CHUNK, count = min((size_t)CHUNK, n - from);
-    size_t quads = in_quads(count, x + from);
+    size_t packs = in_packs(count, x + from);
     double sum =
-        block_sum(squares_of<4>(x + from, 0, quads) + squares_of<1>(x + from, quads, count));
+        block_sum(squares_of<4>(x + from, 0, packs) + squares_of<1>(x + from, packs, count));
     if (threadIdx.x == 0)
         out[blockIdx.x] = sum;
 }
@@ -222,9 +223,9 @@ static size_t chunks_of(size_t count)
 }
 
 /* The segments on the device; *chunks is of all. NULL: no memory. */
-static const place *put_places(struct kern *kn, const struct kern_update *u, size_t *chunks)
+static const span *put_spans(struct kern *kn, const struct kern_update *u, size_t *chunks)
 {
-    place *p = (place *)calloc(u->nseg, sizeof *p);
+    span *p = (span *)calloc(u->nseg, sizeof *p);
     if (!p)
         return NULL;
     *chunks = 0;
@@ -238,7 +239,7 @@ static const place *put_places(struct kern *kn, const struct kern_update *u, siz
     }
     const void *dev = cuda_list(kn, LIST_SEGMENTS, p, u->nseg * sizeof *p);
     free(p);
-    return (const place *)dev;
+    return (const span *)dev;
 }
 
 static rates rates_of(const struct kern_update *u)
@@ -262,23 +263,23 @@ extern "C" int cuda_update(struct kern *kn, const struct kern_update *u)
 {
     cudaStream_t stream = cuda_of(kn)->stream;
     size_t n;
-    const place *places = put_places(kn, u, &n);
-    squares *sums = places ? (squares *)cuda_scratch(kn, n * sizeof *sums) : NULL;
+    const span *spans = put_spans(kn, u, &n);
+    squares *sums = spans ? (squares *)cuda_scratch(kn, n * sizeof *sums) : NULL;
     if (!sums)
         return -ENOMEM;
     arenas a = { u->w, u->v, u->s, u->xi, u->grad, u->ntarget };
-    void (*kernel)(arenas, rates, const squares *, const place *, unsigned) =
+    void (*kernel)(arenas, rates, const squares *, const span *, unsigned) =
         u->rule == KERN_LARS  ? update<KERN_LARS>
         : u->rule == KERN_SGD ? update<KERN_SGD>
                               : update<KERN_ADAMW>;
     rates r = rates_of(u);
     int rc = 0;
     if (u->rule == KERN_LARS)
-        rc = launch(stream, segment_squares, dim3((unsigned)n), dim3(THREADS), 0, sums, places,
+        rc = launch(stream, segment_squares, dim3((unsigned)n), dim3(THREADS), 0, sums, spans,
                     u->nseg, u->w, u->grad, r);
     return rc < 0 ? rc
                   : launch(stream, kernel, dim3((unsigned)n), dim3(THREADS), 0, a, rates_of(u),
-                           sums, places, u->nseg);
+                           sums, spans, u->nseg);
 }
 
 extern "C" int cuda_norm(struct kern *kn, double *norm, const float *x, size_t n)

@@ -73,6 +73,7 @@ static const struct shape shapes[] = {
     { 1, 1, 1, 1, false, false },    { 33, 128, 10, 33, false, true },
     { 70, 37, 10, 200, true, true }, { 17, 256, 16, 5, true, false },
     { 5, 19, 300, 9, true, true },   { 9, 6, 3, 4, true, false },
+    { 3000, 3, 10, 40, true, true },
 };
 
 struct data {
