@@ -23,7 +23,7 @@ size_t conv_weight_numbers(const struct kern_conv *cv)
     return cv->k * cv->kh * cv->kw * cv->c;
 }
 
-struct conv_form conv_form(const struct kern_conv *cv)
+struct conv_form conv_form_of(const struct kern_conv *cv)
 {
     struct conv_form f = { .of = *cv, .cv = *cv, .step = 1, .copied = cv->c % LANES != 0 };
     if (!f.copied)

@@ -63,7 +63,7 @@ struct conv_form {
     unsigned step;
     bool copied; /* the input is; else only weights change places */
 };
-struct conv_form conv_form(const struct kern_conv *cv);
+struct conv_form conv_form_of(const struct kern_conv *cv);
 
 size_t conv_input_numbers(const struct kern_conv *cv); /* in x, y and w */
 size_t conv_output_numbers(const struct kern_conv *cv);
@@ -84,25 +84,28 @@ int conv_compare(struct kern *kn, int *differs, const void *a, const void *b, si
 
 /* -- conv_plain.cu ---- */
 
-/* Not affine, no add. */
 int conv_plain(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at);
 
 /* -- conv_plan.c ---- */
 
 struct conv_plan;
 
-/* How to do what; found once for each shape. */
-int conv_plan_of(struct kern *kn, const struct convolve *what, struct conv_plan **plan);
+/*
+ * How to do what, found once for each shape; at: NULL stands for scratch, the rest is only looked
+ * at for its alignment.
+ */
+int conv_plan_of(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at,
+                 struct conv_plan **plan);
 /* Does an engine do it? If not, conv_plan_run() takes conv_plain(). */
 bool conv_plan_served(const struct conv_plan *plan);
 /* Bytes that conv_plan_run() wants, aligned to 256. */
-size_t conv_plan_scratch(const struct conv_plan *plan);
+size_t conv_plan_scratch(const struct convolve *what, const struct conv_plan *plan);
 /*
  * If engines are still to be compared, does so first, with these arrays, unless a graph is being
  * captured: then the first one stays.
  */
-int conv_plan_run(struct kern *kn, struct conv_plan *plan, const struct convolve_arrays *at,
-                  void *scratch);
+int conv_plan_run(struct kern *kn, const struct convolve *what, struct conv_plan *plan,
+                  const struct convolve_arrays *at, void *scratch);
 /* Forgets all plans; for the end of a handle. */
 void cuda_conv_close(struct cuda *cu);
 
@@ -110,8 +113,9 @@ void cuda_conv_close(struct cuda *cu);
 
 /*
  * One line a convolution in the file convolutions.txt of the folder $SEMPPL_CACHE, else
- * $XDG_CACHE_HOME/semppl, else ~/.cache/semppl: device, library, what, engine, nanoseconds. Lines
- * that are damaged, or not of this key, are passed over. No file is no error.
+ * $XDG_CACHE_HOME/semppl, else ~/.cache/semppl: key (device, library, what), engine, nanoseconds,
+ * with tabs between. Lines that are damaged, or not of this key, are passed over. No file is no
+ * error; with SEMPPL_CACHE empty there is none.
  */
 enum { CONV_NAME = 256 };
 bool conv_file_find(const char *key, char engine[CONV_NAME]);

@@ -2,6 +2,7 @@
  * plugin.c - the one symbol that the plugin exports, and the handle's side of a device.
  */
 #include "kernels/plugin.h"
+#include "kernels/cuda/convolve.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/library.h"
@@ -124,6 +125,7 @@ static void close_device(struct kern *kn)
     struct cuda *cu = cuda_of(kn);
     cudaStreamSynchronize(cu->stream);
     cuda_side_close(cu);
+    cuda_conv_close(cu);
     cuda_gemm_close(cu);
     cudaFree(cu->scratch);
     cudaFree(MIN(cu->tickets, cu->parked.tickets)); /* one piece for both streams */

@@ -3,37 +3,6 @@
  */
 #include "kernels/cuda/cuda.h"
 
-__attribute__((weak)) size_t cuda_conv_packed(struct kern *a0 UNUSED,
-                                              const struct kern_conv *a1 UNUSED)
-{
-    return 0;
-}
-__attribute__((weak)) int cuda_conv_pack(struct kern *a0 UNUSED, const struct kern_conv *a1 UNUSED,
-                                         void *a2 UNUSED, const float *a3 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_conv_forward(struct kern *a0 UNUSED,
-                                            const struct kern_conv *a1 UNUSED, void *a2 UNUSED,
-                                            const void *a3 UNUSED, const void *a4 UNUSED,
-                                            const struct kern_epilogue *a5 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_conv_backward_data(struct kern *a0 UNUSED,
-                                                  const struct kern_conv *a1 UNUSED,
-                                                  void *a2 UNUSED, const void *a3 UNUSED,
-                                                  const void *a4 UNUSED, bool a5 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_conv_backward_weights(struct kern *a0 UNUSED,
-                                                     const struct kern_conv *a1 UNUSED,
-                                                     float *a2 UNUSED, const void *a3 UNUSED,
-                                                     const void *a4 UNUSED)
-{
-    return -ENOTSUP;
-}
 __attribute__((weak)) int cuda_maxpool_forward(struct kern *a0 UNUSED,
                                                const struct kern_maxpool *a1 UNUSED,
                                                void *a2 UNUSED, const void *a3 UNUSED)

@@ -1,0 +1,112 @@
+/*
+ * convolve.cu - engines for the device of tests, in place of kernels/cuda/cudnn.c. They are
+ * conv_plain() in several guises, so that all ways through conv.c and conv_plan.c are gone:
+ *
+ * fails      never works
+ * direct     as it is
+ * through    its output comes by way of the workspace
+ * clobbers   writes the gradient before it reads what is to be added: wrong in place
+ *
+ * There are none for output channels that are no multiple of 8; with scale and shift for multiples
+ * of 16 only; with a sum for input channels that are multiples of 16, clobbers for those of 32.
+ */
+#include "kernels/cuda/convolve.h"
+#include "kernels/cuda/storage.cuh"
+#include <stdlib.h>
+
+enum guise { FAILS, DIRECT, THROUGH, CLOBBERS, GUISES };
+
+static const char *const names[] = { "fails", "direct", "through", "clobbers" };
+
+struct engine {
+    struct convolve what;
+    enum guise guise;
+};
+
+extern "C" int engine_library_find(char *, size_t)
+{
+    return 0;
+}
+
+extern "C" int engine_library_open(struct kern *kn, void **library)
+{
+    *library = kn;
+    return 0;
+}
+
+extern "C" void engine_library_close(void *) {}
+
+extern "C" const char *engine_library_version(const void *)
+{
+    return "plain";
+}
+
+static bool offered(const struct convolve *what, enum guise guise)
+{
+    if (what->cv.k % 8 != 0 || (what->affine && what->cv.k % 16 != 0) ||
+        (what->add && what->cv.c % 16 != 0))
+        return false;
+    return (guise == CLOBBERS) == (what->add && what->cv.c % 32 == 0);
+}
+
+extern "C" int engines_for(void *, const struct convolve *what, const char *name,
+                           struct engine **list, int most)
+{
+    int n = 0;
+    for (int g = 0; g < GUISES && n < most; g++) {
+        if (!offered(what, (enum guise)g) || (name && strcmp(name, names[g]) != 0))
+            continue;
+        list[n] = (struct engine *)malloc(sizeof **list);
+        if (!list[n])
+            return -ENOMEM;
+        *list[n++] = { *what, (enum guise)g };
+    }
+    return n;
+}
+
+extern "C" const char *engine_name(const struct engine *e)
+{
+    return names[e->guise];
+}
+
+static size_t out_bytes(const struct convolve *what)
+{
+    const struct kern_conv *cv = &what->cv;
+    size_t n = what->pass == CONVOLVE_FORWARD ? conv_output_numbers(cv)
+               : what->pass == CONVOLVE_DATA  ? conv_input_numbers(cv)
+                                              : conv_weight_numbers(cv);
+    return n * (cv->type == KERN_F32 ? sizeof(float) : sizeof(uint16_t));
+}
+
+extern "C" size_t engine_workspace(const struct engine *e)
+{
+    return e->guise == THROUGH ? out_bytes(&e->what) : 0;
+}
+
+extern "C" int engine_run(void *library, const struct engine *e, const struct convolve_arrays *at,
+                          void *workspace)
+{
+    struct kern *kn = (struct kern *)library;
+    struct convolve what = e->what;
+    struct convolve_arrays where = *at;
+    if (e->guise == FAILS)
+        return -EIO;
+    if (e->guise == DIRECT)
+        return conv_plain(kn, &what, &where);
+    if (e->guise == THROUGH) {
+        where.out = workspace;
+        int rc = conv_plain(kn, &what, &where);
+        return rc < 0 ? rc
+                      : cuda_error(cudaMemcpyAsync(at->out, workspace, out_bytes(&what),
+                                                   cudaMemcpyDeviceToDevice, cuda_of(kn)->stream));
+    }
+    what.add = false;
+    where.old = NULL;
+    int rc = conv_plain(kn, &what, &where);
+    return rc < 0 ? rc : conv_add(kn, what.cv.type, at->out, at->old, conv_input_numbers(&what.cv));
+}
+
+extern "C" void engine_free(struct engine *e)
+{
+    free(e);
+}
