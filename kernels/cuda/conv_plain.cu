@@ -119,8 +119,9 @@ static __global__ void weights(kern_conv cv, T *dw, const T *__restrict__ x,
 template <typename T>
 static int run(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at)
 {
-    static void (*const kernels[])(kern_conv, T *, const T *, const T *,
+    static void (*const kernels[])(kern_conv, T *, const T *, const T *, then<T>,
                                    size_t) = { forward<T>, data<T>, weights<T> };
+    then<T> then = { at->scale, at->shift, (const T *)at->old, what->relu };
     const struct kern_conv *cv = &what->cv;
     size_t all = what->pass == CONVOLVE_FORWARD ? conv_output_numbers(cv)
                  : what->pass == CONVOLVE_DATA  ? conv_input_numbers(cv)

@@ -176,7 +176,8 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
     if (cuda_nothing(kn) < 0 || cuda_sync(kn) < 0)
         return no(-EIO, why, room, "no kernel runs on %s (compute capability %d.%d): %s",
                   kn->description, prop.major, prop.minor, cuda_trouble());
-    return gemm_library_find(why, room);
+    int rc = gemm_library_find(why, room);
+    return rc < 0 ? rc : engine_library_find(why, room);
 }
 
 static int open_device(struct kern *kn, int index, char *why, size_t room)
