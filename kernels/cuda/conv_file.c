@@ -63,7 +63,7 @@ static bool parse(const char *line, const char *key, char engine[CONV_NAME], dou
     char end;
     if (strncmp(line, key, n) != 0 || line[n] != '\t')
         return false;
-    return sscanf(line + n + 1, "%255[^\t\n]\t%lf%c", engine, ns, &end) == 3 && end == '\n';
+    return sscanf(line + n + 1, "%511[^\t\n]\t%lf%c", engine, ns, &end) == 3 && end == '\n';
 }
 
 static const char *after(const char *line)

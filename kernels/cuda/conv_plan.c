@@ -307,6 +307,9 @@ static int settle(struct kern *kn, const struct convolve *what, struct conv_plan
         keep(p, 0);
         return 0;
     }
+    rc = cuda_error(cudaDeviceSynchronize()); /* the other stream would be timed too */
+    if (rc < 0)
+        return rc;
     uint8_t *trial = scratch + workspace(p);
     struct convolve_arrays apart = *at;
     if (at->old)

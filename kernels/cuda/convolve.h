@@ -117,7 +117,7 @@ void cuda_conv_close(struct cuda *cu);
  * with tabs between. Lines that are damaged, or not of this key, are passed over. No file is no
  * error; with SEMPPL_CACHE empty there is none.
  */
-enum { CONV_NAME = 256 };
+enum { CONV_NAME = 512 };
 bool conv_file_find(const char *key, char engine[CONV_NAME]);
 void conv_file_put(const char *key, const char *engine, double ns);
 
