@@ -60,7 +60,6 @@ enum {
     CROWD_ROOM = 1024, /* candidates beside the k best */
     STRETCHES = 64,    /* of the bank, that crowded queries are searched in apart, at most */
     STRETCH = 1024,    /* rows, at least */
-    MIB = 1 << 20,
 };
 
 #define ALL 0xffffffffu
@@ -707,6 +706,11 @@ static size_t clamp(size_t n, size_t least, size_t most)
     return MAX(least, MIN(n, most));
 }
 
+extern "C" __attribute__((weak)) struct knn_memory cuda_knn_memory(void)
+{
+    return { .scores = (size_t)256 << 20, .lists = (size_t)128 << 20, .piece = (size_t)256 << 20 };
+}
+
 /* How a search is cut to its memory. */
 struct plan {
     cudaStream_t stream;
@@ -732,9 +736,9 @@ static uint64_t golden(uint64_t m)
     }
 }
 
-static void make_plan(struct plan *p, search *s, const struct kern_knn *q, struct kern *kn,
-                      const struct knn_memory *memory)
+static void make_plan(struct plan *p, search *s, const struct kern_knn *q, struct kern *kn)
 {
+    const struct knn_memory memory = cuda_knn_memory();
     const size_t hit = sizeof(*s->key) + sizeof(*s->at);
     size_t sms = (size_t)cuda_of(kn)->multiprocessors, columns = round_up(s->m, COLUMNS);
     p->stream = cuda_of(kn)->stream;
@@ -745,18 +749,18 @@ static void make_plan(struct plan *p, search *s, const struct kern_knn *q, struc
         p->sorted *= 2;
     s->room = MIN(MAX(round_up(LIST_K * s->k, 2 * COLUMNS), (size_t)LIST), columns);
     s->room = MAX(s->room, p->sorted);
-    p->queries = clamp(memory->lists / (s->room * (sizeof(*s->low) + sizeof(*s->at))), 1, q->n);
-    p->rows = clamp(memory->piece / (s->d16 * sizeof(f16)) / COLUMNS * COLUMNS, COLUMNS, columns);
+    p->queries = clamp(memory.lists / (s->room * (sizeof(*s->low) + sizeof(*s->at))), 1, q->n);
+    p->rows = clamp(memory.piece / (s->d16 * sizeof(f16)) / COLUMNS * COLUMNS, COLUMNS, columns);
     s->tile =
-        clamp(memory->scores / (p->queries * sizeof(f16)) / COLUMNS * COLUMNS, COLUMNS, p->rows);
+        clamp(memory.scores / (p->queries * sizeof(f16)) / COLUMNS * COLUMNS, COLUMNS, p->rows);
     /* crowded queries: half of the memory for what their stretches find, a quarter for slots */
     size_t each = p->queries * s->k * hit;
-    s->stretches = (int)clamp(memory->scores / 2 / MAX(each, (size_t)1), 1,
+    s->stretches = (int)clamp(memory.scores / 2 / MAX(each, (size_t)1), 1,
                               clamp(s->m / STRETCH, 1, STRETCHES));
     s->parts = (int)MAX((size_t)s->stretches * s->k, p->sorted);
     s->slot = (int)round_up(s->k + CROWD_ROOM, COLUMNS);
     size_t slots = CROWD * s->slot * hit;
-    p->crowd_blocks = (unsigned)clamp(memory->scores / 4 / slots, 1, 2 * sms);
+    p->crowd_blocks = (unsigned)clamp(memory.scores / 4 / slots, 1, 2 * sms);
     p->region = MAX(p->queries * s->tile * sizeof(f16), p->queries * s->room * sizeof(*s->key));
     p->region = MAX(p->region, p->queries * s->parts * hit + p->crowd_blocks * slots);
     p->list_threads = s->room > LIST ? 8 * WARP : WARP;
@@ -865,8 +869,7 @@ static int settle(const search *s, const struct plan *p, size_t k, int32_t *idx,
     return rc;
 }
 
-extern "C" int cuda_knn_within(struct kern *kn, const struct kern_knn *q,
-                               const struct knn_memory *memory, int32_t *idx, float *sim)
+extern "C" int cuda_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim)
 {
     search s = {};
     struct plan p = {};
@@ -877,7 +880,7 @@ extern "C" int cuda_knn_within(struct kern *kn, const struct kern_knn *q,
     s.step = golden(MAX(q->m, (size_t)1));
     s.bank = q->bank;
     s.bank_id = q->bank_id;
-    make_plan(&p, &s, q, kn, memory);
+    make_plan(&p, &s, q, kn);
     char *scratch = (char *)cuda_scratch(kn, (size_t)place(&s, &p, NULL));
     if (!scratch)
         return -ENOMEM;
@@ -902,12 +905,4 @@ extern "C" int cuda_knn_within(struct kern *kn, const struct kern_knn *q,
             rc = settle(&s, &p, q->k, idx + first * q->k, sim + first * q->k);
     }
     return rc;
-}
-
-extern "C" int cuda_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim)
-{
-    const struct knn_memory memory = { .scores = 256 * MIB,
-                                       .lists = 128 * MIB,
-                                       .piece = 256 * MIB };
-    return cuda_knn_within(kn, q, &memory, idx, sim);
 }

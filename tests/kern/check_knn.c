@@ -27,6 +27,10 @@ static const struct shape shapes[] = {
     { 40, 600, 12, 600, false, 2, EVEN, 1, 1 },
     { 3, 0, 5, 2, false, 1, EVEN, 1, 1 },
     { 2, 5000, 31, 9, false, 500, EVEN, 1, 1 },
+    { 9, 5000, 7, 9, false, 2500, EVEN, 1, 1 },
+    { 3, 5000, 7, 40, true, 2500, EVEN, 1, 1 },
+    { 3, 2600, 6, 700, true, 40, EVEN, 1, 1 },
+    { 2, 4500, 3, 2100, false, 1, EVEN, 1, 1 },
     { 530, 3000, 70, 10, false, 1, CLUSTERS, 1, 1 },
     { 270, 2049, 33, 1, true, 2, CLUSTERS, 1, 1 },
     { 40, 3000, 64, 20, false, 1, CLOSE, 1, 1 },
@@ -134,6 +138,72 @@ static void check_unbounded(const char *isa)
     check_release();
 }
 
+static void check_equal(const char *isa, const struct kern_knn *q, const int32_t *want,
+                        const float *want_sim, const char *what)
+{
+    int32_t *got = check_bytes(q->n * q->k * 4);
+    float *got_sim = check_buf(q->n * q->k);
+    struct kern *kn = check_open(isa, 2);
+    ok(kern_knn(kn, q, got, got_sim) == 0, "%s", what);
+    check_close(kn);
+    check_same(got, want, q->n * q->k * 4, "rows of %s", isa);
+    check_same(got_sim, want_sim, q->n * q->k * 4, "similarities");
+}
+
+/* Queries without direction, beside others; more rows without bounds than there are candidates.
+ * What the definition is not asked is what it would compare a NaN with. */
+static void check_boundless(const char *isa)
+{
+    enum { N = 5, M = 3000, D = 12, K = 30 };
+    float *query = check_normal(N * D), *bank = check_normal(M * D);
+    uint64_t qid[N] = { 0 }, bid[M];
+    int32_t *want = check_bytes(N * K * 4);
+    float *want_sim = check_buf(N * K);
+    struct kern_knn q = { N, M, D, K, query, bank, NULL, NULL };
+    struct kern *ref = check_open("ref", 1);
+    memset(query + 1 * D, 0, D * sizeof(*query));
+    memset(bank + 7 * D, 0, D * sizeof(*bank));
+    query[2 * D] = INFINITY;
+    bank[7 * D] = 1;
+    q.n = N - 1;
+    kern_knn(ref, &q, want, want_sim);
+    for (int t = 0; t < K; t++) {
+        want[(N - 1) * K + t] = -1;
+        want_sim[(N - 1) * K + t] = -INFINITY;
+    }
+    query[(N - 1) * D + D - 1] = NAN;
+    q.n = N;
+    check_equal(isa, &q, want, want_sim, "zeros, an infinity and a NaN among queries");
+
+    for (int i = 0; i < N; i++)
+        qid[i] = i == 1;
+    for (int j = 0; j < M; j++)
+        bid[j] = 2 * (uint64_t)j + 2;
+    q.query_id = qid;
+    q.bank_id = bid;
+    q.n = 2;
+    for (int j = 0; j < M; j += 2) {
+        bank[j * D + 3] = INFINITY;
+        bid[j] = 1; /* of query 1, whose products with it are NaN */
+    }
+    kern_knn(ref, &q, want, want_sim);
+    q.query_id = q.bank_id = NULL;
+    check_equal(isa, &q, want, want_sim, "infinities in half of the bank");
+
+    for (int j = 0; j < M; j++) {
+        bank[j * D + 3] = (float)(j % 5);
+        bid[j] = 1;
+    }
+    bid[2000] = bid[2003] = 3;
+    q.query_id = qid;
+    q.bank_id = bid;
+    qid[0] = 1;
+    kern_knn(ref, &q, want, want_sim);
+    check_equal(isa, &q, want, want_sim, "nearly all rows with the query's id");
+    check_close(ref);
+    check_release();
+}
+
 /*
  * Scores as wrong as they can be: in bfloat16 the first row loses 2^-8 of its similarity and the
  * second gains as much, and yet the first is nearer. First by the rounding of the rows, then by the
@@ -193,6 +263,7 @@ int main(void)
     check_margin("ref");
     for (int i = 1; check_isa(i); i++) {
         check_unbounded(check_isa(i));
+        check_boundless(check_isa(i));
         check_margin(check_isa(i));
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
             check_shape(&shapes[s], check_isa(i));
