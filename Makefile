@@ -4,6 +4,8 @@
 ## make deps          install what is missing with the system's package manager, after printing it
 ## make demo          the main job on pictures that it draws itself; DATA=folder: on yours, a sub-folder a class
 ## make check         all tests; T='tests/cli/knn.t ...': only these
+## make check-fake    those of kernels and whole steps on a CUDA device that is made of threads (also part of check)
+## make check-device  the same on a real one
 ## make check-san     tests under the address, undefined-behaviour and thread sanitizers
 ## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
 ## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (5 to 8 minutes)
@@ -99,8 +101,7 @@ DOUBLE_OBJ := $(patsubst %.c,$(BUILD)/double/%.o,$(filter-out kernels/cpu/%,$(LI
 DOUBLE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/double/test_*.c))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
-# The tests of kernels once more on the fake device, where those on many numbers are left out
-ON_FAKE := $(if $(wildcard tests/cuda/shim),$(patsubst $(BUILD)/tests/kern/%,$(BUILD)/tests/on_fake/%,$(KERN)))
+DEVICE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda/test_*.c))
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
 PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
@@ -141,7 +142,7 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
 # Tests, examples and benchmarks: one program each
-$(sort $(UNIT) $(KERN) $(EXAMPLES) $(BENCH) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+$(sort $(UNIT) $(KERN) $(DEVICE) $(EXAMPLES) $(BENCH) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(KERN): $(addprefix $(BUILD)/tests/kern/,check.o mirror.o)
@@ -181,14 +182,6 @@ $(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.cuda-flags
 $(FAKE): $(FAKE_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $(filter %.o,$^) -lm -lpthread
-
-$(BUILD)/tests/on_fake/%: $(BUILD)/tests/kern/% $(FAKE)
-	@mkdir -p $(@D)
-	@{ echo '#!/bin/sh'; echo 'SEMPPL_CACHE= CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_CUDA=$(abspath $(FAKE)) \'; \
-	    echo '    $(abspath $<) >$(abspath $@).out; rc=$$?'; \
-	    echo '[ $$rc != 77 ] || { echo "1..0 # SKIP $$(tail -n 1 $(abspath $@).out | sed "s/^# //")"; exit 0; }'; \
-	    echo 'cat $(abspath $@).out; exit $$rc'; } >$@
-	@chmod +x $@
 
 # A changed flag rebuilds everything, a source that went away the libraries.
 $(BUILD)/.flags: FORCE
@@ -256,11 +249,19 @@ endif
 
 # Test programs run as they are (--exec ''); those that take longest start first.
 PROVE = BUILD='$(abspath $(BUILD))' prove -j$(JOBS) --exec ''
-TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(ON_FAKE))
-TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/on_fake/%,$(t)),$(BUILD)/$(t),$(t)))
+TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT))
+TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
-check: all $(filter $(BUILD)/%,$(TESTS))
+check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE))
 	$(Q)$(PROVE) $(TESTS)
+	$(Q)$(if $(T),,$(MAKE) check-fake)
+
+# Kernels and whole steps on a CUDA device: one made of threads of the host, without the large cases; and a real one.
+ON_DEVICE := $(if $(T),$(TESTS),$(KERN) $(DEVICE))
+check-fake: $(ON_DEVICE) $(FAKE)
+	$(Q)SEMPPL_CACHE= CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
+check-device: $(ON_DEVICE) $(PLUGIN)
+	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer.
@@ -407,5 +408,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json
 
-.PHONY: all help deps check check-san check-peers bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
+.PHONY: all help deps check check-fake check-device check-san check-peers bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
     lint-manuals lint-completions lint-tidy completions install uninstall clean FORCE

@@ -55,12 +55,14 @@ plugin() {
 #define SPEAKS "$1"
 static int say(char *why, size_t room, int rc, const char *text) { snprintf(why, room, "%s", text); return rc; }
 static int count(char *why, size_t room) { ${2:-$says} }
+static uint64_t much(struct kern *kn) { return UINT64_MAX; }
 static void *no_room(struct kern *kn UNUSED, size_t n UNUSED) { return NULL; }
 static void end(struct kern *kn) { kn->device_state = NULL; }
 static int begin(struct kern *kn, int index, char *why, size_t room)
 {
     int n = count(why, room);
     kn->ops.alloc = no_room;
+    kn->ops.available = much;
     kn->device_state = kn;
     snprintf(kn->description, sizeof kn->description, "cuda:%d Test", index);
     return n < 0 ? n : index < n ? 0 : say(why, room, -ENODEV, "too many");

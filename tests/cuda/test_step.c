@@ -1,0 +1,181 @@
+/*
+ * test_step.c - whole steps on a CUDA device beside the CPU's: losses, gradients, and all that a
+ * step leaves in its state. Both begin each step with the same numbers, for what is apart by a
+ * rounding grows tenfold in a step.
+ *
+ * The device is the first that the plugin has; by SEMPPL_CUDA a fake one. Its memory faults where
+ * the host touches it, so this also proves that the model reaches it by the kernel library alone.
+ */
+#include "tests/unit/step_data.h"
+
+enum { STEPS = 3 };
+
+static struct kern *device;
+
+/* A way through the code, and how far numbers may lie apart there. */
+struct run {
+    const char *name;
+    enum kern_type type;
+    int optimizer, invariance, micro;
+    double loss, vectors, gradient, moved; /* relative; moved: to how far the numbers have come */
+};
+
+/* Gradients are as near as vectors but where a rounding takes a number across a ReLU's 0. AdamW
+ * divides noise, where a gradient is nothing else, by its own size. */
+static const struct run runs[] = {
+    { "LARS, divergence of views", KERN_F32, OPTIMIZER_LARS, INV_S, 0, 1e-5, 5e-5, 1e-2, 1e-2 },
+    { "AdamW, turned pairs, in parts", KERN_F32, OPTIMIZER_ADAMW, INV_R, 6, 1e-5, 5e-5, 1e-2,
+      1e-1 },
+    /* two instruction sets of the CPU are apart by up to 0.05, 0.02, 0.4 and 0.4 */
+    { "bfloat16", KERN_BF16, OPTIMIZER_LARS, INV_S, 0, 0.1, 5e-2, 0.95, 0.95 },
+};
+
+/* |got - want| / |from - want|, in Euclidean norms; from NULL: from 0. */
+static double apart(const float *got, const float *want, const float *from, size_t n)
+{
+    double off = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)got[i] - want[i], s = (double)want[i] - (from ? from[i] : 0);
+        off += d * d;
+        size += s * s;
+    }
+    return sqrt(off / size);
+}
+
+/* Test point: they are apart by tol at most. */
+static void check_apart(const char *what, const float *got, const float *want, const float *from,
+                        size_t n, double tol)
+{
+    double off = apart(got, want, from, n);
+    if (!ok(off <= tol, "%s", what))
+        printf("# apart by %.3g, tolerance %.3g\n", off, tol);
+    else
+        printf("# %.3g\n", off);
+}
+
+/* One side of the comparison. */
+struct side {
+    struct kern *kn;
+    struct state s;
+    struct step st;
+    struct step_metrics m;
+    float *grad;
+};
+
+static void begin(struct side *a, struct kern *on, const struct run *r, const struct settings *of)
+{
+    *a = (struct side){ .kn = on };
+    ok(state_new(&a->s, of) == 0, "a state: %s", fail_text());
+    state_precision(&a->s, r->type);
+    int rc = step_open(&a->st, &a->s, on, pool, &data);
+    if (!ok(rc == 0, "a step on %s: %s", kern_describe(on), fail_text())) {
+        printf("# %s\n", fail_text());
+        exit(rc == -ENOTSUP ? 77 : 1);
+    }
+    a->st.end = STEPS;
+    a->grad = malloc(a->s.nparam * sizeof *a->grad);
+}
+
+static void gradient(struct side *a)
+{
+    ok(step_gradient(&a->st, &a->m) == 0, "a gradient: %s", fail_text());
+    kern_get(a->kn, a->grad, a->st.optim.grad, a->s.nparam * sizeof *a->grad);
+}
+
+static void end(struct side *a)
+{
+    step_close(&a->st);
+    state_release(&a->s);
+    free(a->grad);
+}
+
+static void compare_states(const struct run *r, const struct state *got, const struct state *want,
+                           const struct state *from)
+{
+    size_t slots = want->capacity,
+           vectors = slots * (size_t)want->set.dim * (size_t)want->set.large_crops;
+    check_apart("parameters", got->theta, want->theta, from->theta, want->nparam, r->moved);
+    check_apart("momentum", got->momentum, want->momentum, NULL, want->nparam, r->gradient);
+    check_apart("the target", got->xi, want->xi, from->xi, want->ntarget, r->moved);
+    check_apart("running statistics", got->running, want->running, NULL, want->nrunning,
+                r->vectors);
+    check_apart("the target's", got->running_target, want->running_target, NULL,
+                want->nrunning_target, r->vectors);
+    check_apart("the queue", got->queue, want->queue, NULL, vectors, r->vectors);
+    ok(got->queue_fill == want->queue_fill && got->queue_head == want->queue_head &&
+           memcmp(got->queue_label, want->queue_label, slots * sizeof *want->queue_label) == 0 &&
+           memcmp(got->queue_id, want->queue_id, slots * sizeof *want->queue_id) == 0,
+       "its labels and ids are the same");
+    ok(got->step == want->step && got->updates == want->updates, "as are the counters");
+}
+
+/* The device's side goes on from where the CPU's is. */
+static void follow(struct side *dev, const struct side *cpu)
+{
+    struct state *to = &dev->s;
+    const struct state *from = &cpu->s;
+    size_t slots = to->capacity;
+    size_t vectors = slots * (size_t)to->set.dim * (size_t)to->set.large_crops;
+    memcpy(to->theta, from->theta, to->nparam * sizeof(float));
+    memcpy(to->momentum, from->momentum, to->nparam * sizeof(float));
+    if (to->second)
+        memcpy(to->second, from->second, to->nparam * sizeof(float));
+    memcpy(to->xi, from->xi, to->ntarget * sizeof(float));
+    memcpy(to->running, from->running, to->nrunning * sizeof(float));
+    memcpy(to->running_target, from->running_target, to->nrunning_target * sizeof(float));
+    memcpy(to->queue, from->queue, vectors * sizeof(float));
+    ok(step_load(&dev->st) == 0, "the device goes on from there: %s", fail_text());
+}
+
+static void check_run(const struct run *r)
+{
+    struct settings of = set;
+    struct side cpu, dev;
+    struct state before;
+    printf("# %s\n", r->name);
+    of.optimizer = r->optimizer;
+    of.invariance = r->invariance;
+    of.micro_batch = r->micro;
+    of.batch = 12; /* statistics of few pictures magnify what is apart */
+    of.large_side = 16;
+    of.warmup = 0; /* whose first rate is 0 */
+    of.base_lr = r->optimizer == OPTIMIZER_ADAMW ? 0.04 : of.base_lr;
+    ok(state_new(&before, &of) == 0, "a state: %s", fail_text());
+    begin(&cpu, kn, r, &of);
+    begin(&dev, device, r, &of);
+    for (int k = 0; k < STEPS; k++) {
+        gradient(&cpu);
+        gradient(&dev);
+        near(dev.m.loss, cpu.m.loss, r->loss * fabs(cpu.m.loss), "loss of step %d", k + 1);
+        near(dev.m.loss_inv, cpu.m.loss_inv, r->loss * fabs(cpu.m.loss), "its invariance");
+        near(dev.m.spread, cpu.m.spread, r->vectors, "spread");
+        check_apart("gradient", dev.grad, cpu.grad, NULL, cpu.s.nparam, r->gradient);
+        if (r->type == KERN_F32) /* else votes may be close */
+            ok(memcmp(dev.st.label, cpu.st.label, cpu.st.n * sizeof *cpu.st.label) == 0,
+               "the same labels");
+        ok(step_update(&cpu.st, &cpu.m) == 0 && step_update(&dev.st, &dev.m) == 0, "updates");
+        ok(step_save(&cpu.st) == 0 && step_save(&dev.st) == 0, "saved: %s", fail_text());
+        compare_states(r, &dev.s, &cpu.s, &before);
+        memcpy(before.theta, cpu.s.theta, before.nparam * sizeof(float));
+        memcpy(before.xi, cpu.s.xi, before.ntarget * sizeof(float));
+        follow(&dev, &cpu);
+    }
+    end(&cpu);
+    end(&dev);
+    state_release(&before);
+}
+
+int main(void)
+{
+    const char *why;
+    step_begin();
+    if (kern_open_cuda(&device, 0, pool, &why) < 0) {
+        printf("Bail out! %s\n", why);
+        return 1;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+        check_run(&runs[i]);
+    kern_close(device);
+    step_end();
+    return done();
+}
