@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <functional>
+#include <limits>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -36,7 +37,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-/* All thread-local variables of the plugin are shared memory: fibers.cpp finds them so. */
+/* Variables of a function that are thread-local are shared memory: symbols.cpp finds them so. */
 #define __shared__ static thread_local
 #define DYNAMIC_SHARED(type, name) type *const name = reinterpret_cast<type *>(shim_dynamic_shared)
 
@@ -92,48 +93,47 @@ constexpr int warpSize = 32;
 
 /* -- Barriers and warps ---- */
 
-/* Where a kernel waits, for messages and to see that all wait at the same place. */
-#define SHIM_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+/* A place in the source, for messages, and to see that all wait at the same barrier. */
+struct shim_place {
+    const char *file, *function;
+    int line;
+    static shim_place here(const char *file = __builtin_FILE(),
+                           const char *function = __builtin_FUNCTION(), int line = __builtin_LINE())
+    {
+        return { file, function, line };
+    }
+};
+#define SHIM_HERE const shim_place &at = shim_place::here()
 
 /* Threads with a true condition, once all threads of the block that have not ended are here. */
-int shim_barrier(bool condition, const char *file, int line);
+int shim_barrier(bool condition, const shim_place &at);
 
 enum shim_warp_op { SHIM_SYNC, SHIM_SHUFFLE, SHIM_BALLOT };
 /* Waits for the lanes of mask that have not ended. SHUFFLE: the value of lane from; BALLOT: the
  * lanes whose value is not 0. */
-uint64_t shim_warp(shim_warp_op op, unsigned mask, uint64_t value, int from, const char *file,
-                   int line);
+uint64_t shim_warp(shim_warp_op op, unsigned mask, uint64_t value, int from, const shim_place &at);
 int shim_lane();
 unsigned __activemask();
 
-inline void __syncthreads(SHIM_HERE)
-{
-    shim_barrier(false, file, line);
-}
-inline int __syncthreads_count(int condition, SHIM_HERE)
-{
-    return shim_barrier(condition != 0, file, line);
-}
-inline int __syncthreads_or(int condition, SHIM_HERE)
-{
-    return shim_barrier(condition != 0, file, line) > 0;
-}
-inline int __syncthreads_and(int condition, SHIM_HERE)
-{
-    return shim_barrier(condition == 0, file, line) == 0;
-}
-inline void __syncwarp(unsigned mask = 0xffffffffu, SHIM_HERE)
-{
-    shim_warp(SHIM_SYNC, mask, 0, 0, file, line);
-}
+/* A function that is one expression. */
+#define SHIM_F(type, name, parameters, value)                                                      \
+    inline type name parameters                                                                    \
+    {                                                                                              \
+        return value;                                                                              \
+    }
 
-template <typename T>
-inline T shim_shuffle(unsigned mask, T value, int from, const char *file, int line)
+SHIM_F(void, __syncthreads, (SHIM_HERE), (void)shim_barrier(false, at))
+SHIM_F(int, __syncthreads_count, (int condition, SHIM_HERE), shim_barrier(condition != 0, at))
+SHIM_F(int, __syncthreads_or, (int condition, SHIM_HERE), shim_barrier(condition != 0, at) > 0)
+SHIM_F(int, __syncthreads_and, (int condition, SHIM_HERE), shim_barrier(condition == 0, at) == 0)
+
+template <typename T> inline T shim_shuffle(unsigned mask, T value, int from, const shim_place &at)
 {
-    static_assert(std::is_arithmetic_v<T> && sizeof value <= 8, "no shuffle for this type");
+    static_assert(std::is_arithmetic_v<T> && sizeof value >= 4 && sizeof value <= 8,
+                  "CUDA has no shuffle of this type");
     uint64_t bits = 0;
     memcpy(&bits, &value, sizeof value);
-    bits = shim_warp(SHIM_SHUFFLE, mask, bits, from, file, line);
+    bits = shim_warp(SHIM_SHUFFLE, mask, bits, from, at);
     memcpy(&value, &bits, sizeof value);
     return value;
 }
@@ -141,38 +141,34 @@ template <typename T>
 inline T __shfl_sync(unsigned mask, T value, int from, int width = 32, SHIM_HERE)
 {
     int lane = shim_lane();
-    return shim_shuffle(mask, value, (lane & -width) | (from & (width - 1)), file, line);
+    return shim_shuffle(mask, value, (lane & -width) | (from & (width - 1)), at);
 }
 template <typename T>
 inline T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32, SHIM_HERE)
 {
     int lane = shim_lane(), from = lane - (int)by;
-    return shim_shuffle(mask, value, from < (lane & -width) ? lane : from, file, line);
+    return shim_shuffle(mask, value, from < (lane & -width) ? lane : from, at);
 }
 template <typename T>
 inline T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32, SHIM_HERE)
 {
     int lane = shim_lane(), from = lane + (int)by;
-    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, file, line);
+    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, at);
 }
 template <typename T>
 inline T __shfl_xor_sync(unsigned mask, T value, int with, int width = 32, SHIM_HERE)
 {
     int lane = shim_lane(), from = lane ^ with;
-    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, file, line);
+    return shim_shuffle(mask, value, from > (lane | (width - 1)) ? lane : from, at);
 }
-inline unsigned __ballot_sync(unsigned mask, int condition, SHIM_HERE)
-{
-    return (unsigned)shim_warp(SHIM_BALLOT, mask, condition != 0, 0, file, line);
-}
-inline int __any_sync(unsigned mask, int condition, SHIM_HERE)
-{
-    return shim_warp(SHIM_BALLOT, mask, condition != 0, 0, file, line) != 0;
-}
-inline int __all_sync(unsigned mask, int condition, SHIM_HERE)
-{
-    return shim_warp(SHIM_BALLOT, mask, condition == 0, 0, file, line) == 0;
-}
+SHIM_F(void, __syncwarp, (unsigned mask = 0xffffffffu, SHIM_HERE),
+       (void)shim_warp(SHIM_SYNC, mask, 0, 0, at))
+SHIM_F(unsigned, __ballot_sync, (unsigned mask, int condition, SHIM_HERE),
+       (unsigned)shim_warp(SHIM_BALLOT, mask, condition != 0, 0, at))
+SHIM_F(int, __any_sync, (unsigned mask, int condition, SHIM_HERE),
+       shim_warp(SHIM_BALLOT, mask, condition != 0, 0, at) != 0)
+SHIM_F(int, __all_sync, (unsigned mask, int condition, SHIM_HERE),
+       shim_warp(SHIM_BALLOT, mask, condition == 0, 0, at) == 0)
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
@@ -180,6 +176,10 @@ inline void __threadfence_block() {}
 
 template <typename T, typename F> inline T shim_atomic(T *at, F change)
 {
+    static_assert(std::is_same_v<T, int> || std::is_same_v<T, unsigned> ||
+                      std::is_same_v<T, unsigned long long> || std::is_same_v<T, float> ||
+                      std::is_same_v<T, double>,
+                  "CUDA has no atomics of this type");
     T old, now;
     __atomic_load(at, &old, __ATOMIC_RELAXED);
     do
@@ -250,190 +250,59 @@ template <typename To, typename From> inline To shim_bits(From from)
     memcpy(&to, &from, sizeof to);
     return to;
 }
-inline unsigned __float_as_uint(float x)
+/* The device's conversions saturate, and NaN becomes 0. */
+template <typename T> inline T shim_saturate(double x)
 {
-    return shim_bits<unsigned>(x);
+    double low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
+    return isnan(x) ? 0 : (T)fmin(fmax(x, low), high);
 }
-inline int __float_as_int(float x)
-{
-    return shim_bits<int>(x);
-}
-inline float __uint_as_float(unsigned x)
-{
-    return shim_bits<float>(x);
-}
-inline float __int_as_float(int x)
-{
-    return shim_bits<float>(x);
-}
-inline long long __double_as_longlong(double x)
-{
-    return shim_bits<long long>(x);
-}
-inline double __longlong_as_double(long long x)
-{
-    return shim_bits<double>(x);
-}
-inline float __fadd_rn(float x, float y)
-{
-    return x + y;
-}
-inline float __fsub_rn(float x, float y)
-{
-    return x - y;
-}
-inline float __fmul_rn(float x, float y)
-{
-    return x * y;
-}
-inline float __fdiv_rn(float x, float y)
-{
-    return x / y;
-}
-inline float __fmaf_rn(float x, float y, float z)
-{
-    return fmaf(x, y, z);
-}
-inline double __dadd_rn(double x, double y)
-{
-    return x + y;
-}
-inline double __dsub_rn(double x, double y)
-{
-    return x - y;
-}
-inline double __dmul_rn(double x, double y)
-{
-    return x * y;
-}
-inline double __ddiv_rn(double x, double y)
-{
-    return x / y;
-}
-inline float __fsqrt_rn(float x)
-{
-    return sqrtf(x);
-}
-inline float __frcp_rn(float x)
-{
-    return 1 / x;
-}
-inline float __frsqrt_rn(float x)
-{
-    return (float)(1 / sqrt((double)x));
-}
-inline float __fdividef(float x, float y)
-{
-    return x / y;
-}
-inline float __expf(float x)
-{
-    return expf(x);
-}
-inline float __logf(float x)
-{
-    return logf(x);
-}
-inline float __log2f(float x)
-{
-    return log2f(x);
-}
-inline float __powf(float x, float y)
-{
-    return powf(x, y);
-}
-inline float __sinf(float x)
-{
-    return sinf(x);
-}
-inline float __cosf(float x)
-{
-    return cosf(x);
-}
-inline float __saturatef(float x)
-{
-    return fminf(fmaxf(x, 0), 1);
-}
-inline float rsqrtf(float x)
-{
-    return __frsqrt_rn(x);
-}
-inline double rsqrt(double x)
-{
-    return 1 / sqrt(x);
-}
-inline int __float2int_rn(float x)
-{
-    return (int)rintf(x);
-}
-inline int __float2int_rz(float x)
-{
-    return (int)x;
-}
-inline int __float2int_rd(float x)
-{
-    return (int)floorf(x);
-}
-inline int __float2int_ru(float x)
-{
-    return (int)ceilf(x);
-}
-inline unsigned __float2uint_rn(float x)
-{
-    return (unsigned)rintf(x);
-}
-inline unsigned __float2uint_rz(float x)
-{
-    return (unsigned)x;
-}
-inline float __int2float_rn(int x)
-{
-    return (float)x;
-}
-inline float __uint2float_rn(unsigned x)
-{
-    return (float)x;
-}
-inline float __double2float_rn(double x)
-{
-    return (float)x;
-}
-inline int __clz(int x)
-{
-    return x ? __builtin_clz((unsigned)x) : 32;
-}
-inline int __clzll(long long x)
-{
-    return x ? __builtin_clzll((unsigned long long)x) : 64;
-}
-inline int __ffs(int x)
-{
-    return __builtin_ffs(x);
-}
-inline int __ffsll(long long x)
-{
-    return __builtin_ffsll(x);
-}
-inline int __popc(unsigned x)
-{
-    return __builtin_popcount(x);
-}
-inline int __popcll(unsigned long long x)
-{
-    return __builtin_popcountll(x);
-}
-inline int __mulhi(int x, int y)
-{
-    return (int)(((long long)x * y) >> 32);
-}
-inline unsigned __umulhi(unsigned x, unsigned y)
-{
-    return (unsigned)(((uint64_t)x * y) >> 32);
-}
-inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
-{
-    return (unsigned long long)(((unsigned __int128)x * y) >> 64);
-}
+SHIM_F(unsigned, __float_as_uint, (float x), shim_bits<unsigned>(x))
+SHIM_F(int, __float_as_int, (float x), shim_bits<int>(x))
+SHIM_F(float, __uint_as_float, (unsigned x), shim_bits<float>(x))
+SHIM_F(float, __int_as_float, (int x), shim_bits<float>(x))
+SHIM_F(long long, __double_as_longlong, (double x), shim_bits<long long>(x))
+SHIM_F(double, __longlong_as_double, (long long x), shim_bits<double>(x))
+SHIM_F(float, __fadd_rn, (float x, float y), x + y)
+SHIM_F(float, __fsub_rn, (float x, float y), x - y)
+SHIM_F(float, __fmul_rn, (float x, float y), x *y)
+SHIM_F(float, __fdiv_rn, (float x, float y), x / y)
+SHIM_F(float, __fmaf_rn, (float x, float y, float z), fmaf(x, y, z))
+SHIM_F(double, __dadd_rn, (double x, double y), x + y)
+SHIM_F(double, __dsub_rn, (double x, double y), x - y)
+SHIM_F(double, __dmul_rn, (double x, double y), x *y)
+SHIM_F(double, __ddiv_rn, (double x, double y), x / y)
+SHIM_F(float, __fsqrt_rn, (float x), sqrtf(x))
+SHIM_F(float, __frcp_rn, (float x), 1 / x)
+SHIM_F(float, __frsqrt_rn, (float x), (float)(1 / sqrt((double)x)))
+SHIM_F(float, __fdividef, (float x, float y), x / y)
+SHIM_F(float, __expf, (float x), expf(x))
+SHIM_F(float, __logf, (float x), logf(x))
+SHIM_F(float, __log2f, (float x), log2f(x))
+SHIM_F(float, __powf, (float x, float y), powf(x, y))
+SHIM_F(float, __sinf, (float x), sinf(x))
+SHIM_F(float, __cosf, (float x), cosf(x))
+SHIM_F(float, __saturatef, (float x), fminf(fmaxf(x, 0), 1))
+SHIM_F(float, rsqrtf, (float x), __frsqrt_rn(x))
+SHIM_F(double, rsqrt, (double x), 1 / sqrt(x))
+SHIM_F(int, __float2int_rn, (float x), shim_saturate<int>(rintf(x)))
+SHIM_F(int, __float2int_rz, (float x), shim_saturate<int>(truncf(x)))
+SHIM_F(int, __float2int_rd, (float x), shim_saturate<int>(floorf(x)))
+SHIM_F(int, __float2int_ru, (float x), shim_saturate<int>(ceilf(x)))
+SHIM_F(unsigned, __float2uint_rn, (float x), shim_saturate<unsigned>(rintf(x)))
+SHIM_F(unsigned, __float2uint_rz, (float x), shim_saturate<unsigned>(truncf(x)))
+SHIM_F(float, __int2float_rn, (int x), (float)x)
+SHIM_F(float, __uint2float_rn, (unsigned x), (float)x)
+SHIM_F(float, __double2float_rn, (double x), (float)x)
+SHIM_F(int, __clz, (int x), x ? __builtin_clz((unsigned)x) : 32)
+SHIM_F(int, __clzll, (long long x), x ? __builtin_clzll((unsigned long long)x) : 64)
+SHIM_F(int, __ffs, (int x), __builtin_ffs(x))
+SHIM_F(int, __ffsll, (long long x), __builtin_ffsll(x))
+SHIM_F(int, __popc, (unsigned x), __builtin_popcount(x))
+SHIM_F(int, __popcll, (unsigned long long x), __builtin_popcountll(x))
+SHIM_F(int, __mulhi, (int x, int y), (int)(((long long)x * y) >> 32))
+SHIM_F(unsigned, __umulhi, (unsigned x, unsigned y), (unsigned)(((uint64_t)x * y) >> 32))
+SHIM_F(unsigned long long, __umul64hi, (unsigned long long x, unsigned long long y),
+       (unsigned long long)(((unsigned __int128)x * y) >> 64))
 inline unsigned __brev(unsigned x)
 {
     unsigned y = 0;
@@ -441,68 +310,42 @@ inline unsigned __brev(unsigned x)
         y |= (x >> i & 1u) << (31 - i);
     return y;
 }
-inline unsigned __funnelshift_l(unsigned low, unsigned high, unsigned by)
-{
-    return (unsigned)((((uint64_t)high << 32 | low) << (by & 31)) >> 32);
-}
-inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned by)
-{
-    return (unsigned)(((uint64_t)high << 32 | low) >> (by & 31));
-}
-template <typename T> inline T __ldg(const T *p)
-{
-    return *p;
-}
-template <typename T> inline T __ldcs(const T *p)
-{
-    return *p;
-}
-template <typename T> inline T __ldcg(const T *p)
-{
-    return *p;
-}
-template <typename T> inline T __ldca(const T *p)
-{
-    return *p;
-}
-template <typename T> inline T __ldlu(const T *p)
-{
-    return *p;
-}
-template <typename T> inline void __stcs(T *p, T v)
-{
-    *p = v;
-}
-template <typename T> inline void __stcg(T *p, T v)
-{
-    *p = v;
-}
-template <typename T> inline void __stwb(T *p, T v)
-{
-    *p = v;
-}
-template <typename T> inline void __stwt(T *p, T v)
-{
-    *p = v;
-}
+SHIM_F(unsigned, __funnelshift_l, (unsigned low, unsigned high, unsigned by),
+       (unsigned)((((uint64_t)high << 32 | low) << (by & 31)) >> 32))
+SHIM_F(unsigned, __funnelshift_r, (unsigned low, unsigned high, unsigned by),
+       (unsigned)(((uint64_t)high << 32 | low) >> (by & 31)))
+#define SHIM_LOAD(name)                                                                            \
+    template <typename T> inline T name(const T *p)                                                \
+    {                                                                                              \
+        return *p;                                                                                 \
+    }
+#define SHIM_STORE(name)                                                                           \
+    template <typename T> inline void name(T *p, T v)                                              \
+    {                                                                                              \
+        *p = v;                                                                                    \
+    }
+SHIM_LOAD(__ldg)
+SHIM_LOAD(__ldcs)
+SHIM_LOAD(__ldcg)
+SHIM_LOAD(__ldca)
+SHIM_LOAD(__ldlu)
+SHIM_STORE(__stcs)
+SHIM_STORE(__stcg)
+SHIM_STORE(__stwb)
+SHIM_STORE(__stwt)
 
 /* -- Starting a kernel: as in launch.cuh ---- */
 
 /* A stream, and who launches on it. */
 struct shim_launcher {
     cudaStream_t stream;
-    const char *file, *function;
-    int line;
-    shim_launcher(cudaStream_t s, const char *in = __builtin_FILE(),
-                  const char *by = __builtin_FUNCTION(), int at = __builtin_LINE())
-        : stream(s), file(in), function(by), line(at)
-    {
-    }
+    shim_place at;
+    shim_launcher(cudaStream_t s, shim_place p = shim_place::here()) : stream(s), at(p) {}
 };
 
 /* Queues the kernel; thread() runs one of its threads. Its arguments lie at values. */
 cudaError_t shim_launch(const shim_launcher &by, const void *kernel, dim3 grid, dim3 block,
-                        size_t shared, std::function<void()> thread, const void *values,
+                        size_t shared, const std::function<void()> &thread, const void *values,
                         size_t bytes);
 
 extern "C" int cuda_error(cudaError_t); /* kernels/cuda/cuda.h */

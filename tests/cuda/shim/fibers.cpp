@@ -14,7 +14,7 @@
  */
 #include "shim.h"
 #include "switch.h"
-#include <link.h>
+#include <numeric>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,19 +28,17 @@
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
-unsigned char *shim_dynamic_shared;
 
-enum { MOST = 1024, LANES = 32 };
+constexpr int MOST = SHIM_THREADS_MOST, LANES = 32, GUARD = 1024;
 
 enum state { RUNNABLE, AT_BARRIER, AT_WARP, ENDED };
 
 struct thread {
     uint3 index;
     enum state state;
-    fiber *on; /* NULL: not started */
-    const char *file;
-    int line;
-    bool condition; /* barriers */
+    fiber *on;            /* NULL: not started */
+    const shim_place *at; /* where it waits */
+    bool condition;       /* barriers */
     enum shim_warp_op op;
     unsigned mask;
     int from;
@@ -104,21 +102,23 @@ UNSEEN static void put_in_order(const int *list, int n, char *by)
     (void)list, (void)n, (void)by;
 }
 
-UNSEEN static void describe(const thread &t, char *text, size_t room)
-{
-    snprintf(text, room, "thread (%u,%u,%u) at %s:%d%s", t.index.x, t.index.y, t.index.z, t.file,
-             t.line, t.state == AT_BARRIER ? ", a barrier" : ", a warp operation");
-}
-
 /* Threads that wait for different things. */
 UNSEEN [[noreturn]] static void stuck(const thread &a, const thread &b, const char *why)
 {
-    char one[200], other[200];
-    describe(a, one, sizeof one);
-    describe(b, other, sizeof other);
-    shim_die("%s: block (%u,%u,%u) of the kernel that %s launched at %s:%d: %s; %s", why,
-             blockIdx.x, blockIdx.y, blockIdx.z, grid->function, grid->file, grid->line, one,
-             other);
+    char text[2][300];
+    for (int i = 0; i < 2; i++) {
+        const thread &t = i == 0 ? a : b;
+        snprintf(text[i], sizeof text[i], "thread (%u,%u,%u) waits in %s at %s:%d, %s", t.index.x,
+                 t.index.y, t.index.z, t.at->function, t.at->file, t.at->line,
+                 t.state == AT_BARRIER ? "a barrier" : "a warp operation");
+    }
+    shim_die("%s: block (%u,%u,%u) of %s: %s; %s", why, blockIdx.x, blockIdx.y, blockIdx.z,
+             grid->kernel.c_str(), text[0], text[1]);
+}
+
+UNSEEN static bool same_place(const thread &a, const thread &b)
+{
+    return a.state == b.state && a.at->line == b.at->line && strcmp(a.at->file, b.at->file) == 0;
 }
 
 UNSEEN static void open_barrier()
@@ -128,8 +128,7 @@ UNSEEN static void open_barrier()
     conditions = 0;
     for (int i = 0; i < nthreads; i++)
         if (threads[i].state == AT_BARRIER) {
-            if (n > 0 && (threads[i].line != threads[list[0]].line ||
-                          strcmp(threads[i].file, threads[list[0]].file) != 0))
+            if (n > 0 && !same_place(threads[i], threads[list[0]]))
                 stuck(threads[list[0]], threads[i], "threads wait at different barriers");
             conditions += threads[i].condition;
             list[n++] = i;
@@ -153,7 +152,7 @@ UNSEEN static void open_warp(int t)
             continue;
         if (other.mask != mask)
             return; /* it waits for another group first */
-        if (other.op != threads[t].op || other.line != threads[t].line)
+        if (other.op != threads[t].op || !same_place(other, threads[t]))
             stuck(threads[t], other, "lanes wait at different warp operations");
         ballot |= (unsigned)(other.value != 0) << lane;
         list[n++] = warp * LANES + lane;
@@ -182,7 +181,7 @@ UNSEEN [[noreturn]] static void deadlock()
         if (t.state == ENDED)
             continue;
         a = a ? a : &t;
-        if (!b && (t.state != a->state || t.line != a->line || t.mask != a->mask))
+        if (!b && (!same_place(t, *a) || t.mask != a->mask))
             b = &t;
     }
     stuck(*a, b ? *b : *a, "threads wait for each other");
@@ -259,12 +258,11 @@ UNSEEN static void wait(int me)
     threadIdx = threads[me].index;
 }
 
-UNSEEN int shim_barrier(bool condition, const char *file, int line)
+UNSEEN int shim_barrier(bool condition, const shim_place &at)
 {
     thread &t = threads[current];
     t.state = AT_BARRIER;
-    t.file = file;
-    t.line = line;
+    t.at = &at;
     t.mask = 0;
     t.condition = condition;
     if (++at_barrier == alive)
@@ -274,12 +272,11 @@ UNSEEN int shim_barrier(bool condition, const char *file, int line)
 }
 
 UNSEEN uint64_t shim_warp(shim_warp_op op, unsigned mask, uint64_t value, int from,
-                          const char *file, int line)
+                          const shim_place &at)
 {
     thread &t = threads[current];
     t.state = AT_WARP;
-    t.file = file;
-    t.line = line;
+    t.at = &at;
     t.op = op;
     t.mask = mask;
     t.value = value;
@@ -302,38 +299,19 @@ UNSEEN unsigned __activemask()
     return ~ended[current / LANES];
 }
 
-/* -- Shared memory ---- */
+/* -- Grids ---- */
 
-/* The block's own, of a size known at the launch, and a guard that has to stay as it is. */
-enum { SHARED_MOST = 227 << 10, GUARD = 1024, GUARD_BYTE = 0xc5 };
-alignas(128) static unsigned char dynamic_shared[SHARED_MOST + GUARD];
-
-/* The thread-local variables of this plugin on this thread: one of its own tells which they are. */
-static thread_local char volatile mark = 1;
-
-static int find_static(struct dl_phdr_info *info, size_t, void *into)
-{
-    char *data = (char *)info->dlpi_tls_data;
-    for (int i = 0; data && i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_TLS && &mark >= data &&
-            &mark < data + info->dlpi_phdr[i].p_memsz) {
-            ((void **)into)[0] = data;
-            ((void **)into)[1] = data + info->dlpi_phdr[i].p_memsz;
-            return 1;
-        }
-    return 0;
-}
+/* Shared memory whose size is known at the launch, and a guard that has to stay as it is. */
+alignas(128) static unsigned char dynamic_shared[SHIM_SHARED_MOST + GUARD];
+unsigned char *shim_dynamic_shared = dynamic_shared;
 
 static void check_guard(size_t shared)
 {
-    for (size_t i = shared; i < shared + GUARD; i++)
-        if (dynamic_shared[i] != GUARD_BYTE)
-            shim_die("a kernel that %s launched at %s:%d wrote %zu bytes after its %zu bytes of "
-                     "shared memory",
-                     grid->function, grid->file, grid->line, i - shared, shared);
+    for (size_t i = shared; i < shared + GUARD && !SHIM_ASAN; i++)
+        if (dynamic_shared[i] != SHIM_GUARD)
+            shim_die("block (%u,%u,%u) of %s wrote at byte %zu of %zu bytes of shared memory",
+                     blockIdx.x, blockIdx.y, blockIdx.z, grid->kernel.c_str(), i, shared);
 }
-
-/* -- Grids ---- */
 
 UNSEEN static void run_block()
 {
@@ -355,7 +333,26 @@ UNSEEN static void run_block()
     TSAN(__tsan_acquire(&finished);)
 }
 
-UNSEEN void shim_run(const shim_grid &g)
+/* Every block once, in an order that is no other's: steps that are coprime to their number. */
+static void run_blocks()
+{
+    uint64_t n = (uint64_t)grid->grid.x * grid->grid.y * grid->grid.z;
+    unsigned below = (unsigned)(n < 0xffffffff ? n : 0xffffffff);
+    uint64_t step = 1 + shim_draw(below), at = shim_draw(below);
+    while (std::gcd(step, n) != 1)
+        step++;
+    for (uint64_t i = 0; i < n; i++, at = (at + step) % n) {
+        blockIdx.x = (unsigned)(at % grid->grid.x);
+        blockIdx.y = (unsigned)(at / grid->grid.x % grid->grid.y);
+        blockIdx.z = (unsigned)(at / grid->grid.x / grid->grid.y);
+        memset(dynamic_shared, SHIM_NAN, grid->shared);
+        shim_fill_shared(SHIM_NAN);
+        run_block();
+        check_guard(grid->shared);
+    }
+}
+
+void shim_run(const shim_grid &g)
 {
     grid = &g;
     gridDim = g.grid;
@@ -367,20 +364,10 @@ UNSEEN void shim_run(const shim_grid &g)
             for (unsigned x = 0; x < g.block.x; x++) {
                 thread &t = threads[nthreads++];
                 t.index = { x, y, z };
-                TSAN(if (!t.seen) t.seen = __tsan_create_fiber(0);)
+                TSAN(t.seen = t.seen ? t.seen : __tsan_create_fiber(0);)
             }
-    void *fixed[2] = { NULL, NULL };
-    mark = 1;
-    dl_iterate_phdr(find_static, fixed);
-    memset(dynamic_shared + g.shared, GUARD_BYTE, GUARD);
-    shim_dynamic_shared = dynamic_shared;
-    for (unsigned z = 0; z < g.grid.z; z++)
-        for (unsigned y = 0; y < g.grid.y; y++)
-            for (unsigned x = 0; x < g.grid.x; x++) {
-                blockIdx = { x, y, z };
-                memset(dynamic_shared, 0xff, g.shared);
-                memset(fixed[0], 0xff, (size_t)((char *)fixed[1] - (char *)fixed[0]));
-                run_block();
-                check_guard(g.shared);
-            }
+    memset(dynamic_shared + g.shared, SHIM_GUARD, GUARD);
+    __asan_poison_memory_region(dynamic_shared + g.shared, sizeof dynamic_shared - g.shared);
+    run_blocks();
+    __asan_unpoison_memory_region(dynamic_shared, sizeof dynamic_shared);
 }
