@@ -102,6 +102,7 @@ DOUBLE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/double/test_*.c))
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
 DEVICE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda/test_*.c))
+SHIM := $(BUILD)/tests/cuda/test_shim
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
 PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
@@ -182,6 +183,10 @@ $(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.cuda-flags
 $(FAKE): $(FAKE_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $(filter %.o,$^) -lm -lpthread
+$(SHIM): $(patsubst %,$(BUILD)/fake/%.o,tests/cuda/test_shim.cpp $(wildcard tests/cuda/shim/*.cpp))
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -o $@ $^ -lm -lpthread
 
 # A changed flag rebuilds everything, a source that went away the libraries.
 $(BUILD)/.flags: FORCE
@@ -249,7 +254,7 @@ endif
 
 # Test programs run as they are (--exec ''); those that take longest start first.
 PROVE = BUILD='$(abspath $(BUILD))' prove -j$(JOBS) --exec ''
-TESTS := $(if $(T),$(patsubst %.c,%,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT))
+TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
 check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE))
@@ -259,7 +264,7 @@ check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(F
 # Kernels and whole steps on a CUDA device: one made of threads of the host, without the large cases; and a real one.
 ON_DEVICE := $(if $(T),$(TESTS),$(KERN) $(DEVICE))
 check-fake: $(ON_DEVICE) $(FAKE)
-	$(Q)SEMPPL_CACHE= CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
+	$(Q)SEMPPL_CACHE= CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_SHIM_STRICT=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
 check-device: $(ON_DEVICE) $(PLUGIN)
 	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
 
@@ -306,7 +311,7 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c)
 H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h)
 SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/*/*.t)
-CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
+CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/*.cpp tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
 # What knows CUDA is looked at with the headers of tests, what knows its libraries with theirs, where they are.
 CUDA_INCLUDE = $(if $(filter kernels/cuda/%,$(1)),$(if $(filter $(FAKE_SRC),$(1)),-Itests/cuda/shim,-isystem $(CUDA_HOME)/include))
 # Tests are left to the compiler's warnings: analysing them takes as long as all the rest.

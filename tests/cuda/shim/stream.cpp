@@ -16,7 +16,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
-#include <stdlib.h>
+#include <thread>
 #include <time.h>
 
 std::recursive_mutex shim_lock;
@@ -46,7 +46,9 @@ typedef std::vector<node> nodes;
 struct capture {
     nodes made;
     shim_stream *origin;
-    bool relaxed, invalid, ended;
+    cudaStreamCaptureMode mode;
+    std::thread::id by;
+    bool invalid, ended;
 };
 
 struct shim_stream {
@@ -184,7 +186,9 @@ cudaError_t shim_queue(cudaStream_t s, const std::string &name, const addresses 
 cudaError_t shim_unsafe()
 {
     for (shim_stream *s : streams)
-        if (s->into && !s->into->relaxed) {
+        if (s->into && s->into->mode != cudaStreamCaptureModeRelaxed &&
+            (s->into->mode == cudaStreamCaptureModeGlobal ||
+             s->into->by == std::this_thread::get_id())) {
             s->into->invalid = true;
             return shim_result(cudaErrorStreamCaptureUnsupported);
         }
@@ -434,7 +438,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
     shim_stream *s = stream_of(handle);
     if (s == &legacy || s->into)
         return shim_result(cudaErrorStreamCaptureUnsupported);
-    s->into.reset(new capture{ {}, s, mode == cudaStreamCaptureModeRelaxed, false, false });
+    s->into.reset(new capture{ {}, s, mode, std::this_thread::get_id(), false, false });
     s->tail.clear();
     return cudaSuccess;
 }
