@@ -269,7 +269,7 @@ check-device: $(ON_DEVICE) $(PLUGIN)
 	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
-# uses threads is run again under the thread sanitizer.
+# uses threads is run again under the thread sanitizer, to which the threads of a kernel are threads too.
 SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt bridge knn))
 THREADED := $(filter %/test_pool %/test_log %/test_views %/test_loader %/check_conv %/check_knn %/check_augment, \
     $(UNIT) $(KERN)) $(wildcard tests/cli/train.t)
@@ -279,8 +279,10 @@ export TSAN_OPTIONS ?= halt_on_error=1
 
 check-san:
 	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined \
-	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT)) $(SAN_CLI)' check
-	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED))' check
+	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT) $(SHIM)) $(SAN_CLI)' check
+	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined check-fake
+	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED) $(SHIM))' check
+	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(KERN))' check-fake
 
 bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/run.sh

@@ -22,8 +22,10 @@
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #define TSAN(...) __VA_ARGS__
+enum { RACES = 1 };
 #else
 #define TSAN(...)
+enum { RACES = 0 };
 #endif
 
 uint3 threadIdx, blockIdx;
@@ -217,6 +219,20 @@ UNSEEN static void run_thread(int me)
             open_warp(me - me % LANES + lane);
 }
 
+UNSEEN static void run_threads();
+
+/* Gives thread t a stack: with ThreadSanitizer, to which reuse is a race, always the same. */
+UNSEEN static void give_stack(int t)
+{
+    static fiber all[MOST];
+    static int nall;
+    bool made = RACES ? all[t].sp != NULL : nspare > 0;
+    fiber *f = RACES ? &all[t] : made ? spare[--nspare] : &all[nall++];
+    if (!made)
+        fiber_new(f, run_threads);
+    threads[t].on = f;
+}
+
 /* What a stack does: threads that start, one after another; then it is spare. */
 UNSEEN static void run_threads()
 {
@@ -225,24 +241,17 @@ UNSEEN static void run_threads()
         fiber *self = threads[current].on;
         run_thread(current);
         pick();
-        if (current >= 0 && !threads[current].on) {
+        bool starts = current >= 0 && !threads[current].on;
+        if (starts && !RACES) {
             threads[current].on = self;
             continue;
         }
-        spare[nspare++] = self;
+        if (!RACES)
+            spare[nspare++] = self;
+        if (starts)
+            give_stack(current);
         fiber_switch(self, current >= 0 ? threads[current].on : &scheduler);
     }
-}
-
-UNSEEN static void start_on_spare(int t)
-{
-    static fiber all[MOST];
-    static int nall;
-    if (nspare == 0) {
-        fiber_new(&all[nall], run_threads);
-        spare[nspare++] = &all[nall++];
-    }
-    threads[t].on = spare[--nspare];
 }
 
 /* Lets others go on until this thread may. */
@@ -251,7 +260,7 @@ UNSEEN static void wait(int me)
     pick();
     if (current != me) {
         if (!threads[current].on)
-            start_on_spare(current);
+            give_stack(current);
         fiber_switch(threads[me].on, threads[current].on);
         TSAN(__tsan_switch_to_fiber(threads[me].seen, __tsan_switch_to_fiber_no_sync);)
     }
@@ -328,7 +337,7 @@ UNSEEN static void run_block()
     }
     TSAN(__tsan_release(&started);)
     pick();
-    start_on_spare(current);
+    give_stack(current);
     fiber_switch(&scheduler, threads[current].on);
     TSAN(__tsan_acquire(&finished);)
 }
