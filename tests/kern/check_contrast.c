@@ -213,6 +213,10 @@ static void check_extremes(struct kern *kn)
     ok(isnan(loss[1]), "NaN is not hidden in the loss");
     kern_kl(kn, kl, g, p, p, NULL, &(float){ 1 }, 2, 1);
     ok(kl[0] == 0 && isnan(kl[1]), "nor in the divergence");
+    const float half[] = { 0.5f, 0.5f, 1, 0 }, sure[] = { 1, 0, 1, 0 };
+    kern_kl(kn, kl, g, half, sure, NULL, &(float){ 1 }, 2, 1);
+    near(kl[0], log(0.5) - 0.5 * log(FLT_MIN), 1e-5, "what underflowed is no infinity");
+    ok(kl[1] == 0, "the same is no divergence");
     ct.tau = 0;
     ok(kern_contrast_forward(kn, &ct, p, loss) == -EINVAL, "tau 0 is refused");
 }
