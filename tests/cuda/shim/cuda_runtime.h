@@ -5,13 +5,15 @@
  * (fibers.cpp) that change only at barriers and warp operations, in an order drawn from
  * SEMPPL_SHIM_SEED: nothing runs in lock step. So
  *
- * - a kernel may not wait for another block, and __activemask() is all threads that have not ended;
+ * - a kernel may not wait for another block; __activemask() is all lanes that have not ended;
  * - a warp operation whose source lane is not in the mask, or has ended, gives NaN bytes;
  * - shared memory is filled with NaN bytes when a block starts;
  * - barriers or warp operations that threads reach on different lines, or never, end the program
  *   with both places.
  *
- * Fast functions (__expf) are the exact ones; memory fences do nothing; caches do not exist.
+ * Fast functions (__expf) are the exact ones. Not imitated: that blocks run at the same time (the
+ * order of blocks is drawn too), a missing __threadfence(), how many registers a block may have,
+ * the parameters' 32 KB, and time. 16-bit types are storage.cuh's own.
  */
 #ifndef SHIM_CUDA_RUNTIME_H
 #define SHIM_CUDA_RUNTIME_H
@@ -196,7 +198,7 @@ SHIM_ATOMIC(atomicAdd, old + v)
 SHIM_ATOMIC(atomicSub, old - v)
 SHIM_ATOMIC(atomicMax, old > v ? old : v)
 SHIM_ATOMIC(atomicMin, old < v ? old : v)
-SHIM_ATOMIC(atomicAnd, old &v)
+SHIM_ATOMIC(atomicAnd, old &(v))
 SHIM_ATOMIC(atomicOr, old | v)
 SHIM_ATOMIC(atomicXor, old ^ v)
 SHIM_ATOMIC(atomicExch, v)
@@ -303,17 +305,6 @@ SHIM_F(int, __mulhi, (int x, int y), (int)(((long long)x * y) >> 32))
 SHIM_F(unsigned, __umulhi, (unsigned x, unsigned y), (unsigned)(((uint64_t)x * y) >> 32))
 SHIM_F(unsigned long long, __umul64hi, (unsigned long long x, unsigned long long y),
        (unsigned long long)(((unsigned __int128)x * y) >> 64))
-inline unsigned __brev(unsigned x)
-{
-    unsigned y = 0;
-    for (int i = 0; i < 32; i++)
-        y |= (x >> i & 1u) << (31 - i);
-    return y;
-}
-SHIM_F(unsigned, __funnelshift_l, (unsigned low, unsigned high, unsigned by),
-       (unsigned)((((uint64_t)high << 32 | low) << (by & 31)) >> 32))
-SHIM_F(unsigned, __funnelshift_r, (unsigned low, unsigned high, unsigned by),
-       (unsigned)(((uint64_t)high << 32 | low) >> (by & 31)))
 #define SHIM_LOAD(name)                                                                            \
     template <typename T> inline T name(const T *p)                                                \
     {                                                                                              \

@@ -21,6 +21,7 @@ struct module {
 };
 
 static thread_local char volatile touched;
+static thread_local char *variables; /* as in ours(), once known */
 
 static int is_ours(struct dl_phdr_info *info, size_t, void *into)
 {
@@ -105,7 +106,8 @@ std::string shim_kernel(const void *kernel, size_t *bytes)
 
 void shim_fill_shared(int byte)
 {
-    char *variables = ours().variables;
+    if (!variables)
+        variables = ours().variables;
     for (const symbol &s : symbols(STT_TLS))
         memset(variables + s.value, byte, s.size);
 }
