@@ -426,65 +426,76 @@ static __global__ void round_bank(search s, size_t begin, size_t end, bool align
 
 /* -- lists of candidates ---- */
 
-/* Lists those of a lane's columns that reach the threshold. Few lanes come here. */
-__device__ static void list_columns(const search &s, size_t q, const float score[EACH],
-                                    const float scale[EACH], const float error[EACH],
-                                    size_t position, size_t end)
+/* Scores of a lane as they lie in a tile. */
+union scores {
+    uint4 all;
+    f16 each[EACH];
+};
+
+__device__ static inline scores load_scores(const search &s, size_t q, size_t column)
 {
-    float reach = s.reach[q], least = s.least[q];
-    unsigned hits = 0;
-    for (int i = 0; i < EACH; i++)
-        if (position + i < end && fmaf(score[i], scale[i], fmaf(reach, error[i], -least)) >= 0 &&
-            !own(s, q, s.bank_id ? row_of(s, position + i) : 0))
-            hits |= 1u << i;
-    size_t place = (size_t)atomicAdd(&s.listed[q], __popc(hits));
-    for (int i = 0; i < EACH; i++)
-        if (hits >> i & 1 && place < s.room) {
-            s.low[q * s.room + place] = fmaf(-reach, error[i], score[i] * scale[i]);
-            s.at[q * s.room + place++] = (int)(position + i);
-        }
+    scores u;
+    u.all = __ldcs(reinterpret_cast<const uint4 *>(s.score + q * s.tile + column));
+    return u;
+}
+
+/* Upper bound less threshold. */
+__device__ static inline float above(float score, float scale, float error, float reach,
+                                     float least)
+{
+    return fmaf(score, scale, fmaf(reach, error, -least));
 }
 
 /*
  * Looks through columns of the tile, the first of which is at position. A warp keeps the bounds of
  * its COLUMNS in registers while scores of SELECT_EACH queries come by, 16 bytes a lane: two
- * multiply-adds and a maximum a score.
+ * multiply-adds and a maximum a score. Few lanes find somebody to list: they read again.
  */
-static __global__ void __launch_bounds__(SELECT_WARPS *WARP)
+static __global__ void __launch_bounds__(SELECT_WARPS *WARP, 3)
     list_tile(search s, size_t column, size_t position, size_t end)
 {
     size_t from = blockIdx.x * COLUMNS + threadIdx.x % WARP * EACH;
     size_t q0 = ((size_t)blockIdx.y * SELECT_WARPS + threadIdx.x / WARP) * SELECT_EACH;
     float scale[EACH], error[EACH];
+    column += from;
     position += from;
     for (int i = 0; i < EACH; i++) {
         scale[i] = position + i < end ? s.scale[position + i] : 0;
         error[i] = position + i < end ? s.error[position + i] : 0;
     }
+    unsigned found = 0;
+    static_assert(SELECT_EACH <= 32 && SELECT_EACH % AHEAD == 0, "a bit for each query");
+#pragma unroll 1
     for (int ahead = 0; ahead < SELECT_EACH; ahead += AHEAD) {
-        union {
-            uint4 all;
-            f16 each[EACH];
-        } u[AHEAD];
+        scores u[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            u[i] = load_scores(s, min(q0 + ahead + i, s.n - 1), column);
 #pragma unroll
         for (int i = 0; i < AHEAD; i++) {
             size_t q = min(q0 + ahead + i, s.n - 1);
-            u[i].all =
-                __ldcs(reinterpret_cast<const uint4 *>(s.score + q * s.tile + column + from));
+            float reach = s.reach[q], least = s.least[q], best = -1;
+            for (int j = 0; j < EACH; j++)
+                best = fmaxf(best, above(widen(u[i].each[j]), scale[j], error[j], reach, least));
+            found |= (unsigned)(best >= 0 && q == q0 + ahead + i) << (ahead + i);
         }
-#pragma unroll
-        for (int i = 0; i < AHEAD; i++) {
-            size_t q = q0 + ahead + i;
-            if (q >= s.n)
-                return;
-            float reach = s.reach[q], least = s.least[q], best = -1, score[EACH];
-            for (int j = 0; j < EACH; j++) {
-                score[j] = widen(u[i].each[j]);
-                best = fmaxf(best, fmaf(score[j], scale[j], fmaf(reach, error[j], -least)));
+    }
+    for (; found; found &= found - 1) {
+        size_t q = q0 + __ffs(found) - 1;
+        float reach = s.reach[q], least = s.least[q];
+        scores u = load_scores(s, q, column);
+        unsigned hits = 0;
+        for (int i = 0; i < EACH; i++)
+            if (position + i < end &&
+                above(widen(u.each[i]), scale[i], error[i], reach, least) >= 0 &&
+                !own(s, q, s.bank_id ? row_of(s, position + i) : 0))
+                hits |= 1u << i;
+        size_t place = (size_t)atomicAdd(&s.listed[q], __popc(hits));
+        for (int i = 0; i < EACH; i++)
+            if (hits >> i & 1 && place < s.room) {
+                s.low[q * s.room + place] = fmaf(-reach, error[i], widen(u.each[i]) * scale[i]);
+                s.at[q * s.room + place++] = (int)(position + i);
             }
-            if (best >= 0)
-                list_columns(s, q, score, scale, error, position, end);
-        }
     }
 }
 
@@ -762,7 +773,7 @@ static void make_plan(struct plan *p, search *s, const struct kern_knn *q, struc
     size_t slots = CROWD * s->slot * hit;
     p->crowd_blocks = (unsigned)clamp(memory.scores / 4 / slots, 1, 2 * sms);
     p->region = MAX(p->queries * s->tile * sizeof(f16), p->queries * s->room * sizeof(*s->key));
-    p->region = MAX(p->region, p->queries * s->parts * hit + p->crowd_blocks * slots);
+    p->region = MAX(p->region, round_up(p->queries * s->parts * hit, 8) + p->crowd_blocks * slots);
     p->list_threads = s->room > LIST ? 8 * WARP : WARP;
     p->answer_threads = (unsigned)clamp(p->sorted / 2, WARP, 16 * WARP);
 }
@@ -784,7 +795,10 @@ static char *place(search *s, const struct plan *p, char *memory)
     s->key = (unsigned long long *)region;
     s->part_key = (unsigned long long *)region;
     s->part_row = (int *)(s->part_key + n * s->parts);
-    s->slot_key = (unsigned long long *)(region + round_up(n * s->parts * 12, 8));
+    s->slot_key =
+        (unsigned long long *)(region + round_up(n * s->parts *
+                                                     (sizeof(*s->part_key) + sizeof(*s->part_row)),
+                                                 8));
     s->slot_row = (int *)(s->slot_key + (size_t)p->crowd_blocks * CROWD * s->slot);
     s->piece = (f16 *)carve(&memory, p->rows * s->d16 * sizeof(*s->piece));
     s->query16 = (f16 *)carve(&memory, n * s->d16 * sizeof(*s->query16));

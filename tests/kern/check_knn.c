@@ -205,21 +205,22 @@ static void check_boundless(const char *isa)
 }
 
 /*
- * Scores as wrong as they can be: in bfloat16 the first row loses 2^-8 of its similarity and the
- * second gains as much, and yet the first is nearer. First by the rounding of the rows, then by the
- * rounding of the query. Last, a sum whose beginning overflows.
+ * Scores as wrong as they can be: rounded to steps of 2 unit beside 1, the first row loses unit of
+ * its similarity and the second gains as much, and yet the first is nearer. First by the rounding
+ * of the rows, then by the rounding of the query. Last, a sum whose beginning overflows. The
+ * negatives of both rows keep their mean at 0.
  */
-static void check_margin(const char *isa)
+static void check_margin(const char *isa, float unit)
 {
     enum { D = 64 };
-    const float down = 1 + 0x1p-8f - 0x1p-20f, up = 1 + 0x1p-8f + 0x1p-20f;
-    float query[3][D], bank[3][2][D] = { 0 };
+    const float down = 1 + unit - 0x1p-20f, up = 1 + unit + 0x1p-20f;
+    float query[3][D], bank[3][4][D] = { 0 };
     for (int c = 0; c < D; c++) {
         query[0][c] = 1;
         bank[0][0][c] = down;
-        bank[0][1][c] = c ? up : 1 - 0x1p-8f;
+        bank[0][1][c] = c ? up : 1 - unit;
         query[1][c] = c % 2 ? up : down;
-        bank[1][c % 2][c] = c == 1 ? 2 - 0x1p-7f : 2;
+        bank[1][c % 2][c] = c == 1 ? 2 - 2 * unit : 2;
         query[2][c] = 1e19f;
     }
     bank[2][0][0] = -4e19f;
@@ -229,7 +230,9 @@ static void check_margin(const char *isa)
     for (int i = 0; i < 3; i++) {
         int32_t idx;
         float sim;
-        struct kern_knn q = { 1, 2, D, 1, query[i], bank[i][0], NULL, NULL };
+        for (int c = 0; c < 2 * D && i < 2; c++)
+            bank[i][2 + c / D][c % D] = -bank[i][c / D][c % D];
+        struct kern_knn q = { 1, i < 2 ? 4 : 2, D, 1, query[i], bank[i][0], NULL, NULL };
         kern_knn(kn, &q, &idx, &sim);
         ok(idx == 0, "%s: the nearer row, in spite of its score (%d)", isa, i);
     }
@@ -260,11 +263,13 @@ int main(void)
 {
     check_init();
     check_definition();
-    check_margin("ref");
+    check_margin("ref", 0x1p-8f);
+    check_margin("ref", 0x1p-11f);
     for (int i = 1; check_isa(i); i++) {
         check_unbounded(check_isa(i));
         check_boundless(check_isa(i));
-        check_margin(check_isa(i));
+        check_margin(check_isa(i), 0x1p-8f);  /* bfloat16 */
+        check_margin(check_isa(i), 0x1p-11f); /* float16 */
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
             check_shape(&shapes[s], check_isa(i));
     }
