@@ -84,32 +84,22 @@ __global__ void __launch_bounds__(SUM_THREADS, 2)
     });
 }
 
-template <typename T, int V>
-static int stats_as(struct cuda *cu, struct kern *kn, float *mean, float *var, const void *x,
-                    size_t rows, size_t c)
-{
-    struct columns k = columns_of(1, rows, c, V, SUM_LANES, SUM_THREADS, SUM_ROWS);
-    columns_split_sums(&k, STATS_BLOCKS);
-    float *scratch = (float *)cuda_scratch(kn, columns_scratch(&k, 2) * sizeof(float));
-    if (!scratch && k.parts > 1)
-        return -ENOMEM;
-    return launch(cu->stream, norm_stats<T, V>, columns_grid(&k), columns_block(&k), 0, mean, var,
-                  (const T *)x, k, scratch, cu->tickets);
-}
-
-template <typename T>
-static int stats(struct kern *kn, float *mean, float *var, const void *x, size_t rows, size_t c)
-{
-    struct cuda *cu = cuda_of(kn);
-    return fits_packs<T>(c, x) ? stats_as<T, pack<T>::N>(cu, kn, mean, var, x, rows, c)
-                               : stats_as<T, 1>(cu, kn, mean, var, x, rows, c);
-}
-
 int cuda_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
                   size_t rows, size_t c)
 {
-    return type == KERN_F32 ? stats<float>(kn, mean, var, x, rows, c)
-                            : stats<bf16>(kn, mean, var, x, rows, c);
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct cuda *cu = cuda_of(kn);
+        struct columns k = columns_of(1, rows, c, A::V, SUM_LANES, SUM_THREADS, SUM_ROWS);
+        columns_split_sums(&k, STATS_BLOCKS);
+        float *scratch = (float *)cuda_scratch(kn, MAX(columns_scratch(&k, 2), 1) * sizeof(float));
+        return !scratch
+                   ? -ENOMEM
+                   : launch(cu->stream, norm_stats<T, A::V>, columns_grid(&k), columns_block(&k), 0,
+                            mean, var, (const T *)x, k, scratch, cu->tickets);
+    };
+    return with_access(type, c, start, x);
 }
 
 /* -- finalise ---- */
@@ -183,39 +173,27 @@ __global__ void __launch_bounds__(APPLY_THREADS)
 }
 
 /* A chunk a block, full rows. */
-template <int V> static struct columns chunks_of(size_t rows, size_t c)
+static struct columns chunks_of(size_t rows, size_t c, unsigned v)
 {
-    struct columns k = columns_of(1, rows, c, V, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
+    struct columns k = columns_of(1, rows, c, v, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
     k.parts = (unsigned)columns_chunks(&k);
     return k;
-}
-
-template <typename T, int V>
-static int forward_as(struct cuda *cu, void *y, const void *x, const void *residual,
-                      const float *scale, const float *shift, size_t rows, size_t c, bool relu)
-{
-    struct columns k = chunks_of<V>(rows, c);
-    return launch(cu->stream, residual ? norm_forward<T, V, true> : norm_forward<T, V, false>,
-                  columns_grid(&k), columns_block(&k), 0, (T *)y, (const T *)x, (const T *)residual,
-                  scale, shift, k, relu);
-}
-
-template <typename T>
-static int forward(struct kern *kn, void *y, const void *x, const void *residual,
-                   const float *scale, const float *shift, size_t rows, size_t c, bool relu)
-{
-    struct cuda *cu = cuda_of(kn);
-    return fits_packs<T>(c, y, x, residual, scale, shift)
-               ? forward_as<T, pack<T>::N>(cu, y, x, residual, scale, shift, rows, c, relu)
-               : forward_as<T, 1>(cu, y, x, residual, scale, shift, rows, c, relu);
 }
 
 int cuda_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
                     const void *residual, const float *scale, const float *shift, size_t rows,
                     size_t c, bool relu)
 {
-    return type == KERN_F32 ? forward<float>(kn, y, x, residual, scale, shift, rows, c, relu)
-                            : forward<bf16>(kn, y, x, residual, scale, shift, rows, c, relu);
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct columns k = chunks_of(rows, c, A::V);
+        return launch(cuda_of(kn)->stream,
+                      residual ? norm_forward<T, A::V, true> : norm_forward<T, A::V, false>,
+                      columns_grid(&k), columns_block(&k), 0, (T *)y, (const T *)x,
+                      (const T *)residual, scale, shift, k, relu);
+    };
+    return with_access(type, c, start, y, x, residual, scale, shift);
 }
 
 /* -- backward ---- */
@@ -396,7 +374,7 @@ static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
         return rc;
     if (WRITE)
         t.dy = t.dresidual;
-    k = chunks_of<V>(b->rows, b->c);
+    k = chunks_of(b->rows, b->c, V);
     return launch(cu->stream, norm_grad_apply<T, V, APPLY, RESIDUAL>, columns_grid(&k),
                   columns_block(&k), 0, t, scratch, k);
 }
@@ -414,22 +392,15 @@ static int backward_as(struct kern *kn, const struct kern_bn_backward *b)
     return backward_passes<T, V, MASK, true, MASK_NONE, RESIDUAL_NONE>(kn, b);
 }
 
-template <typename T, int V>
-static int backward_by(struct kern *kn, const struct kern_bn_backward *b)
-{
-    if (!b->relu)
-        return backward_as<T, V, MASK_NONE>(kn, b);
-    return b->y ? backward_as<T, V, MASK_Y>(kn, b) : backward_as<T, V, MASK_X>(kn, b);
-}
-
-template <typename T> static int backward(struct kern *kn, const struct kern_bn_backward *b)
-{
-    return fits_packs<T>(b->c, b->dx, b->dresidual, b->dy, b->x, b->relu ? b->y : NULL)
-               ? backward_by<T, pack<T>::N>(kn, b)
-               : backward_by<T, 1>(kn, b);
-}
-
 int cuda_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    return b->type == KERN_F32 ? backward<float>(kn, b) : backward<bf16>(kn, b);
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        if (!b->relu)
+            return backward_as<typename A::T, A::V, MASK_NONE>(kn, b);
+        return b->y ? backward_as<typename A::T, A::V, MASK_Y>(kn, b)
+                    : backward_as<typename A::T, A::V, MASK_X>(kn, b);
+    };
+    return with_access(b->type, b->c, start, b->dx, b->dresidual, b->dy, b->x,
+                       b->relu ? b->y : NULL);
 }

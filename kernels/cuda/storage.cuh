@@ -8,6 +8,7 @@
 #ifndef SEMPPL_STORAGE_CUH
 #define SEMPPL_STORAGE_CUH
 
+#include "kernels/cuda/cuda.h"
 #include "kernels/cuda/launch.cuh"
 #include <stdint.h>
 #ifdef __CUDACC__
@@ -194,10 +195,27 @@ template <int V> __device__ inline numbers<V> load_floats(const float *from)
     return n;
 }
 
+/* How a kernel reads and writes: its numbers are T, V at once. */
+template <typename Type, int Count> struct access {
+    using T = Type;
+    enum { V = Count };
+};
+
 /* May rows of c numbers at these addresses be taken in packs? */
 template <typename T, typename... Pointers> inline bool fits_packs(size_t c, Pointers... at)
 {
     return c % pack<T>::N == 0 && ((reinterpret_cast<uintptr_t>(at) % 16 == 0) && ...);
+}
+
+/* Calls body(access) with what suits rows of c numbers of type at these addresses. */
+template <typename Body, typename... Pointers>
+int with_access(enum kern_type type, size_t c, Body body, Pointers... at)
+{
+    if (type == KERN_F32)
+        return fits_packs<float>(c, at...) ? body(access<float, pack<float>::N>{})
+                                           : body(access<float, 1>{});
+    return fits_packs<bf16>(c, at...) ? body(access<bf16, pack<bf16>::N>{})
+                                      : body(access<bf16, 1>{});
 }
 
 #endif

@@ -41,28 +41,3 @@ __attribute__((weak)) int cuda_avgpool2_backward(struct kern *a0 UNUSED,
 {
     return -ENOTSUP;
 }
-__attribute__((weak)) int cuda_sk_squeeze_forward(struct kern *a0 UNUSED,
-                                                  const struct kern_sk *a1 UNUSED, float *a2 UNUSED,
-                                                  const void *a3 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_sk_squeeze_backward(struct kern *a0 UNUSED,
-                                                   const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
-                                                   const float *a3 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_sk_select_forward(struct kern *a0 UNUSED,
-                                                 const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
-                                                 const void *a3 UNUSED, const float *a4 UNUSED)
-{
-    return -ENOTSUP;
-}
-__attribute__((weak)) int cuda_sk_select_backward(struct kern *a0 UNUSED,
-                                                  const struct kern_sk *a1 UNUSED, void *a2 UNUSED,
-                                                  float *a3 UNUSED, const void *a4 UNUSED,
-                                                  const void *a5 UNUSED, const float *a6 UNUSED)
-{
-    return -ENOTSUP;
-}
