@@ -18,9 +18,9 @@
 #include "kernels/cuda/storage.cuh"
 
 struct columns {
+    size_t groups;    /* blockIdx.x = (group * parts + part) * tiles + tile */
     size_t rows, c;   /* of a group */
     size_t whole;     /* chunks of U * down rows of a group, without the rest */
-    unsigned groups;  /* blockIdx.x = (group * parts + part) * tiles + tile */
     unsigned tiles;   /* beside one another */
     unsigned parts;   /* blocks of a tile and group: part i takes chunks i, i + parts, ... */
     unsigned lanes;   /* threads beside one another */
@@ -34,6 +34,12 @@ static inline size_t over(size_t n, size_t by)
     return (n + by - 1) / by;
 }
 
+/* So many blocks; none, which a launch refuses, if that is more than it can number. */
+static inline dim3 grid_of(size_t blocks)
+{
+    return dim3(blocks <= INT32_MAX ? (unsigned)blocks : 0);
+}
+
 /* One block a tile and group; threads of v columns, at most widest beside one another. */
 static inline struct columns columns_of(size_t groups, size_t rows, size_t c, unsigned v,
                                         unsigned widest, unsigned threads, unsigned u)
@@ -42,7 +48,7 @@ static inline struct columns columns_of(size_t groups, size_t rows, size_t c, un
     size_t across = over(c, v);
     k.rows = rows;
     k.c = c;
-    k.groups = (unsigned)groups;
+    k.groups = groups;
     k.tiles = (unsigned)over(across, widest);
     k.lanes = (unsigned)over(across, k.tiles);
     k.down = (unsigned)MIN((size_t)(threads / k.lanes), rows);
@@ -60,7 +66,7 @@ static inline size_t columns_chunks(const struct columns *k)
 /* Splits the rows of groups among blocks, about so many in all, evenly. */
 static inline void columns_split(struct columns *k, size_t blocks)
 {
-    size_t chunks = columns_chunks(k), want = MAX(blocks / ((size_t)k->tiles * k->groups), 1);
+    size_t chunks = columns_chunks(k), want = MAX(blocks / (k->tiles * k->groups), 1);
     k->parts = (unsigned)over(chunks, over(chunks, MIN(want, chunks)));
 }
 
@@ -68,14 +74,14 @@ static inline void columns_split(struct columns *k, size_t blocks)
 static inline void columns_split_sums(struct columns *k, size_t blocks)
 {
     enum { RUN = 512 };
-    size_t tiles = (size_t)k->tiles * k->groups;
+    size_t tiles = k->tiles * k->groups;
     if (tiles <= CUDA_TICKETS)
         columns_split(k, MAX(blocks, tiles * over(columns_chunks(k), RUN / k->u)));
 }
 
 static inline dim3 columns_grid(const struct columns *k)
 {
-    return dim3(k->groups * k->parts * k->tiles);
+    return grid_of(k->groups * k->parts * k->tiles);
 }
 
 static inline dim3 columns_block(const struct columns *k)
@@ -86,7 +92,7 @@ static inline dim3 columns_block(const struct columns *k)
 /* Floats of scratch for count sums of each column. */
 static inline size_t columns_scratch(const struct columns *k, size_t count)
 {
-    return k->parts == 1 ? 0 : (size_t)k->groups * k->parts * count * k->c;
+    return k->parts == 1 ? 0 : k->groups * k->parts * count * k->c;
 }
 
 /* -- on the device ---- */
@@ -132,7 +138,7 @@ __device__ inline void walk(const columns &k, const place &at, Body body)
 /*
  * Adds up each thread's sum, K for each of its V columns, over all blocks; calls finish(column,
  * total) once for each column of each group, total double [K]. All threads of all blocks call it.
- * MOST: threads of a block, at most. scratch: columns_scratch(k, K) floats.
+ * MOST: threads of a block and columns of a tile, at most. scratch: columns_scratch(k, K) floats.
  */
 template <int V, int K, int MOST, typename Finish>
 __device__ inline void add_up(const columns &k, const place &at, const float (&sum)[K][V],

@@ -128,8 +128,8 @@ int cuda_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, c
                      float *running_var, const float *weight, size_t c)
 {
     enum { THREADS = 64 }; /* a thread's double division takes long: many blocks */
-    return launch(cuda_of(kn)->stream, norm_finalise, dim3((unsigned)over(c, THREADS)), THREADS, 0,
-                  scale, shift, rstd, mean, var, gamma, beta, running_mean, running_var, weight, c);
+    return launch(cuda_of(kn)->stream, norm_finalise, grid_of(over(c, THREADS)), THREADS, 0, scale,
+                  shift, rstd, mean, var, gamma, beta, running_mean, running_var, weight, c);
 }
 
 /* -- forward ---- */

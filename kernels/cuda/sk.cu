@@ -15,7 +15,7 @@
 #include "kernels/cuda/columns.cuh"
 
 enum {
-    SK_THREADS = 512,
+    SK_THREADS = 256,
     SK_LANES = 32,
     SK_ROWS = 2,     /* in flight, of two branches */
     SK_BLOCKS = 264, /* that share cells of few pictures; order of sums: not the device's number */
@@ -49,7 +49,7 @@ template <int V> __device__ inline sk_shares<V> sk_shares_of(const float *z, siz
 }
 
 template <typename T, int V>
-__global__ void __launch_bounds__(SK_THREADS, 2)
+__global__ void __launch_bounds__(SK_THREADS, 4)
     sk_squeeze(float *s, const T *u, columns k, float *scratch, unsigned *tickets)
 {
     place at = place_of<V>(k);
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(SK_THREADS) sk_select(T *v, const T *u, const 
 }
 
 template <typename T, int V>
-__global__ void __launch_bounds__(SK_THREADS, 1)
+__global__ void __launch_bounds__(SK_THREADS, 2)
     sk_select_backward(T *du, float *dz, const T *dv, const T *u, const float *z, columns k,
                        float *scratch, unsigned *tickets)
 {

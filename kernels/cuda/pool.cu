@@ -1,0 +1,596 @@
+/*
+ * pool.cu - max-pooling, and means over the plane and over 2 x 2 windows.
+ *
+ * Floors, in bytes of an element of x (2 of bfloat16, 4 of float32), the maximum of 3 x 3 windows
+ * with stride 2 (whose y has a quarter of the elements):
+ *
+ *                                         passes of x     bfloat16    float32
+ * maximum        x, y                     5/4             2.5         5
+ *   backward     x, dy, dx                9/4             4.5         9
+ * mean of 2 x 2  x, y; stride 1           2               4           8
+ *                      stride 2           5/4             2.5         5
+ *   backward     the same
+ * mean of all    x; backward dx           1               2           4
+ *
+ * Windows overlap, and what two of them read comes from the caches. So a thread of the forward pass
+ * takes two windows below one another, which share a row; and a block of the backward pass looks
+ * for the maxima of a tile of windows once, keeps which cells they were in shared memory, and then
+ * gathers what comes to each cell, in the order of the windows. y would save a few instructions
+ * there, and cost a quarter of a pass: it is not read.
+ *
+ * Other windows than 3 x 3 with stride 2 are right, and slow backward.
+ */
+#include "kernels/cuda/columns.cuh"
+
+enum { POOL_THREADS = 256 };
+
+/* Threads for so many numbers of a row: whole warps, no more idle than need be. */
+static dim3 pool_block(size_t items)
+{
+    size_t rounds = over(items, POOL_THREADS);
+    return dim3((unsigned)over(over(items, rounds), 32) * 32);
+}
+
+/* -- maximum ---- */
+
+/* The numbers of struct kern_maxpool, as kernels count. */
+struct pool_shape {
+    unsigned h, w, lanes; /* lanes: threads for the channels of a cell */
+    unsigned side, stride, oh, ow;
+    int top, left; /* padding */
+    size_t c;
+};
+
+static struct pool_shape pool_shape_of(const struct kern_maxpool *mp, unsigned v)
+{
+    return { (unsigned)mp->h,          (unsigned)mp->w,
+             (unsigned)over(mp->c, v), (unsigned)mp->side,
+             (unsigned)mp->stride,     (unsigned)mp->oh,
+             (unsigned)mp->ow,         (int)mp->pad_top,
+             (int)mp->pad_left,        mp->c };
+}
+
+/* A number of x on its way to y or back: the same bits, NaN quiet as the definition has it. */
+__device__ static inline void copy_number(float *to, float x)
+{
+    *to = x;
+}
+
+__device__ static inline void copy_number(bf16 *to, float x)
+{
+    unsigned u = __float_as_uint(x);
+    to->bits = (uint16_t)(u >> 16 | ((u & 0x7fffffffu) > 0x7f800000u ? 0x40u : 0));
+}
+
+template <typename T, int V> __device__ inline void store_copies(T *to, const numbers<V> &n)
+{
+    union {
+        raw<T, V> all;
+        T each[V];
+    } u;
+    for (int j = 0; j < V; j++)
+        copy_number(&u.each[j], n.v[j]);
+    *reinterpret_cast<raw<T, V> *>(to) = u.all;
+}
+
+/* The larger of what was found and a further cell, the first if none is. */
+template <int V> __device__ inline void take(numbers<V> &most, bool &any, const numbers<V> &x)
+{
+    for (int j = 0; j < V; j++)
+        most.v[j] = !any || x.v[j] > most.v[j] ? x.v[j] : most.v[j];
+    any = true;
+}
+
+/* Two windows below one another, 3 x 3 with stride 2. A block has two rows of y. */
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS) max_32(T *y, const T *x, pool_shape s)
+{
+    unsigned pairs = (s.oh + 1) / 2, image = blockIdx.x / pairs, p = blockIdx.x % pairs * 2;
+    const T *from = x + (size_t)image * s.h * s.w * s.c;
+    T *to = y + ((size_t)image * s.oh + p) * s.ow * s.c;
+    for (unsigned item = threadIdx.x; item < s.ow * s.lanes; item += blockDim.x) {
+        unsigned q = item / s.lanes, lane = item % s.lanes;
+        numbers<V> most[2] = {};
+        bool any[2] = { false, false };
+#pragma unroll
+        for (int r = 0; r < 5; r++) {
+            int row = (int)p * 2 + r - s.top;
+            raw<T, V> in[3];
+            bool inside[3];
+#pragma unroll
+            for (int t = 0; t < 3; t++) {
+                int col = (int)q * 2 + t - s.left;
+                inside[t] = row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w;
+                if (inside[t])
+                    in[t] = load_raw<T, V>(from + ((size_t)row * s.w + col) * s.c + lane * V);
+            }
+#pragma unroll
+            for (int t = 0; t < 3; t++)
+                if (inside[t]) {
+                    numbers<V> v = widen<T, V>(in[t]);
+                    if (r <= 2)
+                        take<V>(most[0], any[0], v);
+                    if (r >= 2)
+                        take<V>(most[1], any[1], v);
+                }
+        }
+        store_copies<T, V>(to + (size_t)q * s.c + lane * V, most[0]);
+        if (p + 1 < s.oh)
+            store_copies<T, V>(to + ((size_t)s.ow + q) * s.c + lane * V, most[1]);
+    }
+}
+
+/* Cells from..to - 1 of an axis that the window at place covers. */
+struct pool_span {
+    int from, to;
+};
+
+__device__ static inline pool_span window_span(const pool_shape &s, unsigned place, int pad,
+                                               unsigned size)
+{
+    int first = (int)(place * s.stride) - pad;
+    return { max(first, 0), min(first + (int)s.side, (int)size) };
+}
+
+/* Windows from..to - 1 of an axis that cover a cell. */
+__device__ static inline pool_span cell_span(const pool_shape &s, unsigned cell, int pad,
+                                             unsigned windows)
+{
+    int at = (int)cell + pad, side = (int)s.side, stride = (int)s.stride;
+    return { at < side ? 0 : (at - side) / stride + 1, min(at / stride + 1, (int)windows) };
+}
+
+/* Any windows. A block has a row of y. */
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS) max_any(T *y, const T *x, pool_shape s)
+{
+    unsigned image = blockIdx.x / s.oh, p = blockIdx.x % s.oh;
+    const T *from = x + (size_t)image * s.h * s.w * s.c;
+    T *to = y + (size_t)blockIdx.x * s.ow * s.c;
+    pool_span rows = window_span(s, p, s.top, s.h);
+    for (unsigned item = threadIdx.x; item < s.ow * s.lanes; item += blockDim.x) {
+        unsigned q = item / s.lanes, lane = item % s.lanes;
+        pool_span cols = window_span(s, q, s.left, s.w);
+        numbers<V> most = {};
+        bool any = false;
+        for (int r = rows.from; r < rows.to; r++)
+            for (int t = cols.from; t < cols.to; t++)
+                take<V>(most, any,
+                        widen<T, V>(load_raw<T, V>(from + ((size_t)r * s.w + t) * s.c + lane * V)));
+        store_copies<T, V>(to + (size_t)q * s.c + lane * V, most);
+    }
+}
+
+/* x as memory of T holds it. */
+template <typename T> __device__ inline float rounded(float x)
+{
+    T held;
+    narrow(&held, x);
+    return widen(held);
+}
+
+/*
+ * A tile of the backward pass: of places down x across, each a window and the two by two cells
+ * where it begins, which belong to no other place; and of lanes * V channels. Cells may also be
+ * covered by the windows above and on the left of their own: one row and column of windows more.
+ */
+enum { TILE_DOWN = 8, TILE_ACROSS = 16, TILE_LANES = 8 };
+
+struct pool_tiles {
+    unsigned down, across, lanes;     /* of a tile */
+    unsigned rows, columns, channels; /* tiles of an image */
+    unsigned places_down, places_across;
+};
+
+static struct pool_tiles pool_tiles_of(const struct pool_shape *s)
+{
+    struct pool_tiles t = {};
+    t.places_down = (unsigned)over(s->h + (unsigned)s->top, 2);
+    t.places_across = (unsigned)over(s->w + (unsigned)s->left, 2);
+    t.rows = (unsigned)over(t.places_down, TILE_DOWN);
+    t.columns = (unsigned)over(t.places_across, TILE_ACROSS);
+    t.channels = (unsigned)over(s->lanes, TILE_LANES);
+    t.down = (unsigned)over(t.places_down, t.rows);
+    t.across = (unsigned)over(t.places_across, t.columns);
+    t.lanes = (unsigned)over(s->lanes, t.channels);
+    return t;
+}
+
+/* Which of its nine cells was each channel's first maximum; NONE: there is no such window. */
+enum { NONE = 0xff };
+template <int V> struct alignas(V) pool_which {
+    uint8_t cell[V];
+};
+
+/* The first maxima of window p, q. */
+template <typename T, int V>
+__device__ inline pool_which<V> first_maxima(const T *from, const pool_shape &s, int p, int q)
+{
+    pool_which<V> which;
+    if (p < 0 || q < 0 || p >= (int)s.oh || q >= (int)s.ow) {
+        for (int j = 0; j < V; j++)
+            which.cell[j] = NONE;
+        return which;
+    }
+    raw<T, V> in[9];
+    bool inside[9], any = false;
+#pragma unroll
+    for (int i = 0; i < 9; i++) {
+        int row = p * 2 + i / 3 - s.top, col = q * 2 + i % 3 - s.left;
+        inside[i] = row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w;
+        if (inside[i])
+            in[i] = load_raw<T, V>(from + ((size_t)row * s.w + col) * s.c);
+    }
+    numbers<V> most = {};
+    unsigned best[V] = {};
+#pragma unroll
+    for (int i = 0; i < 9; i++)
+        if (inside[i]) {
+            numbers<V> v = widen<T, V>(in[i]);
+            for (int j = 0; j < V; j++) {
+                bool more = !any || v.v[j] > most.v[j];
+                most.v[j] = more ? v.v[j] : most.v[j];
+                best[j] = more ? i : best[j];
+            }
+            any = true;
+        }
+    for (int j = 0; j < V; j++)
+        which.cell[j] = (uint8_t)best[j];
+    return which;
+}
+
+/* Of a window in the tile: what it gives to its cells. */
+template <int V> struct pool_gift {
+    pool_which<V> which;
+    numbers<V> g;
+};
+
+template <typename T, int V>
+__device__ inline pool_gift<V> gift_of(const pool_which<V> &which, const T *dy)
+{
+    pool_gift<V> gift = { which, {} };
+    if (which.cell[0] != NONE)
+        gift.g = widen<T, V>(load_raw<T, V>(dy));
+    return gift;
+}
+
+/* What a window gives to its cell i is added; rounding what came first changes nothing. */
+template <typename T, int V>
+__device__ inline void receive(numbers<V> &sum, const pool_gift<V> &gift, unsigned i, bool first)
+{
+    for (int j = 0; j < V; j++) {
+        float more = sum.v[j] + (gift.which.cell[j] == i ? gift.g.v[j] : 0);
+        sum.v[j] = first ? more : rounded<T>(more);
+    }
+}
+
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS)
+    max_32_backward(T *dx, const T *dy, const T *x, pool_shape s, pool_tiles k)
+{
+    __shared__ pool_which<V> found[(TILE_DOWN + 1) * (TILE_ACROSS + 1) * TILE_LANES];
+    unsigned tile = blockIdx.x;
+    unsigned lane0 = tile % k.channels * k.lanes, lanes = min(k.lanes, s.lanes - lane0);
+    tile /= k.channels;
+    unsigned q0 = tile % k.columns * k.across, across = min(k.across, k.places_across - q0);
+    tile /= k.columns;
+    unsigned p0 = tile % k.rows * k.down, down = min(k.down, k.places_down - p0);
+    size_t image = tile / k.rows;
+    x += image * s.h * s.w * s.c;
+    dx += image * s.h * s.w * s.c;
+    dy += image * s.oh * s.ow * s.c;
+    for (unsigned i = threadIdx.x; i < (down + 1) * (across + 1) * lanes; i += blockDim.x) {
+        unsigned lane = i % lanes, q = i / lanes % (across + 1), p = i / lanes / (across + 1);
+        found[i] =
+            first_maxima<T, V>(x + (lane0 + lane) * V, s, (int)(p0 + p) - 1, (int)(q0 + q) - 1);
+    }
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < down * across * lanes; i += blockDim.x) {
+        unsigned lane = i % lanes, q = i / lanes % across, p = i / lanes / across;
+        const pool_which<V> *at = found + (p * (across + 1) + q) * lanes + lane;
+        size_t row = s.ow * s.c,
+               channel = (lane0 + lane) * V; /* of y, from here on of window p, q */
+        const T *g = dy + ((size_t)(p0 + p) * s.ow + q0 + q) * s.c + channel;
+        pool_gift<V> gift[2][2];
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int t = 0; t < 2; t++)
+                gift[r][t] = gift_of<T, V>(at[(r * (across + 1) + t) * lanes],
+                                           g - (1 - r) * row - (1 - t) * s.c);
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int t = 0; t < 2; t++) {
+                int cell_row = (int)(p0 + p) * 2 + r - s.top, col = (int)(q0 + q) * 2 + t - s.left;
+                if (cell_row < 0 || cell_row >= (int)s.h || col < 0 || col >= (int)s.w)
+                    continue;
+                numbers<V> sum = {};
+                if (r == 0 && t == 0)
+                    receive<T, V>(sum, gift[0][0], 8, true);
+                if (r == 0)
+                    receive<T, V>(sum, gift[0][1], 6 + t, t == 1);
+                if (t == 0)
+                    receive<T, V>(sum, gift[1][0], r * 3 + 2, r == 1);
+                receive<T, V>(sum, gift[1][1], r * 3 + t, r == 1 && t == 1);
+                store<T, V>(dx + ((size_t)cell_row * s.w + col) * s.c + channel, sum);
+            }
+    }
+}
+
+/* Any windows: each cell looks through all that cover it. A block has a row of x. */
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS)
+    max_any_backward(T *dx, const T *dy, const T *x, pool_shape s)
+{
+    unsigned image = blockIdx.x / s.h, row = blockIdx.x % s.h;
+    x += (size_t)image * s.h * s.w * s.c;
+    dx += (size_t)blockIdx.x * s.w * s.c;
+    dy += (size_t)image * s.oh * s.ow * s.c;
+    pool_span down = cell_span(s, row, s.top, s.oh);
+    for (unsigned item = threadIdx.x; item < s.w * s.lanes; item += blockDim.x) {
+        unsigned col = item / s.lanes, lane = item % s.lanes;
+        pool_span across = cell_span(s, col, s.left, s.ow);
+        numbers<V> sum = {};
+        for (int p = down.from; p < down.to; p++)
+            for (int q = across.from; q < across.to; q++) {
+                pool_span rows = window_span(s, p, s.top, s.h);
+                pool_span cols = window_span(s, q, s.left, s.w);
+                numbers<V> most = {};
+                bool any = false, here[V] = {};
+                for (int r = rows.from; r < rows.to; r++)
+                    for (int t = cols.from; t < cols.to; t++) {
+                        numbers<V> v =
+                            widen<T, V>(load_raw<T, V>(x + ((size_t)r * s.w + t) * s.c + lane * V));
+                        for (int j = 0; j < V; j++) {
+                            bool more = !any || v.v[j] > most.v[j];
+                            most.v[j] = more ? v.v[j] : most.v[j];
+                            here[j] = more ? r == (int)row && t == (int)col : here[j];
+                        }
+                        any = true;
+                    }
+                numbers<V> g =
+                    widen<T, V>(load_raw<T, V>(dy + ((size_t)p * s.ow + q) * s.c + lane * V));
+                for (int j = 0; j < V; j++)
+                    sum.v[j] = rounded<T>(sum.v[j] + (here[j] ? g.v[j] : 0));
+            }
+        store<T, V>(dx + (size_t)col * s.c + lane * V, sum);
+    }
+}
+
+static bool is_32(const struct kern_maxpool *mp)
+{
+    return mp->side == 3 && mp->stride == 2;
+}
+
+int cuda_maxpool_forward(struct kern *kn, const struct kern_maxpool *mp, void *y, const void *x)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct pool_shape s = pool_shape_of(mp, A::V);
+        size_t rows = is_32(mp) ? over(mp->oh, 2) : mp->oh;
+        return launch(cuda_of(kn)->stream, is_32(mp) ? max_32<T, A::V> : max_any<T, A::V>,
+                      grid_of(mp->n * rows), pool_block((size_t)s.ow * s.lanes), 0, (T *)y,
+                      (const T *)x, s);
+    };
+    return with_access(mp->type, mp->c, start, y, x);
+}
+
+int cuda_maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, void *dx, const void *dy,
+                          const void *x, const void *y UNUSED)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct pool_shape s = pool_shape_of(mp, A::V);
+        struct pool_tiles k = pool_tiles_of(&s);
+        if (is_32(mp))
+            return launch(cuda_of(kn)->stream, max_32_backward<T, A::V>,
+                          grid_of(mp->n * k.rows * k.columns * k.channels), POOL_THREADS, 0,
+                          (T *)dx, (const T *)dy, (const T *)x, s, k);
+        return launch(cuda_of(kn)->stream, max_any_backward<T, A::V>, grid_of(mp->n * mp->h),
+                      pool_block((size_t)s.w * s.lanes), 0, (T *)dx, (const T *)dy, (const T *)x,
+                      s);
+    };
+    return with_access(mp->type, mp->c, start, dx, dy, x);
+}
+
+/* -- mean of 2 x 2 windows ---- */
+
+/* The numbers of struct kern_avgpool2, and of its y. */
+struct mean2_shape {
+    unsigned h, w, lanes, stride, oh, ow;
+    size_t c;
+};
+
+static struct mean2_shape mean2_shape_of(const struct kern_avgpool2 *ap, unsigned v)
+{
+    return { (unsigned)ap->h,
+             (unsigned)ap->w,
+             (unsigned)over(ap->c, v),
+             (unsigned)ap->stride,
+             (unsigned)over(ap->h, ap->stride),
+             (unsigned)over(ap->w, ap->stride),
+             ap->c };
+}
+
+/* Of each cell in the mean of the window from cell r, t on. A power of 2, so no digit is lost. */
+__device__ static inline float mean2_part(const mean2_shape &s, unsigned r, unsigned t)
+{
+    float down = s.stride == 1 && r + 1 == s.h ? 1 : 0.5f;
+    return s.stride == 1 && t + 1 == s.w ? down : down * 0.5f;
+}
+
+/* A block has a row of y. */
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS) mean2(T *y, const T *x, mean2_shape s)
+{
+    unsigned image = blockIdx.x / s.oh, row = blockIdx.x % s.oh * s.stride;
+    x += ((size_t)image * s.h + row) * s.w * s.c;
+    y += (size_t)blockIdx.x * s.ow * s.c;
+    for (unsigned item = threadIdx.x; item < s.ow * s.lanes; item += blockDim.x) {
+        unsigned q = item / s.lanes, lane = item % s.lanes, col = q * s.stride;
+        raw<T, V> in[4];
+        bool inside[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            inside[i] = row + i / 2 < s.h && col + i % 2 < s.w;
+            if (inside[i])
+                in[i] = load_raw<T, V>(x + ((size_t)(i / 2) * s.w + col + i % 2) * s.c + lane * V);
+        }
+        numbers<V> sum = {};
+        float part = mean2_part(s, row, col);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (inside[i]) {
+                numbers<V> v = widen<T, V>(in[i]);
+                for (int j = 0; j < V; j++)
+                    sum.v[j] = fmaf(v.v[j], part, sum.v[j]);
+            }
+        store<T, V>(y + (size_t)q * s.c + lane * V, sum);
+    }
+}
+
+/* A block has a row of x. */
+template <typename T, int V>
+__global__ void __launch_bounds__(POOL_THREADS) mean2_backward(T *dx, const T *dy, mean2_shape s)
+{
+    unsigned image = blockIdx.x / s.h, row = blockIdx.x % s.h;
+    dy += (size_t)image * s.oh * s.ow * s.c;
+    dx += (size_t)blockIdx.x * s.w * s.c;
+    for (unsigned item = threadIdx.x; item < s.w * s.lanes; item += blockDim.x) {
+        unsigned col = item / s.lanes, lane = item % s.lanes;
+        raw<T, V> in[4];
+        float part[4];
+#pragma unroll
+        for (int i = 0; i < 4;
+             i++) { /* windows from the cell above on the left to the cell itself */
+            int r = (int)row - 1 + i / 2, t = (int)col - 1 + i % 2, stride = (int)s.stride;
+            bool window = r >= 0 && t >= 0 && r % stride == 0 && t % stride == 0;
+            part[i] = window ? mean2_part(s, r, t) : 0;
+            if (window)
+                in[i] = load_raw<T, V>(dy + ((size_t)(r / stride) * s.ow + t / stride) * s.c +
+                                       lane * V);
+        }
+        numbers<V> sum = {};
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (part[i] > 0) {
+                numbers<V> v = widen<T, V>(in[i]);
+                for (int j = 0; j < V; j++)
+                    sum.v[j] = fmaf(v.v[j], part[i], sum.v[j]);
+            }
+        store<T, V>(dx + (size_t)col * s.c + lane * V, sum);
+    }
+}
+
+int cuda_avgpool2_forward(struct kern *kn, const struct kern_avgpool2 *ap, void *y, const void *x)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct mean2_shape s = mean2_shape_of(ap, A::V);
+        return launch(cuda_of(kn)->stream, mean2<T, A::V>, grid_of(ap->n * s.oh),
+                      pool_block((size_t)s.ow * s.lanes), 0, (T *)y, (const T *)x, s);
+    };
+    return with_access(ap->type, ap->c, start, y, x);
+}
+
+int cuda_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void *dx,
+                           const void *dy)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct mean2_shape s = mean2_shape_of(ap, A::V);
+        return launch(cuda_of(kn)->stream, mean2_backward<T, A::V>, grid_of(ap->n * s.h),
+                      pool_block((size_t)s.w * s.lanes), 0, (T *)dx, (const T *)dy, s);
+    };
+    return with_access(ap->type, ap->c, start, dx, dy);
+}
+
+/* -- mean of the plane: sums of columns, an image a group ---- */
+
+enum {
+    MEAN_THREADS = 512,
+    MEAN_LANES = 32,
+    MEAN_ROWS = 4,     /* in flight */
+    MEAN_BLOCKS = 264, /* that share the cells of few images */
+};
+
+template <typename T, int V>
+__global__ void __launch_bounds__(MEAN_THREADS, 2)
+    mean_all(float *y, const T *x, columns k, float *scratch, unsigned *tickets)
+{
+    place at = place_of<V>(k);
+    float sum[1][V] = {};
+    const T *from = x + at.group * k.rows * k.c + at.column;
+    if (at.in)
+        walk<MEAN_ROWS>(k, at, [&](size_t row, int n) {
+            raw<T, V> in[MEAN_ROWS];
+#pragma unroll
+            for (int u = 0; u < MEAN_ROWS; u++)
+                if (u < n)
+                    in[u] = load_raw<T, V>(from + (row + u * k.down) * k.c);
+#pragma unroll
+            for (int u = 0; u < MEAN_ROWS; u++)
+                if (u < n) {
+                    numbers<V> v = widen<T, V>(in[u]);
+                    for (int j = 0; j < V; j++)
+                        sum[0][j] += v.v[j];
+                }
+        });
+    add_up<V, 1, MEAN_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
+        y[at.group * k.c + j] = (float)(total[0] / (double)k.rows);
+    });
+}
+
+template <typename T, int V>
+__global__ void __launch_bounds__(MEAN_THREADS) mean_all_backward(T *dx, const float *dy, columns k)
+{
+    place at = place_of<V>(k);
+    if (!at.in)
+        return;
+    numbers<V> part;
+    for (int j = 0; j < V; j++)
+        part.v[j] = dy[at.group * k.c + at.column + j] / (float)k.rows;
+    T *to = dx + at.group * k.rows * k.c + at.column;
+    walk<MEAN_ROWS>(k, at, [&](size_t row, int n) {
+#pragma unroll
+        for (int u = 0; u < MEAN_ROWS; u++)
+            if (u < n)
+                store<T, V>(to + (row + u * k.down) * k.c, part);
+    });
+}
+
+int cuda_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const void *x, size_t n,
+                         size_t cells, size_t c)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct cuda *cu = cuda_of(kn);
+        struct columns k = columns_of(n, cells, c, A::V, MEAN_LANES, MEAN_THREADS, MEAN_ROWS);
+        columns_split_sums(&k, MEAN_BLOCKS);
+        float *scratch = (float *)cuda_scratch(kn, MAX(columns_scratch(&k, 1), 1) * sizeof(float));
+        return !scratch ? -ENOMEM
+                        : launch(cu->stream, mean_all<T, A::V>, columns_grid(&k), columns_block(&k),
+                                 0, y, (const T *)x, k, scratch, cu->tickets);
+    };
+    return with_access(type, c, start, x);
+}
+
+int cuda_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
+                          size_t cells, size_t c)
+{
+    auto start = [&](auto a) {
+        using A = decltype(a);
+        using T = typename A::T;
+        struct columns k = columns_of(n, cells, c, A::V, MEAN_LANES, MEAN_THREADS, MEAN_ROWS);
+        columns_split(&k, MEAN_BLOCKS);
+        return launch(cuda_of(kn)->stream, mean_all_backward<T, A::V>, columns_grid(&k),
+                      columns_block(&k), 0, (T *)dx, dy, k);
+    };
+    return with_access(type, c, start, dx);
+}
