@@ -1,6 +1,6 @@
 /*
- * semppl-ckpt - makes, shows and compares checkpoints, and carries encoders from and to files of
- * other programs.
+ * semppl-ckpt - makes, shows and compares checkpoints, carries encoders from and to files of other
+ * programs, and says what works on a machine.
  */
 #include "common/base/fail.h"
 #include "common/base/log.h"
@@ -9,6 +9,7 @@
 #include "common/data/outfile.h"
 #include "common/model/bridge.h"
 #include "common/model/fingerprint.h"
+#include "common/model/selftest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -457,6 +458,20 @@ static int run_export(int n, char **operands)
     return rc;
 }
 
+/* -- selftest ---- */
+
+static int run_selftest(int n, char **operands)
+{
+    if (n > 0)
+        return fail(-EUSAGE, "selftest takes no operand: %s", operands[0]);
+    struct pool *pool = NULL;
+    int rc = pool_open(&pool, opt_common.threads);
+    if (rc == 0)
+        rc = selftest(pool, stdout);
+    pool_close(pool);
+    return rc;
+}
+
 static const char *const formats[] = { "safetensors", NULL };
 
 #define OPT_PRESET(h)                                                                              \
@@ -490,6 +505,8 @@ static const struct opt export_opts[] = {
     OPT_END
 };
 
+static const struct opt selftest_opts[] = { OPT_COMMON, OPT_END };
+
 int main(int argc, char **argv)
 {
     settings_preset(&o.set, 0); /* so that the help text shows the defaults */
@@ -510,6 +527,8 @@ int main(int argc, char **argv)
           "a fresh checkpoint around another program's encoder", import, run_import },
         { "export", "[options] CHECKPOINT -o FILE", "writes the encoder for other programs",
           export_opts, run_export },
+        { "selftest", "", "what works on this machine, devices included", selftest_opts,
+          run_selftest },
         { 0 },
     };
     int status = opt_main("semppl-ckpt", verbs, argc, argv);

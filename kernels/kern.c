@@ -12,7 +12,7 @@
 
 /* -- the handle ---------------------------------------------------------------------------- */
 
-int kern_open(struct kern **out, struct pool *pool)
+static int open_cpu(struct kern **out, struct pool *pool, unsigned isa)
 {
     *out = NULL;
     if (!pool)
@@ -21,12 +21,22 @@ int kern_open(struct kern **out, struct pool *pool)
     if (!kn)
         return -ENOMEM;
     kn->pool = pool;
-    kn->isa = isa_detect();
+    kn->isa = isa;
     kn->fast_bf16 = (kn->isa & ISA_AMX) != 0;
     ops_init_cpu(&kn->ops, kn->isa);
     snprintf(kn->description, sizeof(kn->description), "cpu %s", isa_name(kn->isa));
     *out = kn;
     return 0;
+}
+
+int kern_open(struct kern **kn, struct pool *pool)
+{
+    return open_cpu(kn, pool, isa_detect());
+}
+
+int kern_open_ref(struct kern **kn, struct pool *pool)
+{
+    return open_cpu(kn, pool, ISA_REF);
 }
 
 /* The sentence of the thread's last failure to open a device. */
@@ -72,6 +82,19 @@ int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool)
     const char *why;
     return like->device_state ? kern_open_cuda(kn, like->device_index, pool, &why)
                               : kern_open(kn, pool);
+}
+
+int kern_report_cuda(char *text, size_t room, const char **why)
+{
+    const struct kern_plugin *plugin;
+    *text = '\0';
+    int rc = plugin_load(&plugin, why);
+    if (rc < 0)
+        return rc;
+    int n = snprintf(text, room, "plugin: %s\n", plugin_path());
+    if (n >= 0 && (size_t)n < room)
+        plugin->report(text + n, room - (size_t)n);
+    return 0;
 }
 
 void kern_close(struct kern *kn)

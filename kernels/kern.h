@@ -32,7 +32,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 6
+#define KERN_ABI 7
 
 enum kern_type { KERN_F32, KERN_BF16 };
 
@@ -41,7 +41,8 @@ struct kern;
 /* -- the handle ---- */
 
 /* The pool stays the caller's and must outlive the handle. */
-int kern_open(struct kern **kn, struct pool *pool); /* the CPU */
+int kern_open(struct kern **kn, struct pool *pool);     /* the CPU */
+int kern_open_ref(struct kern **kn, struct pool *pool); /* the CPU by the definitions, slowly */
 /*
  * CUDA device index, by the plugin (plugin.h). -ENODEV if there is no plugin, no driver or no such
  * device, another errno if what is there does not work; *why then says what is missing or wrong, a
@@ -50,6 +51,8 @@ int kern_open(struct kern **kn, struct pool *pool); /* the CPU */
 int kern_open_cuda(struct kern **kn, int index, struct pool *pool, const char **why);
 /* How many CUDA devices there are, or a negative errno and why, as above. */
 int kern_count_cuda(const char **why);
+/* Lines "name: value" on the plugin, the driver, libraries and devices. 0, or as above. */
+int kern_report_cuda(char *text, size_t room, const char **why);
 /* Another handle, for another thread, on the device of like: they share its memory. */
 int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool);
 void kern_close(struct kern *kn);

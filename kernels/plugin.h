@@ -28,6 +28,8 @@ struct kern_plugin {
     void (*close)(struct kern *kn);
     /* The driver's words for the first failure of a device in this process, or NULL. */
     const char *(*trouble)(void);
+    /* Lines "name: value" on the driver, libraries and devices. */
+    void (*report)(char *text, size_t room);
 };
 
 typedef const struct kern_plugin *kern_plugin_get(void);
@@ -38,5 +40,6 @@ typedef const struct kern_plugin *kern_plugin_get(void);
  * stays valid.
  */
 int plugin_load(const struct kern_plugin **plugin, const char **why);
+const char *plugin_path(void); /* of the file, after plugin_load() */
 
 #endif

@@ -18,6 +18,7 @@
 #define CALLS(X)                                                                                   \
     X(cublasLtCreate)                                                                              \
     X(cublasLtDestroy)                                                                             \
+    X(cublasLtGetVersion)                                                                          \
     X(cublasLtMatmul)                                                                              \
     X(cublasLtMatmulAlgoGetHeuristic)                                                              \
     X(cublasLtMatmulDescCreate)                                                                    \
@@ -73,6 +74,14 @@ int gemm_library_find(char *why, size_t room)
     if (rc < 0)
         snprintf(why, room, "%s", cuda_missing());
     return rc;
+}
+
+void gemm_library_report(char *text, size_t room)
+{
+    if (gemm_library_find(text, room) < 0)
+        return;
+    unsigned version = (unsigned)lt.cublasLtGetVersion(); /* as CUBLAS_VERSION */
+    snprintf(text, room, "%u.%u.%u", version / 10000, version / 100 % 100, version % 100);
 }
 
 int gemm_library_open(struct kern *kn, void **out)

@@ -50,6 +50,8 @@ struct gemm_alignment {
 
 /* 0: it is there. -ENOTSUP: it is not, and why, a sentence without an end. */
 int gemm_library_find(char *why, size_t room);
+/* Its version, or why it is not there. */
+void gemm_library_report(char *text, size_t room);
 /* The library's side of a handle; 0 or a negative errno. */
 int gemm_library_open(struct kern *kn, void **library);
 void gemm_library_close(void *library);

@@ -206,13 +206,74 @@ static const char *trouble(void)
     return words ? words : *cuda_missing() ? cuda_missing() : NULL;
 }
 
+/* -- what there is ------------------------------------------------------------------------- */
+
+struct text {
+    char *at;
+    size_t left;
+};
+
+static void line(struct text *t, const char *fmt, ...) PRINTF(2, 3);
+static void line(struct text *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(t->at, t->left, fmt, ap);
+    va_end(ap);
+    size_t used = n < 0 ? 0 : MIN((size_t)n, t->left - (t->left > 0));
+    t->at += used;
+    t->left -= used;
+}
+
+static void report_device(struct text *t, int i)
+{
+    const double gib = 1 << 30;
+    struct cudaDeviceProp prop;
+    size_t unused = 0, all = 0;
+    cuda_make_current(i);
+    cudaError_t err = cudaGetDeviceProperties(&prop, i);
+    if (err == cudaSuccess)
+        err = cudaMemGetInfo(&unused, &all);
+    if (err == cudaSuccess)
+        line(
+            t,
+            "device %d: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB of memory, %.1f "
+            "unused\n",
+            i, prop.name, prop.major, prop.minor, prop.multiProcessorCount, (double)all / gib,
+            (double)unused / gib);
+    else
+        line(t, "device %d: %s\n", i, cudaGetErrorString(err));
+}
+
+static void report(char *text, size_t room)
+{
+    struct text t = { text, room };
+    int number = 0;
+    char why[512];
+    cudaDriverGetVersion(&number);
+    struct version driver = version_of(number), built = version_of(CUDART_VERSION);
+    if (number)
+        line(&t, "driver: CUDA %d.%d\n", driver.major, driver.minor);
+    else
+        line(&t, "driver: none\n");
+    line(&t, "runtime: CUDA %d.%d\n", built.major, built.minor);
+    gemm_library_report(why, sizeof why);
+    line(&t, "cuBLASLt: %s\n", why);
+    int n = count(why, sizeof why);
+    if (n < 0)
+        line(&t, "devices: none, %s\n", why);
+    for (int i = 0; i < n; i++)
+        report_device(&t, i);
+}
+
 static const struct kern_plugin plugin = { .abi = KERN_ABI,
                                            .table_size = sizeof(struct kern_ops),
                                            .state_size = sizeof(struct kern),
                                            .count = count,
                                            .open = open_device,
                                            .close = close_device,
-                                           .trouble = trouble };
+                                           .trouble = trouble,
+                                           .report = report };
 
 __attribute__((visibility("default"))) const struct kern_plugin *semppl_cuda_plugin(void);
 const struct kern_plugin *semppl_cuda_plugin(void)

@@ -12,7 +12,7 @@ semppl-embed -q --device cpu -c 0.h5 -o e.h5 train.h5
 
 # Programs in a folder of their own, whatever lies beside those of the build.
 mkdir -p at/bin at/lib/semppl
-for p in embed knn eval train-step; do cp "$BUILD/semppl-$p" at/bin; done
+for p in embed knn eval train-step ckpt; do cp "$BUILD/semppl-$p" at/bin; done
 PATH=$T_DIR/at/bin:$PATH
 hash -r
 
@@ -42,6 +42,12 @@ device_of() { h5dump -d history "$1" | grep -o 'device[^,}]*' | tail -1; }
 check_out 'the history tells where' 'device": "cpu"' 'device_of p.h5'
 check 'drawn crops need no device' 'semppl-train-step -n 0 --device cuda --show-views v.png -c 0.h5 train.h5 && [ -s v.png ]'
 
+check_err 2 'selftest takes no operand' 'no operand' 'semppl-ckpt selftest x'
+check 'selftest without a plugin' 'semppl-ckpt selftest >self'
+check 'says so' 'grep -q "^plugin: none, libsemppl-cuda.so is not installed" self'
+check 'the kernels of the processor are as defined' 'grep -qE "^cpu [a-z0-9]+: ([0-9]+) of \1 checks of kernels are as defined" self'
+check 'whatever it has' 'for i in ref generic avx2 avx512 amx; do SEMPPL_ISA=$i semppl-ckpt selftest -j3 || exit 1; done'
+
 # -- finding it ----
 
 # plugin FILE [BODY-OF-count [WORDS-OF-trouble [CHANGE-OF-q]]]: one that opens as many devices as it counts, on which
@@ -56,11 +62,14 @@ plugin() {
 static int say(char *why, size_t room, int rc, const char *text) { snprintf(why, room, "%s", text); return rc; }
 static int count(char *why, size_t room) { ${2:-$says} }
 static uint64_t much(struct kern *kn) { return UINT64_MAX; }
+static int fails(void) { return -EIO; }
 static void *no_room(struct kern *kn UNUSED, size_t n UNUSED) { return NULL; }
 static void end(struct kern *kn) { kn->device_state = NULL; }
 static int begin(struct kern *kn, int index, char *why, size_t room)
 {
     int n = count(why, room);
+    for (size_t i = 0; i < sizeof kn->ops / sizeof(void *); i++)
+        ((void **)&kn->ops)[i] = (void *)fails;
     kn->ops.alloc = no_room;
     kn->ops.available = much;
     kn->device_state = kn;
@@ -68,8 +77,9 @@ static int begin(struct kern *kn, int index, char *why, size_t room)
     return n < 0 ? n : index < n ? 0 : say(why, room, -ENODEV, "too many");
 }
 static const char *trouble(void) { return ${3:-NULL}; }
+static void report(char *text, size_t room) { snprintf(text, room, "devices: of %s\n", SPEAKS); }
 static const struct kern_plugin p = { .abi = KERN_ABI, .table_size = sizeof(struct kern_ops),
-    .state_size = sizeof(struct kern), .count = count, .open = begin, .close = end, .trouble = trouble };
+    .state_size = sizeof(struct kern), .count = count, .open = begin, .close = end, .trouble = trouble, .report = report };
 const struct kern_plugin *semppl_cuda_plugin(void);
 const struct kern_plugin *semppl_cuda_plugin(void)
 {
@@ -146,6 +156,15 @@ for run in $runs; do
     check_err 5 "$run on it" 'cuda:0 Test failed: an illegal thing was done$' "SEMPPL_CUDA=./two.so $run --device cuda"
 done
 
+# What is not there is no failure, what is there and does not work is one.
+check_out 'selftest: no device' 'devices: of ./none.so' 'SEMPPL_CUDA=./none.so semppl-ckpt selftest | tail -1'
+for f in wrong broken two; do
+    check_err 1 "selftest: a plugin of which nothing works ($f)" 'something on this machine does not work' \
+        "SEMPPL_CUDA=./$f.so semppl-ckpt selftest"
+done
+check_out 'each family says why' 'cuda:1 Test: batch norm in bfloat16 FAILS: an illegal thing was done' \
+    'SEMPPL_CUDA=./two.so semppl-ckpt selftest | grep "cuda:1.*norm in bf"'
+
 # -- the real one, on a machine without a device ----
 
 real=$BUILD/$name
@@ -157,6 +176,9 @@ else
     check_err 5 'the plugin itself says what is missing' '--device cuda: (no NVIDIA driver was found|this machine has no CUDA device)$' \
         'SEMPPL_CUDA=$real vote --device cuda'
     check_out 'auto is silent about it' '' 'SEMPPL_CUDA=$real embed -q 2>&1'
+    check_out 'selftest finds what is there' '0
+driver: none
+devices: none, no NVIDIA driver was found' 'SEMPPL_CUDA=$real semppl-ckpt selftest >self; echo $?; grep -e ^driver -e ^devices self'
     check_out 'it has one visible symbol' 'semppl_cuda_plugin' 'nm -D --defined-only "$real" | sed "s/.* //"'
 fi
 finish
