@@ -31,7 +31,7 @@ static __global__ void bias_add(float *y, const float *bias, size_t total, size_
 }
 
 template <int V>
-static __global__ void __launch_bounds__(SUM_THREADS)
+static __global__ void __launch_bounds__(SUM_THREADS, 2)
     bias_sums(float *dbias, const float *dy, columns k, float *scratch, unsigned *tickets)
 {
     place at = place_of<V>(k);
