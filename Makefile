@@ -63,7 +63,7 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS)
 # The plugin for CUDA devices: nvcc compiles .cu, machine code for each architecture and PTX for those to come.
 # Files that talk to cuDNN and cuBLAS are called so; tests put plain kernels (tests/cuda) in their place.
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-CUDA ?= 0
+CUDA ?= $(if $(NVCC),1,0)
 CUDA_HOME = $(patsubst %/bin/,%,$(dir $(realpath $(NVCC))))
 CUDA_ARCHS ?= 80 90a 100 120
 CUDA_SRC := $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
