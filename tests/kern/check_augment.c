@@ -243,7 +243,7 @@ static void check_together(const char *isa)
             v[i].sigma = i % 4 < 2 ? 0 : rng_range(&r, 0.1f, 2);
             v[i].brightness = 0.2f;
             v[i].contrast = 1.3f;
-            v[i].hue = -0.1f;
+            v[i].hue = i & 2 ? 0.45f : -0.45f;
             v[i].mask = i % 5 == 0 ? mask[of] : i % 5 == 1 ? mask[(of + 1) % PICTURES] : NULL;
             v[i].fill = 0.3f;
         }
