@@ -103,6 +103,8 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 KERN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kern/check_*.c tests/kern/grad_*.c))
 DEVICE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda/test_*.c))
 SHIM := $(BUILD)/tests/cuda/test_shim
+# Plans of cuDNN, where it is
+PLANS := $(if $(filter 1,$(CUDA)),$(BUILD)/tests/cuda/plan_cudnn)
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
 PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
@@ -183,6 +185,12 @@ $(BUILD)/fake/%.cpp.o: %.cpp $(BUILD)/.cuda-flags
 $(FAKE): $(FAKE_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(CXXFLAGS) $(LDFLAGS) -shared -Wl,--no-undefined -o $@ $(filter %.o,$^) -lm -lpthread
+$(BUILD)/tests/cuda/plan_cudnn.o: private COMPILE += -isystem $(CUDA_HOME)/include \
+    -DCUDA_STUB='"$(CUDA_HOME)/lib64/stubs/libcuda.so"'
+$(BUILD)/tests/cuda/plan_cudnn: $(BUILD)/tests/cuda/plan_cudnn.o $(LIB) \
+    $(patsubst %,$(BUILD)/cuda/kernels/cuda/%.c.o,cudnn cudnn_graph conv_form library)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(SHIM): $(patsubst %,$(BUILD)/fake/%.o,tests/cuda/test_shim.cpp $(wildcard tests/cuda/shim/*.cpp))
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -254,7 +262,7 @@ endif
 
 # Test programs run as they are (--exec ''); those that take longest start first.
 PROVE = BUILD='$(abspath $(BUILD))' prove -j$(JOBS) --exec ''
-TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM))
+TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM) $(PLANS))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
 check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE))
@@ -328,7 +336,7 @@ lint-format:
 # Each header compiles alone, as C11, or as C++ if it is for that only.
 lint-headers: $(BUILD)/.flags
 	$(call say,LINT,headers)
-	$(Q)for h in $(H_FILES); do \
+	$(Q)for h in $(filter-out kernels/cuda/cudnn%,$(H_FILES)); do \
 	    echo "#include \"$$h\"" | $(COMPILE) -Itests/cuda/shim -Werror -Wno-unused-function -fsyntax-only -x c - || exit 1; \
 	done
 	$(Q)for h in $(filter %.cuh,$(CU_FILES)) $(wildcard tests/cuda/shim/*.h); do \

@@ -235,6 +235,8 @@ static bool consider(struct search *f, descriptor config, descriptor engine)
         s->refused.notes++;
         return false;
     }
+    if (!f->list)
+        return false;
     bool late = compiled(engine);
     if (!name_of(name, config, engine) || (f->name && strcmp(name, f->name) != 0) ||
         known(f, name) || (late && f->compiled == COMPILED))

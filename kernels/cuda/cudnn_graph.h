@@ -68,7 +68,7 @@ cudnnStatus_t cudnn_graph_of(struct cudnn_graph *g, cudnnHandle_t handle,
  */
 int cudnn_describe(const char *json, bool tf32, void **library);
 
-/* What engines_for() passed over so far. */
+/* What engines_for() passed over so far. With list NULL it makes no plans and only counts. */
 struct cudnn_refused {
     int offered;  /* by heuristics */
     int notes;    /* not deterministic, or of another precision than asked for */

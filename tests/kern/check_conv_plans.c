@@ -1,0 +1,168 @@
+/*
+ * check_conv_plans.c - the file in which a CUDA device's convolutions keep which engine was the
+ * fastest: it is made, read, mended and done without.
+ */
+#include "tests/kern/check.h"
+#include "tests/unit/files.h"
+
+enum { N = 2, SIDE = 6, C = 16, K = 16, X = N * SIDE * SIDE * C, W = K * C * 9 };
+
+static const char path[] = "cache/convolutions.txt";
+
+struct result {
+    float y[X], affine[X], dx[X], dw[W];
+};
+
+/* Every pass, with a handle of its own, which knows what is in the file. */
+static struct result *run(void)
+{
+    static float x[X], dy[X], w[W];
+    static bool drawn;
+    if (!drawn) {
+        memcpy(x, check_normal(X), sizeof x);
+        memcpy(dy, check_normal(X), sizeof dy);
+        memcpy(w, check_normal(W), sizeof w);
+        drawn = true;
+    }
+    struct kern_conv cv = { KERN_F32, N, SIDE, SIDE, C, K, 3, 3, 1, 1, 1, SIDE, SIDE };
+    struct kern *kn = check_open("cuda", 1);
+    struct result *r = calloc(1, sizeof *r);
+    void *packed = check_bytes(kern_conv_packed(kn, &cv));
+    struct kern_epilogue affine = { .scale = w, .shift = w + K, .residual = dy, .relu = true };
+    int rc = kern_conv_pack(kn, &cv, packed, w);
+    rc |= kern_conv_forward(kn, &cv, r->y, x, packed, NULL);
+    rc |= kern_conv_forward(kn, &cv, r->affine, x, packed, &affine);
+    rc |= kern_conv_backward_data(kn, &cv, r->dx, dy, packed, true);
+    rc |= kern_conv_backward_weights(kn, &cv, r->dw, x, dy);
+    if (rc)
+        printf("# a pass returned %d\n", rc);
+    check_close(kn);
+    return r;
+}
+
+static char *contents(void)
+{
+    static char text[2][65536];
+    static int turn;
+    FILE *f = fopen(path, "r");
+    char *to = text[turn = !turn];
+    size_t n = f ? fread(to, 1, sizeof text[0] - 1, f) : 0;
+    if (f)
+        fclose(f);
+    to[n] = '\0';
+    return to;
+}
+
+static void replace(const char *text)
+{
+    FILE *f = fopen(path, "w");
+    files_must(f && fputs(text, f) >= 0 && fclose(f) == 0, path);
+}
+
+static int count(const char *text, char c)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == c;
+    return n;
+}
+
+/* A line's engine and time become those given; returns the new text. */
+static const char *edited(const char *text, const char *pass, const char *engine, const char *ns)
+{
+    static char to[65536];
+    char *end = to;
+    for (const char *line = text; *line;) {
+        size_t n = strcspn(line, "\n") + 1;
+        const char *tab = line;
+        for (int i = 0; i < 3; i++)
+            tab = strchr(tab, '\t') ? strchr(tab, '\t') + 1 : tab;
+        bool mine = *line != '#' && strstr(line, pass) && strstr(line, pass) < line + n;
+        end += mine ? sprintf(end, "%.*s%s\t%s\n", (int)(tab - line), line, engine, ns)
+                    : sprintf(end, "%.*s", (int)n, line);
+        line += n;
+    }
+    return to;
+}
+
+static bool same(const struct result *a, const struct result *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* From engines that were timed anew, and may be others. */
+static bool alike(const struct result *a, const struct result *b)
+{
+    const float *x = a->y, *y = b->y;
+    for (size_t i = 0; i < sizeof *a / sizeof *x; i++)
+        if (!(fabsf(x[i] - y[i]) <= 1e-4f))
+            return false;
+    return true;
+}
+
+int main(void)
+{
+    check_init();
+    if (strcmp(check_best_isa(), "cuda") != 0) {
+        printf("1..0 # SKIP there is no device\n");
+        return 0;
+    }
+    files_enter();
+    setenv("SEMPPL_CACHE", "", 1);
+    struct result *first = run(), *timed;
+    char cache[256];
+    snprintf(cache, sizeof cache, "%s/cache", files_dir);
+    ok(access("cache", F_OK) != 0, "without a folder nothing is written");
+
+    setenv("SEMPPL_CACHE", cache, 1);
+    timed = run();
+    ok(alike(timed, first), "with one, the same numbers");
+    char *text = contents();
+    int lines = count(text, '\n');
+    ok(lines >= 4 && *text == '#', "a file of %d lines", lines);
+    ok(count(text, '\t') == 4 * (lines - 1), "of five fields each");
+
+    /* what was measured is believed: a line that is used stays, one that is not is written anew */
+    char *forward = strstr(text, "\tforward ");
+    ok(forward != NULL, "it has the forward pass");
+    if (!forward)
+        return done();
+    char engine[512];
+    sscanf(strchr(forward + 1, '\t') + 1, "%511[^\t]", engine);
+    const char *known = strdup(edited(text, "\tforward ", engine, "7"));
+    replace(known);
+    ok(same(run(), timed), "a second run: the same bits");
+    ok(strcmp(contents(), known) == 0, "and the file stays as it is");
+
+    replace(edited(known, "\tforward ", "nonsense", "7"));
+    ok(alike(run(), first), "an engine that does not exist: the same numbers");
+    ok(!strstr(contents(), "nonsense") && count(contents(), '\n') == lines, "and it is replaced");
+
+    replace(edited(known, "\tforward ", engine, "fast"));
+    ok(alike(run(), first), "a time that is no number: the same numbers");
+    ok(!strstr(contents(), "fast") && count(contents(), '\n') == lines, "and it is replaced");
+
+    char damaged[65536];
+    snprintf(damaged, sizeof damaged, "another device\tcuDNN\tforward\t1:2=3\t5\n\x01\xff\t\n%.60s",
+             known);
+    replace(damaged);
+    ok(alike(run(), first), "a file cut off: the same numbers");
+    ok(strstr(contents(), "another device\tcuDNN\tforward\t1:2=3\t5\n") != NULL,
+       "another device's line is kept");
+    ok(strstr(contents(), "\tforward ") != NULL, "and ours are back");
+
+    setenv("SEMPPL_CACHE", "/proc/none", 1);
+    ok(alike(run(), first), "a folder that cannot be made: the same numbers");
+    setenv("SEMPPL_CACHE", "relative", 1);
+    ok(alike(run(), first) && access("relative", F_OK) != 0, "a relative one is not used");
+    unsetenv("SEMPPL_CACHE");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    ok(alike(run(), first) && access("cache/semppl/convolutions.txt", F_OK) == 0,
+       "$XDG_CACHE_HOME/semppl");
+    unsetenv("XDG_CACHE_HOME");
+    setenv("HOME", files_dir, 1);
+    ok(alike(run(), first) && access(".cache/semppl/convolutions.txt", F_OK) == 0,
+       "~/.cache/semppl");
+    check_release();
+    return done();
+}
