@@ -1,10 +1,9 @@
 /*
  * conv.c - the slots of convolutions.
  *
- * A slot is one engine where the library has one for all of it, else steps: the input into the form
- * of conv_form.c, the engine, then what was left to do. Batch norm's sums are always a step of
- * their own; they and what a convolution without scale and shift gives are of numbers rounded to
- * their type.
+ * Around what conv_plan.c does: the input into the form of conv_form.c and back, batch norm's sums,
+ * and the sum of weights' gradients, each a kernel of its own. The sums are of numbers rounded to
+ * their type, as are the gradients of weights that are added.
  */
 #include "kernels/cuda/convolve.h"
 
@@ -12,6 +11,11 @@ static size_t bytes_of(enum kern_type type, size_t n)
 {
     size_t bytes = n * (type == KERN_F32 ? sizeof(float) : sizeof(uint16_t));
     return (bytes + 255) / 256 * 256;
+}
+
+static size_t input_bytes(const struct conv_form *f)
+{
+    return bytes_of(f->cv.type, conv_input_numbers(&f->cv));
 }
 
 size_t cuda_conv_packed(struct kern *kn UNUSED, const struct kern_conv *cv)
@@ -26,27 +30,15 @@ int cuda_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, co
     return conv_pack_weights(kn, &f, packed, w);
 }
 
-/* Scratch for a plan behind front bytes of the caller's; NULL: no memory. */
-static uint8_t *room(struct kern *kn, size_t front, const struct convolve *what,
-                     const struct conv_plan *plan)
+/* The plan, and scratch for it behind front bytes of the caller's. */
+static int prepare(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at,
+                   size_t front, struct conv_plan **plan, uint8_t **scratch)
 {
-    return cuda_scratch(kn, front + conv_plan_scratch(what, plan) + 256);
-}
-
-/* No engine does what: if one does bare, which is less, that is what the plan is for. */
-static int in_steps(struct kern *kn, const struct convolve *bare,
-                    const struct convolve_arrays *bare_at, struct convolve *what,
-                    struct convolve_arrays *at, struct conv_plan **plan, bool *apart)
-{
-    struct conv_plan *less;
-    int rc = conv_plan_of(kn, bare, bare_at, &less);
-    if (rc < 0 || !conv_plan_served(less))
+    int rc = conv_plan_of(kn, what, at, plan);
+    if (rc < 0)
         return rc;
-    *what = *bare;
-    *at = *bare_at;
-    *plan = less;
-    *apart = true;
-    return 0;
+    *scratch = cuda_scratch(kn, front + conv_plan_scratch(*plan) + 256);
+    return *scratch ? 0 : -ENOMEM;
 }
 
 int cuda_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
@@ -64,34 +56,18 @@ int cuda_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, cons
                                   .scale = ep->scale,
                                   .shift = ep->shift,
                                   .old = ep->residual };
+    size_t front = f.copied ? input_bytes(&f) : 0;
     struct conv_plan *plan;
-    int rc = conv_plan_of(kn, &what, &at, &plan);
-    if (rc < 0)
-        return rc;
-    bool apart = false; /* scale and shift are */
-    if (what.affine && !conv_plan_served(plan)) {
-        struct convolve bare = { .pass = CONVOLVE_FORWARD, .cv = f.cv };
-        struct convolve_arrays bare_at = { .out = at.out, .a = at.a, .b = at.b };
-        rc = in_steps(kn, &bare, &bare_at, &what, &at, &plan, &apart);
-    }
-    if (rc < 0)
-        return rc;
-    size_t front = f.copied ? bytes_of(cv->type, conv_input_numbers(&f.cv)) : 0;
-    uint8_t *scratch = room(kn, front, &what, plan);
-    if (!scratch)
-        return -ENOMEM;
-    if (f.copied) {
+    uint8_t *scratch;
+    int rc = prepare(kn, &what, &at, front, &plan, &scratch);
+    if (rc == 0 && f.copied) {
         rc = conv_pack_input(kn, &f, scratch, x);
         at.a = scratch;
     }
     if (rc == 0)
-        rc = conv_plan_run(kn, &what, plan, &at, scratch + front);
-    size_t rows = cv->n * cv->oh * cv->ow;
-    if (rc == 0 && apart)
-        rc = cuda_bn_forward(kn, cv->type, y, y, ep->residual, ep->scale, ep->shift, rows, cv->k,
-                             ep->relu);
+        rc = conv_plan_run(kn, plan, &at, scratch + front);
     if (rc == 0 && ep->mean)
-        rc = cuda_bn_stats(kn, cv->type, ep->mean, ep->var, y, rows, cv->k);
+        rc = cuda_bn_stats(kn, cv->type, ep->mean, ep->var, y, cv->n * cv->oh * cv->ow, cv->k);
     return rc;
 }
 
@@ -103,29 +79,16 @@ int cuda_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *d
     struct convolve_arrays at = {
         .out = f.copied ? NULL : dx, .a = dy, .b = packed, .old = what.add ? dx : NULL
     };
+    size_t front = f.copied ? input_bytes(&f) : 0;
     struct conv_plan *plan;
-    int rc = conv_plan_of(kn, &what, &at, &plan);
-    if (rc < 0)
-        return rc;
-    bool apart = f.copied; /* the gradient lies in scratch first */
-    if (what.add && !conv_plan_served(plan)) {
-        struct convolve bare = { .pass = CONVOLVE_DATA, .cv = f.cv };
-        struct convolve_arrays bare_at = { .a = at.a, .b = at.b };
-        rc = in_steps(kn, &bare, &bare_at, &what, &at, &plan, &apart);
-    }
-    if (rc < 0)
-        return rc;
-    size_t front = apart ? bytes_of(cv->type, conv_input_numbers(&f.cv)) : 0;
-    uint8_t *scratch = room(kn, front, &what, plan);
-    if (!scratch)
-        return -ENOMEM;
-    if (apart)
+    uint8_t *scratch;
+    int rc = prepare(kn, &what, &at, front, &plan, &scratch);
+    if (rc == 0 && f.copied)
         at.out = scratch;
-    rc = conv_plan_run(kn, &what, plan, &at, scratch + front);
+    if (rc == 0)
+        rc = conv_plan_run(kn, plan, &at, scratch + front);
     if (rc == 0 && f.copied)
         rc = conv_unpack_input(kn, &f, dx, scratch, add);
-    else if (rc == 0 && apart)
-        rc = conv_add(kn, cv->type, dx, scratch, conv_input_numbers(cv));
     return rc;
 }
 
@@ -135,21 +98,19 @@ int cuda_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
     struct conv_form f = conv_form_of(cv);
     struct convolve what = { .pass = CONVOLVE_WEIGHTS, .cv = f.cv };
     struct convolve_arrays at = { .a = f.copied ? NULL : x, .b = dy };
+    size_t gradient = bytes_of(cv->type, conv_weight_numbers(&f.cv));
+    size_t front = gradient + (f.copied ? input_bytes(&f) : 0);
     struct conv_plan *plan;
-    int rc = conv_plan_of(kn, &what, &at, &plan);
+    uint8_t *scratch;
+    int rc = prepare(kn, &what, &at, front, &plan, &scratch);
     if (rc < 0)
         return rc;
-    size_t gradient = bytes_of(cv->type, conv_weight_numbers(&f.cv));
-    size_t input = f.copied ? bytes_of(cv->type, conv_input_numbers(&f.cv)) : 0;
-    uint8_t *scratch = room(kn, gradient + input, &what, plan);
-    if (!scratch)
-        return -ENOMEM;
     at.out = scratch;
     if (f.copied) {
         rc = conv_pack_input(kn, &f, scratch + gradient, x);
         at.a = scratch + gradient;
     }
     if (rc == 0)
-        rc = conv_plan_run(kn, &what, plan, &at, scratch + gradient + input);
+        rc = conv_plan_run(kn, plan, &at, scratch + front);
     return rc < 0 ? rc : conv_add_weights(kn, &f, dw, scratch);
 }

@@ -179,37 +179,39 @@ static dim3 blocks_for(struct kern *kn, size_t n)
                               (size_t)cuda_of(kn)->multiprocessors * BLOCKS_EACH));
 }
 
-/* whole: both are multiples of 16 bytes. */
+/* whole: all are multiples of 16 bytes. */
 template <typename T>
-static __global__ void add_numbers(T *to, const T *__restrict__ from, size_t n, bool whole)
+static __global__ void sum(T *to, const T *a, const T *b, size_t n, bool whole)
 {
     enum { N = pack<T>::N };
     size_t packs = whole ? n / N : 0;
     FOR_ALL(i, packs)
     {
-        pack<T> p = load_pack(&to[i * N]), q = load_pack(&from[i * N]);
+        pack<T> p = load_pack(&a[i * N]), q = load_pack(&b[i * N]);
         for (int j = 0; j < N; j++)
             p.v[j] += q.v[j];
         store_pack(&to[i * N], p);
     }
     FOR_ALL(i, n - packs * N)
     {
-        T *at = &to[packs * N + i];
-        narrow(at, widen(*at) + widen(from[packs * N + i]));
+        size_t at = packs * N + i;
+        narrow(&to[at], widen(a[at]) + widen(b[at]));
     }
 }
 
-template <typename T> static int add_typed(struct kern *kn, void *to, const void *from, size_t n)
+template <typename T>
+static int sum_typed(struct kern *kn, void *to, const void *a, const void *b, size_t n)
 {
-    bool whole = ((uintptr_t)to | (uintptr_t)from) % 16 == 0;
+    bool whole = ((uintptr_t)to | (uintptr_t)a | (uintptr_t)b) % 16 == 0;
     dim3 grid = blocks_for(kn, whole ? (n + pack<T>::N - 1) / pack<T>::N : n);
-    return launch(cuda_of(kn)->stream, add_numbers<T>, grid, dim3(THREADS), 0, (T *)to,
-                  (const T *)from, n, whole);
+    return launch(cuda_of(kn)->stream, sum<T>, grid, dim3(THREADS), 0, (T *)to, (const T *)a,
+                  (const T *)b, n, whole);
 }
 
-extern "C" int conv_add(struct kern *kn, enum kern_type type, void *to, const void *from, size_t n)
+extern "C" int conv_sum(struct kern *kn, enum kern_type type, void *to, const void *a,
+                        const void *b, size_t n)
 {
-    return type == KERN_F32 ? add_typed<float>(kn, to, from, n) : add_typed<bf16>(kn, to, from, n);
+    return type == KERN_F32 ? sum_typed<float>(kn, to, a, b, n) : sum_typed<bf16>(kn, to, a, b, n);
 }
 
 static __global__ void compare(int *differs, const uint16_t *a, const uint16_t *b, size_t n)

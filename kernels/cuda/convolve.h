@@ -43,7 +43,7 @@ struct convolve_arrays {
     void *out;
     const void *a, *b;
     const float *scale, *shift; /* affine */
-    const void *old;            /* residual, add; may be out */
+    const void *old;            /* residual, which is not out, or what is added to, which may be */
 };
 
 /* -- conv_form.c ---- */
@@ -78,7 +78,9 @@ int conv_pack_input(struct kern *kn, const struct conv_form *f, void *to, const 
 /* The gradient of the input, = or += if add. */
 int conv_unpack_input(struct kern *kn, const struct conv_form *f, void *dx, const void *from,
                       bool add);
-int conv_add(struct kern *kn, enum kern_type type, void *to, const void *from, size_t n);
+/* to = a + b of n numbers; to may be a. */
+int conv_sum(struct kern *kn, enum kern_type type, void *to, const void *a, const void *b,
+             size_t n);
 /* *differs = 1 if the two are not the same bits; a multiple of 2 bytes. */
 int conv_compare(struct kern *kn, int *differs, const void *a, const void *b, size_t bytes);
 
@@ -96,16 +98,14 @@ struct conv_plan;
  */
 int conv_plan_of(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at,
                  struct conv_plan **plan);
-/* Does an engine do it? If not, conv_plan_run() takes conv_plain(). */
-bool conv_plan_served(const struct conv_plan *plan);
 /* Bytes that conv_plan_run() wants, aligned to 256. */
-size_t conv_plan_scratch(const struct convolve *what, const struct conv_plan *plan);
+size_t conv_plan_scratch(const struct conv_plan *plan);
 /*
- * If engines are still to be compared, does so first, with these arrays, unless a graph is being
- * captured: then the first one stays.
+ * If ways are still to be compared, does so first, with these arrays, unless a graph is being
+ * captured: then the likeliest stays.
  */
-int conv_plan_run(struct kern *kn, const struct convolve *what, struct conv_plan *plan,
-                  const struct convolve_arrays *at, void *scratch);
+int conv_plan_run(struct kern *kn, struct conv_plan *plan, const struct convolve_arrays *at,
+                  void *scratch);
 /* Forgets all plans; for the end of a handle. */
 void cuda_conv_close(struct cuda *cu);
 

@@ -6,8 +6,8 @@
  * compute in another way than asked for: by Fourier or Winograd transforms, with sums of reduced
  * precision, and float32 on tensor cores, which is TF32.
  *
- * Fused steps (cuda_conv_forward()'s scale and shift, sums of gradients) are compiled at run time,
- * half a second each, so that fewer of them are tried.
+ * Fused steps (scale and shift, sums of gradients) are all compiled at run time, half a second
+ * each, so that fewer of them are tried. Of a convolution alone those are passed over.
  */
 #include "kernels/cuda/cudnn_graph.h"
 #include <stdio.h>
@@ -149,28 +149,6 @@ static bool name_of(char name[CONV_NAME], descriptor config, descriptor engine)
     return good;
 }
 
-/* Do its notes allow the engine? */
-static bool allowed(const struct side *s, const struct convolve *what, descriptor engine)
-{
-    bool tf32 = s->kn ? cuda_of(s->kn)->tf32 : s->tf32;
-    cudnnBackendNumericalNote_t note[NOTES];
-    int64_t n =
-        get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, note);
-    for (int64_t i = 0; i < n; i++)
-        switch (note[i]) {
-        case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
-            break;
-        case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
-        case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-            if (what->cv.type == KERN_F32 && !tf32)
-                return false;
-            break;
-        default:
-            return false;
-        }
-    return true;
-}
-
 static bool compiled(descriptor engine)
 {
     cudnnBackendBehaviorNote_t note[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
@@ -180,6 +158,30 @@ static bool compiled(descriptor engine)
         if (note[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)
             return true;
     return false;
+}
+
+/* Do its notes allow the engine? late: it is compiled at run time, which only speed is worth. */
+static bool allowed(const struct side *s, const struct convolve *what, descriptor engine, bool late)
+{
+    bool tf32 = s->kn ? cuda_of(s->kn)->tf32 : s->tf32;
+    cudnnBackendNumericalNote_t note[NOTES];
+    int64_t n =
+        get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, note);
+    bool fast = false;
+    for (int64_t i = 0; i < n; i++)
+        switch (note[i]) {
+        case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
+            break;
+        case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
+            if (what->cv.type == KERN_F32 && !tf32)
+                return false;
+            fast = true;
+            break;
+        default:
+            return false;
+        }
+    return fast || !late;
 }
 
 /* -- from heuristics to plans ---- */
@@ -230,16 +232,16 @@ static bool consider(struct search *f, descriptor config, descriptor engine)
 {
     struct side *s = f->side;
     char name[CONV_NAME];
+    bool late = compiled(engine), fused = f->what->affine || f->what->add;
     s->refused.offered++;
-    if (!allowed(s, f->what, engine)) {
+    if (!allowed(s, f->what, engine, late)) {
         s->refused.notes++;
         return false;
     }
     if (!f->list)
         return false;
-    bool late = compiled(engine);
     if (!name_of(name, config, engine) || (f->name && strcmp(name, f->name) != 0) ||
-        known(f, name) || (late && f->compiled == COMPILED))
+        known(f, name) || (late && (!fused || f->compiled == COMPILED)))
         return false;
     struct engine *e = calloc(1, sizeof *e);
     if (!e)

@@ -103,7 +103,9 @@ extern "C" int engine_run(void *library, const struct engine *e, const struct co
     what.add = false;
     where.old = NULL;
     int rc = conv_plain(kn, &what, &where);
-    return rc < 0 ? rc : conv_add(kn, what.cv.type, at->out, at->old, conv_input_numbers(&what.cv));
+    return rc < 0 ? rc
+                  : conv_sum(kn, what.cv.type, at->out, at->out, at->old,
+                             conv_input_numbers(&what.cv));
 }
 
 extern "C" void engine_free(struct engine *e)
