@@ -47,14 +47,18 @@ static double array_worst(const struct trial *ref, const struct trial *got, int 
 {
     const float *want = ref->out + ref->array[a].first, *is = got->out + got->array[a].first;
     size_t n = ref->array[a].n;
-    double size = usual(want, n), most = ref->array[a].most, worst = 0;
+    double size = usual(want, n), most = ref->array[a].most, worst = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         double d = fabs((double)is[i] - want[i]);
+        squares += d * d;
         double share = d == 0 ? 0 : d / (most * fmax(fabs((double)want[i]), size));
         if (!(share <= worst))
             worst = isnan(share) ? INFINITY : share;
     }
-    return worst;
+    if (!ref->array[a].together)
+        return worst;
+    double all = sqrt(squares / (double)n) / (most * size);
+    return isnan(all) ? INFINITY : all;
 }
 
 /* Compares, and words what is wrong in text; "" if nothing is. */

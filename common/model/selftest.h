@@ -25,7 +25,8 @@ struct trial {
     struct {
         const char *name;
         size_t first, n;
-        double most; /* difference allowed, of an array whose numbers are about 1 */
+        double most;   /* difference allowed, of an array whose numbers are about 1 */
+        bool together; /* of all its numbers, as root mean square; else of each */
     } array[32];
     int narrays;
     float *out; /* of all arrays, one behind the other */

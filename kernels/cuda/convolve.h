@@ -127,6 +127,8 @@ struct engine;
 
 /* 0: it is there. -ENOTSUP: it is not, and why, a sentence without an end. */
 int engine_library_find(char *why, size_t room);
+/* Its version, or why it is not there. */
+void engine_library_report(char *text, size_t room);
 /* The library's side of a handle, with a name and version that plans may depend on. */
 int engine_library_open(struct kern *kn, void **library);
 void engine_library_close(void *library);

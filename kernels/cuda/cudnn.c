@@ -44,6 +44,14 @@ int engine_library_find(char *why, size_t room)
     return rc;
 }
 
+void engine_library_report(char *text, size_t room)
+{
+    if (engine_library_find(text, room) < 0)
+        return;
+    size_t version = cudnn.cudnnGetVersion(); /* as CUDNN_VERSION since 9 */
+    snprintf(text, room, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+}
+
 static struct side *side_new(struct kern *kn, bool tf32)
 {
     struct side *s = calloc(1, sizeof *s);

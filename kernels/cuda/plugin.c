@@ -259,6 +259,8 @@ static void report(char *text, size_t room)
     line(&t, "runtime: CUDA %d.%d\n", built.major, built.minor);
     gemm_library_report(why, sizeof why);
     line(&t, "cuBLASLt: %s\n", why);
+    engine_library_report(why, sizeof why);
+    line(&t, "cuDNN: %s\n", why);
     int n = count(why, sizeof why);
     if (n < 0)
         line(&t, "devices: none, %s\n", why);

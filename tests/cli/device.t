@@ -165,6 +165,38 @@ done
 check_out 'each family says why' 'cuda:1 Test: batch norm in bfloat16 FAILS: an illegal thing was done' \
     'SEMPPL_CUDA=./two.so semppl-ckpt selftest | grep "cuda:1.*norm in bf"'
 
+# -- one for tests, with the threads of the host as its device ----
+
+fake=$BUILD/fake/$name
+if [ ! -e "$fake" ]; then
+    skip 'programs on a device' 'not built: make build/fake/libsemppl-cuda.so'
+else
+    export SEMPPL_CUDA=$fake SEMPPL_CACHE=
+    check 'selftest on a device' 'semppl-ckpt selftest >self'
+    check 'all its kernels are as defined' 'grep -qE "^cuda:0 .*: ([0-9]+) of \1 checks of kernels are as defined" self'
+    check_err 0 'embed takes the device by itself' 'computing on cuda:0 fibers' 'embed'
+    check 'silently if asked' 'embed -q 2>err && [ ! -s err ]'
+    check_out 'the history tells where' 'device": "cuda fibers"' 'device_of p.h5'
+    check 'activations are bfloat16 then' 'h5dump -d history p.h5 | grep "embed.*precision.*bf16"'
+    semppl-prep -q --pixels 32 -o all.h5 photos
+    both() { # PRECISION: each picture's nearest on the CPU of those on the device, and how near
+        semppl-embed -q --device cpu --precision f32 -c 0.h5 -o a.h5 all.h5 &&
+            semppl-embed -q --precision "$1" -c 0.h5 -o b.h5 all.h5 &&
+            semppl-knn -q --device cpu -k 1 --show-neighbours 1 -b a.h5 b.h5
+    }
+    check_out 'vectors are close to those of the CPU' '' 'both bf16 | awk "\$1 != \$4 || \$6 < 0.998"'
+    check_out 'in float32 they are the same to four places' '' 'both f32 | awk "\$1 != \$4 || \$6 != 1"'
+    check_same 'votes are the same' 'vote --show-neighbours 5' 'vote --device cpu --show-neighbours 5'
+    check_same 'scores too' 'eval_knn' 'eval_knn --device cpu'
+    check_same 'and those of a probe' 'eval_linear | head -2' 'eval_linear --device cpu | head -2'
+    check_err 0 'a step on it' 'computing on cuda:0 fibers' 'semppl-train-step -n 1 -c 0.h5 -o 1.h5 train.h5'
+    check_out 'is one of its history' 'device": "cuda fibers"' 'device_of 1.h5'
+    check 'a step is the same again' 'train && cp 1.h5 again.h5 && train && semppl-ckpt compare 1.h5 again.h5'
+    check_err 5 'it is one device' '--device cuda:1: there is no CUDA device 1: the last is 0$' 'vote --device cuda:1'
+    check_err 0 'pixels need none' '^semppl-embed: [0-9]* pictures' 'semppl-embed --layer pixels -o q.h5 train.h5 && ! grep "computing on" .err'
+    unset SEMPPL_CUDA SEMPPL_CACHE
+fi
+
 # -- the real one, on a machine without a device ----
 
 real=$BUILD/$name
