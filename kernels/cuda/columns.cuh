@@ -23,6 +23,7 @@ struct columns {
     size_t whole;     /* chunks of U * down rows of a group, without the rest */
     unsigned tiles;   /* beside one another */
     unsigned parts;   /* blocks of a tile and group: part i takes chunks i, i + parts, ... */
+    unsigned rest;    /* the part that takes the rest */
     unsigned lanes;   /* threads beside one another */
     unsigned down, u; /* rows of threads; rows of each in flight */
 };
@@ -63,11 +64,17 @@ static inline size_t columns_chunks(const struct columns *k)
     return over(k->rows, (size_t)k->down * k->u);
 }
 
+static inline void columns_parts(struct columns *k, size_t parts)
+{
+    k->parts = (unsigned)parts;
+    k->rest = (unsigned)(k->whole % parts);
+}
+
 /* Splits the rows of groups among blocks, about so many in all, evenly. */
 static inline void columns_split(struct columns *k, size_t blocks)
 {
     size_t chunks = columns_chunks(k), want = MAX(blocks / (k->tiles * k->groups), 1);
-    k->parts = (unsigned)over(chunks, over(chunks, MIN(want, chunks)));
+    columns_parts(k, over(chunks, over(chunks, MIN(want, chunks))));
 }
 
 /* Likewise for sums: a thread adds up no more than a few hundred numbers, tickets permitting. */
@@ -131,8 +138,8 @@ __device__ inline void walk(const columns &k, const place &at, Body body)
     for (size_t i = at.part; i < k.whole; i += k.parts)
         body(i * step + at.row, U);
     size_t rest = k.whole * step + at.row;
-    if (k.whole % k.parts == at.part && rest < k.rows)
-        body(rest, (int)((k.rows - rest + k.down - 1) / k.down));
+    if (at.part == k.rest && rest < k.rows)
+        body(rest, (int)(((unsigned)(k.rows - rest) + k.down - 1) / k.down));
 }
 
 /*

@@ -58,13 +58,14 @@ __global__ void __launch_bounds__(SUM_THREADS, 2)
     float sum[2][V] = {};
     if (at.in) {
         numbers<V> first = widen<T, V>(load_raw<T, V>(x + at.column));
+        size_t step = k.down * k.c;
         walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
             raw<T, V> in[SUM_ROWS];
             const T *from = x + row * k.c + at.column;
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
                 if (u < n)
-                    in[u] = load_raw<T, V>(from + u * k.down * k.c);
+                    in[u] = load_raw<T, V>(from + u * step);
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
                 if (u < n) {
@@ -176,7 +177,7 @@ __global__ void __launch_bounds__(APPLY_THREADS)
 static struct columns chunks_of(size_t rows, size_t c, unsigned v)
 {
     struct columns k = columns_of(1, rows, c, v, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
-    k.parts = (unsigned)columns_chunks(&k);
+    columns_parts(&k, columns_chunks(&k));
     return k;
 }
 
@@ -275,9 +276,10 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
                 shift.v[j] = ch.shift[at.column + j];
             }
         }
+        size_t step = k.down * k.c;
         walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
             norm_rows<T, V, MASK, SUM_ROWS> in;
-            size_t start = row * k.c + at.column, step = k.down * k.c;
+            size_t start = row * k.c + at.column;
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
                 if (u < n) {

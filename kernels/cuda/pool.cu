@@ -64,13 +64,20 @@ __device__ static inline void copy_number(bf16 *to, float x)
 
 template <typename T, int V> __device__ inline void store_copies(T *to, const numbers<V> &n)
 {
-    union {
-        raw<T, V> all;
-        T each[V];
-    } u;
-    for (int j = 0; j < V; j++)
-        copy_number(&u.each[j], n.v[j]);
-    *reinterpret_cast<raw<T, V> *>(to) = u.all;
+    if constexpr (V == 8) { /* of bf16 */
+        unsigned word[4];
+        for (int i = 0; i < 4; i++) {
+            bf16 low, high;
+            copy_number(&low, n.v[2 * i]);
+            copy_number(&high, n.v[2 * i + 1]);
+            word[i] = low.bits | (unsigned)high.bits << 16;
+        }
+        store_16(to, make_uint4(word[0], word[1], word[2], word[3]));
+    } else if constexpr (V == 4) {
+        store_words(to, n.v);
+    } else {
+        copy_number(to, n.v[0]);
+    }
 }
 
 /* The larger of what was found and a further cell, the first if none is. */
@@ -526,13 +533,14 @@ __global__ void __launch_bounds__(MEAN_THREADS, 2)
     place at = place_of<V>(k);
     float sum[1][V] = {};
     const T *from = x + at.group * k.rows * k.c + at.column;
+    size_t step = k.down * k.c;
     if (at.in)
         walk<MEAN_ROWS>(k, at, [&](size_t row, int n) {
             raw<T, V> in[MEAN_ROWS];
 #pragma unroll
             for (int u = 0; u < MEAN_ROWS; u++)
                 if (u < n)
-                    in[u] = load_raw<T, V>(from + (row + u * k.down) * k.c);
+                    in[u] = load_raw<T, V>(from + row * k.c + u * step);
 #pragma unroll
             for (int u = 0; u < MEAN_ROWS; u++)
                 if (u < n) {
@@ -556,11 +564,12 @@ __global__ void __launch_bounds__(MEAN_THREADS) mean_all_backward(T *dx, const f
     for (int j = 0; j < V; j++)
         part.v[j] = dy[at.group * k.c + at.column + j] / (float)k.rows;
     T *to = dx + at.group * k.rows * k.c + at.column;
+    size_t step = k.down * k.c;
     walk<MEAN_ROWS>(k, at, [&](size_t row, int n) {
 #pragma unroll
         for (int u = 0; u < MEAN_ROWS; u++)
             if (u < n)
-                store<T, V>(to + (row + u * k.down) * k.c, part);
+                store<T, V>(to + row * k.c + u * step, part);
     });
 }
 

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(SK_THREADS, 4)
 {
     place at = place_of<V>(k);
     float sum[1][V] = {};
-    size_t m = k.c;
+    size_t m = k.c, step = k.down * 2 * m; /* from one row of the thread to the next, in u */
     const T *from = u + at.group * k.rows * 2 * m + at.column;
     if (at.in)
         walk<SK_ROWS>(k, at, [&](size_t row, int n) {
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(SK_THREADS, 4)
 #pragma unroll
             for (int i = 0; i < SK_ROWS; i++)
                 if (i < n)
-                    in[i] = sk_load<T, V>(from + (row + i * k.down) * 2 * m, m);
+                    in[i] = sk_load<T, V>(from + row * 2 * m + i * step, m);
 #pragma unroll
             for (int i = 0; i < SK_ROWS; i++)
                 if (i < n) {
@@ -80,7 +80,7 @@ template <typename T, int V>
 __global__ void __launch_bounds__(SK_THREADS) sk_squeeze_backward(T *du, const float *ds, columns k)
 {
     place at = place_of<V>(k);
-    size_t m = k.c;
+    size_t m = k.c, step = k.down * 2 * m; /* from one row of the thread to the next, in u */
     if (!at.in)
         return;
     T *to = du + at.group * k.rows * 2 * m + at.column;
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(SK_THREADS) sk_squeeze_backward(T *du, const f
 #pragma unroll
         for (int i = 0; i < SK_ROWS; i++)
             if (i < n)
-                in[i] = sk_load<T, V>(to + (row + i * k.down) * 2 * m, m);
+                in[i] = sk_load<T, V>(to + row * 2 * m + i * step, m);
 #pragma unroll
         for (int i = 0; i < SK_ROWS; i++)
             if (i < n) {
@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(SK_THREADS) sk_squeeze_backward(T *du, const f
                     u0.v[j] += part.v[j];
                     u1.v[j] += part.v[j];
                 }
-                store<T, V>(to + (row + i * k.down) * 2 * m, u0);
-                store<T, V>(to + (row + i * k.down) * 2 * m + m, u1);
+                store<T, V>(to + row * 2 * m + i * step, u0);
+                store<T, V>(to + row * 2 * m + i * step + m, u1);
             }
     });
 }
@@ -111,7 +111,7 @@ template <typename T, int V>
 __global__ void __launch_bounds__(SK_THREADS) sk_select(T *v, const T *u, const float *z, columns k)
 {
     place at = place_of<V>(k);
-    size_t m = k.c;
+    size_t m = k.c, step = k.down * 2 * m; /* from one row of the thread to the next, in u */
     if (!at.in)
         return;
     sk_shares<V> share = sk_shares_of<V>(z + at.group * 2 * m + at.column, m);
@@ -122,14 +122,14 @@ __global__ void __launch_bounds__(SK_THREADS) sk_select(T *v, const T *u, const 
 #pragma unroll
         for (int i = 0; i < SK_ROWS; i++)
             if (i < n)
-                in[i] = sk_load<T, V>(from + (row + i * k.down) * 2 * m, m);
+                in[i] = sk_load<T, V>(from + row * 2 * m + i * step, m);
 #pragma unroll
         for (int i = 0; i < SK_ROWS; i++)
             if (i < n) {
                 numbers<V> u0 = widen<T, V>(in[i].u0), u1 = widen<T, V>(in[i].u1);
                 for (int j = 0; j < V; j++)
                     u0.v[j] = share.a[j] * u0.v[j] + share.b[j] * u1.v[j];
-                store<T, V>(to + (row + i * k.down) * m, u0);
+                store<T, V>(to + row * m + i * (step / 2), u0);
             }
     });
 }
@@ -140,7 +140,8 @@ __global__ void __launch_bounds__(SK_THREADS, 2)
                        float *scratch, unsigned *tickets)
 {
     place at = place_of<V>(k);
-    size_t m = k.c, first = at.group * k.rows, scores = at.group * 2 * m;
+    size_t m = k.c, scores = at.group * 2 * m, step = k.down * 2 * m;
+    size_t start = at.group * k.rows * m;
     float sum[1][V] = {};
     if (at.in) {
         sk_shares<V> share = sk_shares_of<V>(z + scores + at.column, m);
@@ -150,9 +151,8 @@ __global__ void __launch_bounds__(SK_THREADS, 2)
 #pragma unroll
             for (int i = 0; i < SK_ROWS; i++)
                 if (i < n) {
-                    size_t cell = first + row + i * k.down;
-                    grad[i] = load_raw<T, V>(dv + cell * m + at.column);
-                    in[i] = sk_load<T, V>(u + cell * 2 * m + at.column, m);
+                    grad[i] = load_raw<T, V>(dv + start + row * m + i * (step / 2) + at.column);
+                    in[i] = sk_load<T, V>(u + 2 * (start + row * m) + i * step + at.column, m);
                 }
 #pragma unroll
             for (int i = 0; i < SK_ROWS; i++)
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(SK_THREADS, 2)
                         d1.v[j] = share.b[j] * g.v[j];
                         g.v[j] *= share.a[j];
                     }
-                    T *to = du + (first + row + i * k.down) * 2 * m + at.column;
+                    T *to = du + 2 * (start + row * m) + i * step + at.column;
                     store<T, V>(to, g);
                     store<T, V>(to + m, d1);
                 }

@@ -101,15 +101,50 @@ template <typename T> __device__ inline pack<T> load_pack(const T *from)
     return p;
 }
 
+/* Two numbers in one word, the first in its low half. */
+template <typename T> __device__ inline unsigned word_of(float first, float second)
+{
+    T low, high;
+    narrow(&low, first);
+    narrow(&high, second);
+    return low.bits | (unsigned)high.bits << 16;
+}
+
+#ifdef __CUDACC__
+template <> __device__ inline unsigned word_of<bf16>(float first, float second)
+{
+    __nv_bfloat162 both = __floats2bfloat162_rn(first, second); /* one instruction */
+    return __bfloat16_as_ushort(both.x) | (unsigned)__bfloat16_as_ushort(both.y) << 16;
+}
+#endif
+
+/* 16 bytes in one store: nvcc takes an assignment apart, and does not always put it together. */
+__device__ inline void store_16(void *to, uint4 words)
+{
+#ifdef __CUDACC__
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+                 "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+#else
+    *static_cast<uint4 *>(to) = words;
+#endif
+}
+
+template <typename T> __device__ inline void store_words(T *to, const float *v)
+{
+    uint4 words;
+    if constexpr (sizeof(T) == 4)
+        words = make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]),
+                           __float_as_uint(v[3]));
+    else
+        words = make_uint4(word_of<T>(v[0], v[1]), word_of<T>(v[2], v[3]), word_of<T>(v[4], v[5]),
+                           word_of<T>(v[6], v[7]));
+    store_16(to, words);
+}
+
 template <typename T> __device__ inline void store_pack(T *to, const pack<T> &p)
 {
-    union {
-        uint4 all;
-        T each[pack<T>::N];
-    } u;
-    for (int i = 0; i < pack<T>::N; i++)
-        narrow(&u.each[i], p.v[i]);
-    *reinterpret_cast<uint4 *>(to) = u.all;
+    store_words(to, p.v);
 }
 
 /* -- V numbers at once: pack<T>::N of them, or 1 where shapes or addresses do not fit packs ---- */
@@ -167,14 +202,10 @@ template <typename T, int V> __device__ inline numbers<V> widen(const raw<T, V> 
 
 template <typename T, int V> __device__ inline void store(T *to, const numbers<V> &n)
 {
-    union {
-        raw<T, V> all;
-        T each[V];
-    } u;
-#pragma unroll
-    for (int i = 0; i < V; i++)
-        narrow(&u.each[i], n.v[i]);
-    *reinterpret_cast<raw<T, V> *>(to) = u.all;
+    if constexpr (V == 1)
+        narrow(to, n.v[0]);
+    else
+        store_words(to, n.v);
 }
 
 /* V floats, which begin at a multiple of 16 bytes unless V is 1. */
