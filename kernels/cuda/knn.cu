@@ -651,7 +651,7 @@ __device__ static void crowd_sums(const search &s, crowd_tile *t, size_t row, do
  * The k best of every stretch of the bank for crowded queries, CROWD of them and one stretch at a
  * time. Of rows that come later, equals are not better.
  */
-static __global__ void __launch_bounds__(CROWD_WARPS *WARP) search_crowded(search s)
+static __global__ void __launch_bounds__(CROWD_WARPS *WARP, 2) search_crowded(search s)
 {
     enum { ROWS = CROWD_WARPS * WARP };
     static_assert((int)CROWD <= (int)CROWD_WARPS, "a warp loads a query");
