@@ -602,12 +602,12 @@ static __global__ void answer(search s, bool crowded, int sorted, bool in_shared
             to_row[i] = i < n && key[i] ? row[i] : INT_MAX;
         }
         block_sort(to, to_row, size);
+        /* a thread reads what it will write for the next query */
         for (size_t t = threadIdx.x; t < k; t += blockDim.x) {
             bool there = t < (size_t)n && to[t];
             idx[q * k + t] = there ? to_row[t] : -1;
             sim[q * k + t] = there ? (float)unorder(to[t]) : -INFINITY;
         }
-        __syncthreads(); /* shared memory is free */
     }
 }
 

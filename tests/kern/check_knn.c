@@ -154,7 +154,7 @@ static void check_equal(const char *isa, const struct kern_knn *q, const int32_t
  * What the definition is not asked is what it would compare a NaN with. */
 static void check_boundless(const char *isa)
 {
-    enum { N = 5, M = 3000, D = 12, K = 30 };
+    enum { N = 5, M = 3000, D = 12, K = 40 };
     float *query = check_normal(N * D), *bank = check_normal(M * D);
     uint64_t qid[N] = { 0 }, bid[M];
     int32_t *want = check_bytes(N * K * 4);
@@ -186,6 +186,7 @@ static void check_boundless(const char *isa)
         bank[j * D + 3] = INFINITY;
         bid[j] = 1; /* of query 1, whose products with it are NaN */
     }
+    query[3] = 1;
     kern_knn(ref, &q, want, want_sim);
     q.query_id = q.bank_id = NULL;
     check_equal(isa, &q, want, want_sim, "infinities in half of the bank");
@@ -200,7 +201,36 @@ static void check_boundless(const char *isa)
     qid[0] = 1;
     kern_knn(ref, &q, want, want_sim);
     check_equal(isa, &q, want, want_sim, "nearly all rows with the query's id");
+
+    struct kern_knn all = { 2, 1300, D, 1301, query, bank, NULL, NULL };
+    want = check_bytes(all.n * all.k * 4);
+    want_sim = check_buf(all.n * all.k);
+    kern_knn(ref, &all, want, want_sim);
+    check_equal(isa, &all, want, want_sim, "all rows of a bank, for zeros too");
     check_close(ref);
+    check_release();
+}
+
+/* The same numbers in every row, each in an order of its own: sums of any other order than that of
+ * d are rounded otherwise, and rank the rows otherwise. */
+static void check_order(const char *isa, size_t m)
+{
+    enum { D = 73, K = 20 }; /* D a prime: multiples meet all places */
+    float *number = check_normal(D), *query = check_buf(D), *bank = check_buf(m * D);
+    int32_t *want = check_bytes(K * 4);
+    float *want_sim = check_buf(K);
+    struct kern_knn q = { 1, m, D, K, query, bank, NULL, NULL };
+    for (size_t c = 0; c < D; c++) {
+        number[c] = ldexpf(number[c], (int)(c % 50));
+        query[c] = 1;
+    }
+    for (size_t j = 0; j < m; j++)
+        for (size_t c = 0; c < D; c++)
+            bank[j * D + c] = number[(c * (j % (D - 1) + 1) + j) % D];
+    struct kern *ref = check_open("ref", 1);
+    kern_knn(ref, &q, want, want_sim);
+    check_close(ref);
+    check_equal(isa, &q, want, want_sim, "sums in the order of d");
     check_release();
 }
 
@@ -268,6 +298,8 @@ int main(void)
     for (int i = 1; check_isa(i); i++) {
         check_unbounded(check_isa(i));
         check_boundless(check_isa(i));
+        check_order(check_isa(i), 300);
+        check_order(check_isa(i), 1500);      /* more than are told apart by estimates */
         check_margin(check_isa(i), 0x1p-8f);  /* bfloat16 */
         check_margin(check_isa(i), 0x1p-11f); /* float16 */
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
