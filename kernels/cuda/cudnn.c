@@ -19,7 +19,6 @@ enum { CONFIGS = 64, KNOBS = 44, NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, COMPIL
 /* The library's side of a handle. */
 struct side {
     struct kern *kn; /* NULL: described */
-    bool tf32;       /* of a described one */
     cudnnHandle_t handle;
     cudaStream_t stream;   /* of the handle */
     descriptor properties; /* of a device that is not there */
@@ -52,13 +51,12 @@ void engine_library_report(char *text, size_t room)
     snprintf(text, room, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
 }
 
-static struct side *side_new(struct kern *kn, bool tf32)
+static struct side *side_new(struct kern *kn)
 {
     struct side *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->kn = kn;
-    s->tf32 = tf32;
     snprintf(s->version, sizeof s->version, "cuDNN %zu", cudnn.cudnnGetVersion());
     return s;
 }
@@ -66,7 +64,7 @@ static struct side *side_new(struct kern *kn, bool tf32)
 int engine_library_open(struct kern *kn, void **library)
 {
     int rc = cudnn_open();
-    struct side *s = rc < 0 ? NULL : side_new(kn, false);
+    struct side *s = rc < 0 ? NULL : side_new(kn);
     if (!s)
         return rc < 0 ? rc : -ENOMEM;
     cuda_of(kn); /* a handle of cuDNN is for the thread's current device */
@@ -78,10 +76,10 @@ int engine_library_open(struct kern *kn, void **library)
     return 0;
 }
 
-int cudnn_describe(const char *json, bool tf32, void **library)
+int cudnn_describe(const char *json, void **library)
 {
     int rc = cudnn_open();
-    struct side *s = rc < 0 ? NULL : side_new(NULL, tf32);
+    struct side *s = rc < 0 ? NULL : side_new(NULL);
     if (!s)
         return rc < 0 ? rc : -ENOMEM;
     struct cudnn_graph g = { .failed = CUDNN_STATUS_SUCCESS };
@@ -171,7 +169,7 @@ static bool compiled(descriptor engine)
 /* Do its notes allow the engine? late: it is compiled at run time, which only speed is worth. */
 static bool allowed(const struct side *s, const struct convolve *what, descriptor engine, bool late)
 {
-    bool tf32 = s->kn ? cuda_of(s->kn)->tf32 : s->tf32;
+    bool tf32 = s->kn && cuda_of(s->kn)->tf32;
     cudnnBackendNumericalNote_t note[NOTES];
     int64_t n =
         get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, note);

@@ -66,7 +66,7 @@ cudnnStatus_t cudnn_graph_of(struct cudnn_graph *g, cudnnHandle_t handle,
  * The library's side without a device, for plans that are made and not run: a description of one in
  * JSON, as cuDNN writes it (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION).
  */
-int cudnn_describe(const char *json, bool tf32, void **library);
+int cudnn_describe(const char *json, void **library);
 
 /* What engines_for() passed over so far. With list NULL it makes no plans and only counts. */
 struct cudnn_refused {
