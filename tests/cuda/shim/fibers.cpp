@@ -8,9 +8,9 @@
  * A block barrier opens once all threads that have not ended wait at it, a warp operation once all
  * lanes of its mask that have not ended wait with the same mask.
  *
- * Under ThreadSanitizer each CUDA thread is one of its fibers, which only barriers and warp
- * operations put in order: a missing barrier is a race with both lines. This file is not
- * instrumented itself.
+ * Under ThreadSanitizer each CUDA thread is one of its fibers, which only __syncthreads() and
+ * __syncwarp() put in order: a missing one is a race with both lines. This file is not instrumented
+ * itself.
  */
 #include "shim.h"
 #include "switch.h"
@@ -168,7 +168,8 @@ UNSEEN static void open_warp(int t)
         else if (to.from >= 0 && to.from < LANES && (here & 1u << to.from))
             to.result = threads[warp * LANES + to.from].value;
     }
-    put_in_order(list, n, &at_warp[warp]);
+    if (threads[t].op == SHIM_SYNC) /* shuffles and votes order no memory */
+        put_in_order(list, n, &at_warp[warp]);
     in_warp[warp] &= ~here;
     for (int i = 0; i < n; i++)
         make_runnable(list[i]);

@@ -154,7 +154,8 @@ void shim_alive(const std::vector<const void *> &starts, const std::string &name
             shim_die("%s uses memory that was freed", name.c_str());
 }
 
-static void check(const char *from, const char *to, const char *start, const std::string &name)
+UNSEEN static void check(const char *from, const char *to, const char *start,
+                         const std::string &name)
 {
     for (const char *p = from; p < to && !SHIM_ASAN; p++)
         if ((unsigned char)*p != SHIM_GUARD)
