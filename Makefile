@@ -272,9 +272,9 @@ check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(F
 # Kernels and whole steps on a CUDA device: one made of threads of the host, without the large cases; and a real one.
 ON_DEVICE := $(if $(T),$(TESTS),$(KERN) $(DEVICE))
 check-fake: $(ON_DEVICE) $(FAKE)
-	$(Q)CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_SHIM_STRICT=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE:''=tests/cuda/perhaps) $(ON_DEVICE)
+	$(Q)CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_SHIM_STRICT=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE) $(ON_DEVICE)
 check-device: $(ON_DEVICE) $(PLUGIN)
-	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(subst SEMPPL_CACHE=,SEMPPL_CACHE='$(abspath $(BUILD))/cache',$(PROVE:''=tests/cuda/perhaps)) $(ON_DEVICE)
+	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(subst SEMPPL_CACHE=,SEMPPL_CACHE='$(abspath $(BUILD))/cache',$(PROVE)) $(ON_DEVICE)
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer, to which the threads of a kernel are threads too.

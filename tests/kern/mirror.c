@@ -108,10 +108,6 @@ static void send(struct call *k)
 
 static int receive(struct call *k, int rc)
 {
-    if (rc == -ENOTSUP) {
-        printf("# the device has no %s yet\n", k->name);
-        exit(77);
-    }
     for (int i = 0; i < k->nblocks; i++)
         if (device.get(k->kn, k->block[i].came, k->block[i].dev, k->block[i].all))
             die(k, "the device failed");
