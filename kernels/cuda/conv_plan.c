@@ -379,7 +379,8 @@ static int settle(struct kern *kn, struct conv_plan *p, const struct convolve_ar
         keep(p, p->bare ? p->n : 0); /* the step in place is not tried yet */
         return 0;
     }
-    rc = cuda_error(cudaDeviceSynchronize()); /* the other stream would be timed too */
+    if (cu->parked.stream) /* what runs there would be timed too */
+        rc = cuda_error(cudaStreamSynchronize(cu->parked.stream));
     if (rc < 0)
         return rc;
     uint8_t *trial = scratch + ways_scratch(p);

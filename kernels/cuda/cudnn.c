@@ -7,7 +7,11 @@
  * precision, and float32 on tensor cores, which is TF32.
  *
  * Fused steps (scale and shift, sums of gradients) are all compiled at run time, half a second
- * each, so that fewer of them are tried. Of a convolution alone those are passed over.
+ * each, so that fewer of them are tried, and those without tensor cores not. Of a convolution alone
+ * all of that kind are passed over.
+ *
+ * With CUDNN_LOGLEVEL_DBG=1 and CUDNN_LOGDEST_DBG=stderr in the environment cuDNN says why a call
+ * failed, with 2 also why there is no engine.
  */
 #include "kernels/cuda/cudnn_graph.h"
 #include <stdio.h>
