@@ -50,42 +50,186 @@ static struct pool_shape pool_shape_of(const struct kern_maxpool *mp, unsigned v
              (int)mp->pad_left,        mp->c };
 }
 
-/* A number of x on its way to y or back: the same bits, NaN quiet as the definition has it. */
-__device__ static inline void copy_number(float *to, float x)
-{
-    *to = x;
-}
+/*
+ * V numbers as their bits in whole words, two bf16 in one: maxima are chosen and gradients passed
+ * on or added without leaving that, with a third of the instructions. In masks all bits of a number
+ * are 1 or 0.
+ */
+template <typename T, int V> struct bits {
+    enum { N = V == 1 ? 1 : 4 };
+    unsigned w[N];
+};
 
-__device__ static inline void copy_number(bf16 *to, float x)
+template <typename T, int V> __device__ inline bits<T, V> load_bits(const T *from)
 {
-    unsigned u = __float_as_uint(x);
-    to->bits = (uint16_t)(u >> 16 | ((u & 0x7fffffffu) > 0x7f800000u ? 0x40u : 0));
-}
-
-template <typename T, int V> __device__ inline void store_copies(T *to, const numbers<V> &n)
-{
-    if constexpr (V == 8) { /* of bf16 */
-        unsigned word[4];
-        for (int i = 0; i < 4; i++) {
-            bf16 low, high;
-            copy_number(&low, n.v[2 * i]);
-            copy_number(&high, n.v[2 * i + 1]);
-            word[i] = low.bits | (unsigned)high.bits << 16;
-        }
-        store_16(to, make_uint4(word[0], word[1], word[2], word[3]));
-    } else if constexpr (V == 4) {
-        store_words(to, n.v);
+    if constexpr (V > 1) {
+        uint4 u = *reinterpret_cast<const uint4 *>(from);
+        return { { u.x, u.y, u.z, u.w } };
+    } else if constexpr (sizeof(T) == 2) {
+        return { { from->bits } };
     } else {
-        copy_number(to, n.v[0]);
+        return { { __float_as_uint(*from) } };
     }
 }
 
-/* The larger of what was found and a further cell, the first if none is. */
-template <int V> __device__ inline void take(numbers<V> &most, bool &any, const numbers<V> &x)
+template <typename T, int V> __device__ inline void store_bits(T *to, const bits<T, V> &b)
 {
-    for (int j = 0; j < V; j++)
-        most.v[j] = !any || x.v[j] > most.v[j] ? x.v[j] : most.v[j];
-    any = true;
+    if constexpr (V > 1)
+        store_16(to, make_uint4(b.w[0], b.w[1], b.w[2], b.w[3]));
+    else if constexpr (sizeof(T) == 2)
+        to->bits = (uint16_t)b.w[0];
+    else
+        *to = __uint_as_float(b.w[0]);
+}
+
+enum { NOTHING = -1 }; /* as bits: NaN, which is larger than nothing */
+
+template <typename T, int V> __device__ inline bits<T, V> filled(unsigned word)
+{
+    bits<T, V> b;
+    for (int i = 0; i < b.N; i++)
+        b.w[i] = word;
+    return b;
+}
+
+/* The numbers of two words, pair by pair: */
+template <typename T> struct word;
+
+template <> struct word<float> {
+    static __device__ unsigned greater(unsigned x, unsigned y)
+    {
+        return __uint_as_float(x) > __uint_as_float(y) ? ~0u : 0;
+    }
+    static __device__ unsigned equal(unsigned x, unsigned y)
+    {
+        return __uint_as_float(x) == __uint_as_float(y) ? ~0u : 0;
+    }
+    static __device__ unsigned sum(unsigned x, unsigned y)
+    {
+        return __float_as_uint(__uint_as_float(x) + __uint_as_float(y));
+    }
+    static __device__ unsigned quiet(unsigned x) { return x; }
+    static __device__ constexpr unsigned number(unsigned float_bits) { return float_bits; }
+};
+
+#ifdef __CUDACC__
+__device__ inline __nv_bfloat162 pair_of(unsigned x)
+{
+    return *reinterpret_cast<__nv_bfloat162 *>(&x);
+}
+#else
+template <typename F> inline unsigned pair_by_pair(unsigned x, unsigned y, F f)
+{
+    unsigned low = f(__uint_as_float(x << 16), __uint_as_float(y << 16));
+    unsigned high = f(__uint_as_float(x & 0xffff0000u), __uint_as_float(y & 0xffff0000u));
+    return low | high << 16;
+}
+#endif
+
+template <> struct word<bf16> {
+#ifdef __CUDACC__ /* two numbers an instruction */
+    static __device__ unsigned greater(unsigned x, unsigned y)
+    {
+        return __hgt2_mask(pair_of(x), pair_of(y));
+    }
+    static __device__ unsigned equal(unsigned x, unsigned y)
+    {
+        return __heq2_mask(pair_of(x), pair_of(y));
+    }
+    static __device__ unsigned sum(unsigned x, unsigned y)
+    {
+        __nv_bfloat162 both = __hadd2_rn(pair_of(x), pair_of(y));
+        return *reinterpret_cast<unsigned *>(&both);
+    }
+#else
+    static unsigned greater(unsigned x, unsigned y)
+    {
+        return pair_by_pair(x, y, [](float a, float b) { return a > b ? 0xffffu : 0u; });
+    }
+    static unsigned equal(unsigned x, unsigned y)
+    {
+        return pair_by_pair(x, y, [](float a, float b) { return a == b ? 0xffffu : 0u; });
+    }
+    static unsigned sum(unsigned x, unsigned y)
+    {
+        return pair_by_pair(x, y, [](float a, float b) {
+            bf16 rounded;
+            narrow(&rounded, a + b);
+            return (unsigned)rounded.bits;
+        });
+    }
+#endif
+    /* NaN with the bit that the definition sets in all it stores */
+    static __device__ unsigned quiet(unsigned x)
+    {
+        return x | (~equal(x, x) & 0x00400040u);
+    }
+    static __device__ constexpr unsigned number(unsigned float_bits)
+    {
+        return float_bits >> 16 | (float_bits & 0xffff0000u);
+    }
+};
+
+__device__ static inline unsigned choose(unsigned mask, unsigned x, unsigned y)
+{
+    return (x & mask) | (y & ~mask);
+}
+
+/* What was found, or a further cell where that is larger. */
+template <typename T, int V> __device__ inline void take(bits<T, V> &most, const bits<T, V> &x)
+{
+    for (int i = 0; i < x.N; i++)
+        most.w[i] = choose(word<T>::greater(x.w[i], most.w[i]), x.w[i], most.w[i]);
+}
+
+/* Likewise; which is then what stands for the cell. */
+template <typename T, int V>
+__device__ inline void take(bits<T, V> &most, bits<T, V> &which, const bits<T, V> &x, unsigned cell)
+{
+    for (int i = 0; i < x.N; i++) {
+        unsigned more = word<T>::greater(x.w[i], most.w[i]);
+        most.w[i] = choose(more, x.w[i], most.w[i]);
+        which.w[i] = choose(more, cell, which.w[i]);
+    }
+}
+
+template <typename T, int V> __device__ inline void store_maxima(T *to, bits<T, V> most)
+{
+    for (int i = 0; i < most.N; i++)
+        most.w[i] = word<T>::quiet(most.w[i]);
+    store_bits<T, V>(to, most);
+}
+
+/*
+ * The ROWS rows of three cells from row top and column left on, NOTHING for those outside; and of
+ * each window among them, which begin two rows apart, the first cell inside.
+ */
+template <typename T, int V, int ROWS>
+__device__ inline void load_cells(bits<T, V> *in, bits<T, V> *first, const T *x,
+                                  const pool_shape &s, int top, int left)
+{
+    enum { WINDOWS = (ROWS - 1) / 2 };
+    if (top >= 0 && left >= 0 && top + ROWS <= (int)s.h && left + 3 <= (int)s.w) {
+        const T *from = x + ((size_t)top * s.w + left) * s.c;
+        size_t row = s.w * s.c;
+#pragma unroll
+        for (int i = 0; i < ROWS * 3; i++)
+            in[i] = load_bits<T, V>(from + i / 3 * row + i % 3 * s.c);
+        for (int i = 0; i < WINDOWS; i++)
+            first[i] = in[i * 6];
+        return;
+    }
+    for (int i = 0; i < WINDOWS; i++) { /* no row at all: a window that is not wanted */
+        size_t row = (size_t)min(max(top + i * 2, 0), (int)s.h - 1);
+        first[i] = load_bits<T, V>(x + (row * s.w + max(left, 0)) * s.c);
+    }
+#pragma unroll
+    for (int i = 0; i < ROWS * 3; i++) {
+        int row = top + i / 3, col = left + i % 3;
+        in[i] = filled<T, V>(NOTHING);
+        if (row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w)
+            in[i] = load_bits<T, V>(x + ((size_t)row * s.w + col) * s.c);
+    }
 }
 
 /* Two windows below one another, 3 x 3 with stride 2. A block has two rows of y. */
@@ -93,37 +237,25 @@ template <typename T, int V>
 __global__ void __launch_bounds__(POOL_THREADS) max_32(T *y, const T *x, pool_shape s)
 {
     unsigned pairs = (s.oh + 1) / 2, image = blockIdx.x / pairs, p = blockIdx.x % pairs * 2;
+    bool two = p + 1 < s.oh;
+    int top = (int)p * 2 - s.top;
     const T *from = x + (size_t)image * s.h * s.w * s.c;
     T *to = y + ((size_t)image * s.oh + p) * s.ow * s.c;
     for (unsigned item = threadIdx.x; item < s.ow * s.lanes; item += blockDim.x) {
         unsigned q = item / s.lanes, lane = item % s.lanes;
-        numbers<V> most[2] = {};
-        bool any[2] = { false, false };
+        int left = (int)q * 2 - s.left;
+        bits<T, V> in[15], most[2];
+        load_cells<T, V, 5>(in, most, from + lane * V, s, top, left);
 #pragma unroll
-        for (int r = 0; r < 5; r++) {
-            int row = (int)p * 2 + r - s.top;
-            raw<T, V> in[3];
-            bool inside[3];
-#pragma unroll
-            for (int t = 0; t < 3; t++) {
-                int col = (int)q * 2 + t - s.left;
-                inside[t] = row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w;
-                if (inside[t])
-                    in[t] = load_raw<T, V>(from + ((size_t)row * s.w + col) * s.c + lane * V);
-            }
-#pragma unroll
-            for (int t = 0; t < 3; t++)
-                if (inside[t]) {
-                    numbers<V> v = widen<T, V>(in[t]);
-                    if (r <= 2)
-                        take<V>(most[0], any[0], v);
-                    if (r >= 2)
-                        take<V>(most[1], any[1], v);
-                }
+        for (int i = 0; i < 15; i++) {
+            if (i < 9)
+                take<T, V>(most[0], in[i]);
+            if (i >= 6)
+                take<T, V>(most[1], in[i]);
         }
-        store_copies<T, V>(to + (size_t)q * s.c + lane * V, most[0]);
-        if (p + 1 < s.oh)
-            store_copies<T, V>(to + ((size_t)s.ow + q) * s.c + lane * V, most[1]);
+        store_maxima<T, V>(to + (size_t)q * s.c + lane * V, most[0]);
+        if (two)
+            store_maxima<T, V>(to + ((size_t)s.ow + q) * s.c + lane * V, most[1]);
     }
 }
 
@@ -158,22 +290,15 @@ __global__ void __launch_bounds__(POOL_THREADS) max_any(T *y, const T *x, pool_s
     for (unsigned item = threadIdx.x; item < s.ow * s.lanes; item += blockDim.x) {
         unsigned q = item / s.lanes, lane = item % s.lanes;
         pool_span cols = window_span(s, q, s.left, s.w);
-        numbers<V> most = {};
-        bool any = false;
+        auto cell = [&](int row, int col) {
+            return load_bits<T, V>(from + ((size_t)row * s.w + col) * s.c + lane * V);
+        };
+        bits<T, V> most = cell(rows.from, cols.from);
         for (int r = rows.from; r < rows.to; r++)
             for (int t = cols.from; t < cols.to; t++)
-                take<V>(most, any,
-                        widen<T, V>(load_raw<T, V>(from + ((size_t)r * s.w + t) * s.c + lane * V)));
-        store_copies<T, V>(to + (size_t)q * s.c + lane * V, most);
+                take<T, V>(most, cell(r, t));
+        store_maxima<T, V>(to + (size_t)q * s.c + lane * V, most);
     }
-}
-
-/* x as memory of T holds it. */
-template <typename T> __device__ inline float rounded(float x)
-{
-    T held;
-    narrow(&held, x);
-    return widen(held);
 }
 
 /*
@@ -203,71 +328,33 @@ static struct pool_tiles pool_tiles_of(const struct pool_shape *s)
     return t;
 }
 
-/* Which of its nine cells was each channel's first maximum; NONE: there is no such window. */
-enum { NONE = 0xff };
-template <int V> struct alignas(V) pool_which {
-    uint8_t cell[V];
-};
-
-/* The first maxima of window p, q. */
-template <typename T, int V>
-__device__ inline pool_which<V> first_maxima(const T *from, const pool_shape &s, int p, int q)
+/* What stands for cell i of a window: a number, so that word::equal() finds it. 0: no window. */
+template <typename T> __device__ inline unsigned name_of(int i)
 {
-    pool_which<V> which;
-    if (p < 0 || q < 0 || p >= (int)s.oh || q >= (int)s.ow) {
-        for (int j = 0; j < V; j++)
-            which.cell[j] = NONE;
-        return which;
-    }
-    raw<T, V> in[9];
-    bool inside[9], any = false;
-#pragma unroll
-    for (int i = 0; i < 9; i++) {
-        int row = p * 2 + i / 3 - s.top, col = q * 2 + i % 3 - s.left;
-        inside[i] = row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w;
-        if (inside[i])
-            in[i] = load_raw<T, V>(from + ((size_t)row * s.w + col) * s.c);
-    }
-    numbers<V> most = {};
-    unsigned best[V] = {};
+    return word<T>::number(__float_as_uint((float)(i + 1)));
+}
+
+/* The names of the first maxima of window p, q. */
+template <typename T, int V>
+__device__ inline bits<T, V> first_maxima(const T *x, const pool_shape &s, int p, int q)
+{
+    int top = p * 2 - s.top, left = q * 2 - s.left;
+    bits<T, V> in[9], most;
+    load_cells<T, V, 3>(in, &most, x, s, top, left);
+    bits<T, V> which = filled<T, V>(name_of<T>(max(-top, 0) * 3 + max(-left, 0)));
 #pragma unroll
     for (int i = 0; i < 9; i++)
-        if (inside[i]) {
-            numbers<V> v = widen<T, V>(in[i]);
-            for (int j = 0; j < V; j++) {
-                bool more = !any || v.v[j] > most.v[j];
-                most.v[j] = more ? v.v[j] : most.v[j];
-                best[j] = more ? i : best[j];
-            }
-            any = true;
-        }
-    for (int j = 0; j < V; j++)
-        which.cell[j] = (uint8_t)best[j];
+        take<T, V>(most, which, in[i], name_of<T>(i));
     return which;
 }
 
-/* Of a window in the tile: what it gives to its cells. */
-template <int V> struct pool_gift {
-    pool_which<V> which;
-    numbers<V> g;
-};
-
+/* What a window with gradient g gives to its cell i is added. */
 template <typename T, int V>
-__device__ inline pool_gift<V> gift_of(const pool_which<V> &which, const T *dy)
+__device__ inline void receive(bits<T, V> &sum, const bits<T, V> &which, const bits<T, V> &g, int i)
 {
-    pool_gift<V> gift = { which, {} };
-    if (which.cell[0] != NONE)
-        gift.g = widen<T, V>(load_raw<T, V>(dy));
-    return gift;
-}
-
-/* What a window gives to its cell i is added; rounding what came first changes nothing. */
-template <typename T, int V>
-__device__ inline void receive(numbers<V> &sum, const pool_gift<V> &gift, unsigned i, bool first)
-{
-    for (int j = 0; j < V; j++) {
-        float more = sum.v[j] + (gift.which.cell[j] == i ? gift.g.v[j] : 0);
-        sum.v[j] = first ? more : rounded<T>(more);
+    for (int j = 0; j < g.N; j++) {
+        unsigned mine = g.w[j] & word<T>::equal(which.w[j], name_of<T>(i));
+        sum.w[j] = word<T>::sum(sum.w[j], mine);
     }
 }
 
@@ -275,7 +362,7 @@ template <typename T, int V>
 __global__ void __launch_bounds__(POOL_THREADS)
     max_32_backward(T *dx, const T *dy, const T *x, pool_shape s, pool_tiles k)
 {
-    __shared__ pool_which<V> found[(TILE_DOWN + 1) * (TILE_ACROSS + 1) * TILE_LANES];
+    __shared__ bits<T, V> found[(TILE_DOWN + 1) * (TILE_ACROSS + 1) * TILE_LANES];
     unsigned tile = blockIdx.x;
     unsigned lane0 = tile % k.channels * k.lanes, lanes = min(k.lanes, s.lanes - lane0);
     tile /= k.channels;
@@ -286,41 +373,48 @@ __global__ void __launch_bounds__(POOL_THREADS)
     x += image * s.h * s.w * s.c;
     dx += image * s.h * s.w * s.c;
     dy += image * s.oh * s.ow * s.c;
+    auto there = [&](int p, int q) { return p >= 0 && p < (int)s.oh && q >= 0 && q < (int)s.ow; };
     for (unsigned i = threadIdx.x; i < (down + 1) * (across + 1) * lanes; i += blockDim.x) {
-        unsigned lane = i % lanes, q = i / lanes % (across + 1), p = i / lanes / (across + 1);
-        found[i] =
-            first_maxima<T, V>(x + (lane0 + lane) * V, s, (int)(p0 + p) - 1, (int)(q0 + q) - 1);
+        unsigned lane = i % lanes, place = i / lanes;
+        int p = (int)(p0 + place / (across + 1)) - 1, q = (int)(q0 + place % (across + 1)) - 1;
+        bits<T, V> which = {};
+        if (there(p, q))
+            which = first_maxima<T, V>(x + (lane0 + lane) * V, s, p, q);
+        found[i] = which;
     }
     __syncthreads();
     for (unsigned i = threadIdx.x; i < down * across * lanes; i += blockDim.x) {
-        unsigned lane = i % lanes, q = i / lanes % across, p = i / lanes / across;
-        const pool_which<V> *at = found + (p * (across + 1) + q) * lanes + lane;
-        size_t row = s.ow * s.c,
-               channel = (lane0 + lane) * V; /* of y, from here on of window p, q */
-        const T *g = dy + ((size_t)(p0 + p) * s.ow + q0 + q) * s.c + channel;
-        pool_gift<V> gift[2][2];
-#pragma unroll
-        for (int r = 0; r < 2; r++)
-#pragma unroll
-            for (int t = 0; t < 2; t++)
-                gift[r][t] = gift_of<T, V>(at[(r * (across + 1) + t) * lanes],
-                                           g - (1 - r) * row - (1 - t) * s.c);
+        unsigned lane = i % lanes, place = i / lanes, below = place / across,
+                 beside = place % across;
+        int p = (int)(p0 + below), q = (int)(q0 + beside);
+        const bits<T, V> *at = found + (below * (across + 1) + beside) * lanes + lane;
+        size_t channel = (lane0 + lane) * V;
+        bits<T, V> g[2][2], which[2][2]; /* of the windows from p - 1, q - 1 to p, q */
 #pragma unroll
         for (int r = 0; r < 2; r++)
 #pragma unroll
             for (int t = 0; t < 2; t++) {
-                int cell_row = (int)(p0 + p) * 2 + r - s.top, col = (int)(q0 + q) * 2 + t - s.left;
-                if (cell_row < 0 || cell_row >= (int)s.h || col < 0 || col >= (int)s.w)
-                    continue;
-                numbers<V> sum = {};
+                int a = p - 1 + r, b = q - 1 + t;
+                g[r][t] = {};
+                if (there(a, b))
+                    g[r][t] = load_bits<T, V>(dy + ((size_t)a * s.ow + b) * s.c + channel);
+                which[r][t] = at[(r * (across + 1) + t) * lanes];
+            }
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int t = 0; t < 2; t++) {
+                int row = p * 2 + r - s.top, col = q * 2 + t - s.left;
+                bits<T, V> sum = {};
                 if (r == 0 && t == 0)
-                    receive<T, V>(sum, gift[0][0], 8, true);
+                    receive<T, V>(sum, which[0][0], g[0][0], 8);
                 if (r == 0)
-                    receive<T, V>(sum, gift[0][1], 6 + t, t == 1);
+                    receive<T, V>(sum, which[0][1], g[0][1], 6 + t);
                 if (t == 0)
-                    receive<T, V>(sum, gift[1][0], r * 3 + 2, r == 1);
-                receive<T, V>(sum, gift[1][1], r * 3 + t, r == 1 && t == 1);
-                store<T, V>(dx + ((size_t)cell_row * s.w + col) * s.c + channel, sum);
+                    receive<T, V>(sum, which[1][0], g[1][0], r * 3 + 2);
+                receive<T, V>(sum, which[1][1], g[1][1], r * 3 + t);
+                if (row >= 0 && row < (int)s.h && col >= 0 && col < (int)s.w)
+                    store_bits<T, V>(dx + ((size_t)row * s.w + col) * s.c + channel, sum);
             }
     }
 }
@@ -338,30 +432,27 @@ __global__ void __launch_bounds__(POOL_THREADS)
     for (unsigned item = threadIdx.x; item < s.w * s.lanes; item += blockDim.x) {
         unsigned col = item / s.lanes, lane = item % s.lanes;
         pool_span across = cell_span(s, col, s.left, s.ow);
-        numbers<V> sum = {};
+        auto cell = [&](int r, int t) {
+            return load_bits<T, V>(x + ((size_t)r * s.w + t) * s.c + lane * V);
+        };
+        bits<T, V> sum = {};
         for (int p = down.from; p < down.to; p++)
             for (int q = across.from; q < across.to; q++) {
                 pool_span rows = window_span(s, p, s.top, s.h);
                 pool_span cols = window_span(s, q, s.left, s.w);
-                numbers<V> most = {};
-                bool any = false, here[V] = {};
+                bool first = rows.from == (int)row && cols.from == (int)col;
+                bits<T, V> most = cell(rows.from, cols.from), here = filled<T, V>(first ? ~0u : 0);
+#pragma unroll 1
                 for (int r = rows.from; r < rows.to; r++)
-                    for (int t = cols.from; t < cols.to; t++) {
-                        numbers<V> v =
-                            widen<T, V>(load_raw<T, V>(x + ((size_t)r * s.w + t) * s.c + lane * V));
-                        for (int j = 0; j < V; j++) {
-                            bool more = !any || v.v[j] > most.v[j];
-                            most.v[j] = more ? v.v[j] : most.v[j];
-                            here[j] = more ? r == (int)row && t == (int)col : here[j];
-                        }
-                        any = true;
-                    }
-                numbers<V> g =
-                    widen<T, V>(load_raw<T, V>(dy + ((size_t)p * s.ow + q) * s.c + lane * V));
-                for (int j = 0; j < V; j++)
-                    sum.v[j] = rounded<T>(sum.v[j] + (here[j] ? g.v[j] : 0));
+#pragma unroll 1
+                    for (int t = cols.from; t < cols.to; t++)
+                        take<T, V>(most, here, cell(r, t),
+                                   r == (int)row && t == (int)col ? ~0u : 0);
+                bits<T, V> g = load_bits<T, V>(dy + ((size_t)p * s.ow + q) * s.c + lane * V);
+                for (int j = 0; j < g.N; j++)
+                    sum.w[j] = word<T>::sum(sum.w[j], g.w[j] & here.w[j]);
             }
-        store<T, V>(dx + (size_t)col * s.c + lane * V, sum);
+        store_bits<T, V>(dx + (size_t)col * s.c + lane * V, sum);
     }
 }
 

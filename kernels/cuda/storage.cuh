@@ -114,7 +114,7 @@ template <typename T> __device__ inline unsigned word_of(float first, float seco
 template <> __device__ inline unsigned word_of<bf16>(float first, float second)
 {
     __nv_bfloat162 both = __floats2bfloat162_rn(first, second); /* one instruction */
-    return __bfloat16_as_ushort(both.x) | (unsigned)__bfloat16_as_ushort(both.y) << 16;
+    return *reinterpret_cast<unsigned *>(&both);
 }
 #endif
 
