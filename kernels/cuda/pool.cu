@@ -82,7 +82,7 @@ template <typename T, int V> __device__ inline void store_bits(T *to, const bits
         *to = __uint_as_float(b.w[0]);
 }
 
-enum { NOTHING = -1 }; /* as bits: NaN, which is larger than nothing */
+#define NOTHING (~0u) /* as bits: NaN, which is larger than nothing */
 
 template <typename T, int V> __device__ inline bits<T, V> filled(unsigned word)
 {
