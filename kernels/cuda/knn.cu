@@ -29,12 +29,19 @@
  * zeros, infinities and NaN, which have no bound: crowded queries meet every row in double,
  * CROWD at a time. The host decides nothing: those kernels find an empty list and end.
  *
+ * Bounds decide how many are summed. Of 82,000 rows of d 512, for the 20 best, as counted on the
+ * CPU with these bounds: random directions 25, clusters of 82 27 to 82, rows of a common part ten
+ * times as long as what they differ in 114; with those of bfloat16 and no mean 34, 39 to 82, and
+ * all.
+ *
  * Floor on an H200, 16,384 queries, 81,920 rows, d 512, k 20: 1.74 ms for the product at 790
  * TFLOP/s; scores are written while it runs (2.7 GB) and read once, 0.63 ms at 4.3 TB/s; the bank
- * is read and written in half, 0.06 ms; some 24 rows a query are gathered for the sums, 0.8 GB,
- * 0.19 ms; 20 small launches. 2.7 ms in all; less needs the product's own loop to look through what
- * it makes. All in double: 6.9e11 fused multiply-adds, 48 ms at 34 TFLOP/s.
+ * is read and written in half, 0.06 ms; some 25 rows a query are gathered for the sums, 0.8 GB, 0.2
+ * ms. 2.6 ms in all, and some 40 launches; less needs a product whose own loop looks through what
+ * it makes. All in double, which is what crowded queries cost: 6.9e11 fused multiply-adds, 41 ms at
+ * 34 TFLOP/s.
  */
+#include "kernels/cuda/best.cuh"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/knn.h"
 #include "kernels/cuda/storage.cuh"
@@ -102,166 +109,10 @@ __device__ static inline bool own(const search &s, size_t query, size_t row)
     return s.bank_id && s.bank_id[row] == s.query_id[query];
 }
 
-/* Unsigned numbers in the order of floating-point ones. */
-__device__ static inline unsigned order(float x)
-{
-    unsigned u = __float_as_uint(x);
-    return u >> 31 ? ~u : u | 1u << 31;
-}
-
-__device__ static inline float unorder(unsigned u)
-{
-    return __uint_as_float(u >> 31 ? u & ~(1u << 31) : ~u);
-}
-
-/* 0 for NaN, below all others. Sums begin with +0, and none is -0. */
-__device__ static inline unsigned long long order(double x)
-{
-    unsigned long long u = (unsigned long long)__double_as_longlong(x);
-    return x != x ? 0 : u >> 63 ? ~u : u | 1ull << 63;
-}
-
-__device__ static inline double unorder(unsigned long long u)
-{
-    return __longlong_as_double((long long)(u >> 63 ? u & ~(1ull << 63) : ~u));
-}
-
 /* 2^e, e from -126 to 127. */
 __device__ static inline float power(int e)
 {
     return __int_as_float((e + 127) << 23);
-}
-
-/* -- a block's threads together ---- */
-
-/* The sum over warps of numbers that their lanes agree on. */
-__device__ static int block_total(int of_warp)
-{
-    __shared__ int part[WARP];
-    if (blockDim.x == WARP)
-        return of_warp;
-    __syncthreads(); /* part is free */
-    if (threadIdx.x % WARP == 0)
-        part[threadIdx.x / WARP] = of_warp;
-    __syncthreads();
-    int total = 0;
-    for (unsigned w = 0; w < blockDim.x / WARP; w++)
-        total += part[w];
-    return total;
-}
-
-/* How many of n. */
-template <typename Is> __device__ int block_count(int n, Is is)
-{
-    int of_warp = 0;
-    for (int base = 0; base < n; base += blockDim.x) {
-        int i = base + threadIdx.x;
-        of_warp += __popc(__ballot_sync(ALL, i < n && is(i)));
-    }
-    return block_total(of_warp);
-}
-
-/* A thread's place among those of which is is true. What threads read before, others may write
- * after. */
-__device__ static int block_place(bool is, int *total)
-{
-    __shared__ int part[WARP];
-    unsigned lane = threadIdx.x % WARP, all = __ballot_sync(ALL, is);
-    int place = __popc(all & ((1u << lane) - 1));
-    if (blockDim.x == WARP) {
-        __syncwarp();
-        *total = __popc(all);
-        return place;
-    }
-    __syncthreads();
-    if (lane == 0)
-        part[threadIdx.x / WARP] = __popc(all);
-    __syncthreads();
-    *total = 0;
-    for (unsigned w = 0; w < blockDim.x / WARP; w++) {
-        place += w < threadIdx.x / WARP ? part[w] : 0;
-        *total += part[w];
-    }
-    return place;
-}
-
-/* Leaves out pairs that are not to keep; returns how many are left. */
-template <typename A, typename B, typename Keep>
-__device__ int block_compact(A *a, B *b, int n, Keep keep)
-{
-    int kept = 0;
-    for (int base = 0; base < n; base += blockDim.x) {
-        int i = base + threadIdx.x, more;
-        A x = 0;
-        B y = 0;
-        if (i < n) {
-            x = a[i];
-            y = b[i];
-        }
-        bool is = i < n && keep(x, y);
-        int place = kept + block_place(is, &more);
-        if (is) {
-            a[place] = x;
-            b[place] = y;
-        }
-        kept += more;
-    }
-    __syncthreads();
-    return kept;
-}
-
-/* The largest number that at least k of n keys reach; k is at most n. */
-template <typename Key, typename At> __device__ Key kth_largest(int n, int k, At at)
-{
-    Key bar = 0;
-    for (int bit = 8 * sizeof(Key) - 1; bit >= 0; bit--) {
-        Key higher = bar | (Key)1 << bit;
-        if (block_count(n, [&](int i) { return at(i) >= higher; }) >= k)
-            bar = higher;
-    }
-    return bar;
-}
-
-/* Leaves the k best of more pairs, of equals those of lower rows, in any order, or fewer if keys
- * are 0; returns how many are left. worst: that of their keys. */
-__device__ static int block_best(unsigned long long *key, int *row, int n, int k,
-                                 unsigned long long *worst)
-{
-    auto bar = kth_largest<unsigned long long>(n, k, [&](int i) { return key[i]; });
-    int ties = k - block_count(n, [&](int i) { return key[i] > bar; });
-    /* the ties-th lowest row of equals: in the order of complements, the largest */
-    auto last = kth_largest<unsigned>(n, ties,
-                                      [&](int i) { return key[i] == bar ? ~(unsigned)row[i] : 0; });
-    *worst = bar;
-    return block_compact(key, row, n, [&](unsigned long long x, int r) {
-        return x > bar || (x && x == bar && ~(unsigned)r >= last);
-    });
-}
-
-__device__ static inline bool better(unsigned long long a, int ra, unsigned long long b, int rb)
-{
-    return a > b || (a == b && ra < rb);
-}
-
-/* Best first: Batcher's bitonic sort; n is a power of two. */
-__device__ static void block_sort(unsigned long long *key, int *row, int n)
-{
-    for (int size = 2; size <= n; size *= 2)
-        for (int apart = size / 2; apart > 0; apart /= 2) {
-            __syncthreads();
-            for (int t = threadIdx.x; t < n / 2; t += blockDim.x) {
-                int i = 2 * t - (t & (apart - 1)), j = i + apart;
-                unsigned long long a = key[i], b = key[j];
-                int ra = row[i], rb = row[j];
-                if (better(b, rb, a, ra) != ((i & size) == 0))
-                    continue;
-                key[i] = b;
-                row[i] = rb;
-                key[j] = a;
-                row[j] = ra;
-            }
-        }
-    __syncthreads();
 }
 
 /* -- operands ---- */
