@@ -4,7 +4,8 @@
  * rounding grows tenfold in a step.
  *
  * The device is the first that the plugin has; by SEMPPL_CUDA a fake one, whose memory
- * faults with SEMPPL_SHIM_STRICT=1 where the host touches it: this also proves that the model reaches it by the kernel library alone.
+ * faults with SEMPPL_SHIM_STRICT=1 where the host touches it: this also proves that the model
+ * reaches it by the kernel library alone.
  */
 #include "tests/unit/step_data.h"
 
