@@ -138,7 +138,7 @@ static void give_ints(struct trial *t, const char *name, const int32_t *dev, siz
     int32_t *host = mem_alloc(n, sizeof *host, "a self-test");
     float *to = grow(t, name, n, 0);
     int rc = !host ? -ENOMEM : to ? kern_get(t->kn, host, dev, n * sizeof *host) : t->rc;
-    for (size_t i = 0; i < n && rc == 0; i++)
+    for (size_t i = 0; i < n && to && rc == 0; i++)
         to[i] = (float)host[i];
     t->rc = t->rc < 0 ? t->rc : rc;
     free(host);
