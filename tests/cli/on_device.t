@@ -12,7 +12,7 @@ if [ ! -e "$SEMPPL_CUDA" ]; then
 fi
 "$BUILD"/examples/draw-shapes photos 4 1 >/dev/null
 semppl-prep -q --labels-per-class 2 --pixels 16 -o train.h5 photos
-semppl-ckpt new --preset cifar --encoder resnet18 --width 0.125 --stem small --large-side 8 --hidden 8 --dim 8 --batch 8 \
+semppl-ckpt new --preset cifar --encoder resnet18 --width 0.125 --stem small --large-side 8 --hidden 32 --dim 8 --batch 8 \
     --small-crops 1 --small-side 8 --invariance S --queue 8 --neighbours 3 --steps 40 -o 0.h5
 
 train() { semppl-train-step -q --device cuda "$@" train.h5; }
@@ -34,7 +34,7 @@ check 'a dump of a step'            'train -n 1 --precision f32 --dump-step d.h5
 
 embed() { semppl-embed -q --precision f32 -c 4.h5 "$@" train.h5; }
 check 'features'                    'embed --device cuda -o e.h5 && embed --device cpu -o c.h5'
-check 'near those of the CPU'       'h5diff -p 1e-3 e.h5 c.h5 x || h5diff -d 1e-4 e.h5 c.h5 x'
+check 'near those of the CPU'       'h5diff -d 1e-3 e.h5 c.h5 x'
 check 'projections'                 'embed --device cuda --layer projection -o p.h5'
 check_same 'neighbours of the same vectors: the same bits' 'semppl-knn -q -k 3 --device cuda e.h5' \
     'semppl-knn -q -k 3 --device cpu e.h5'
