@@ -9,6 +9,9 @@
 ## make check-san     tests under the address, undefined-behaviour and thread sanitizers
 ## make lint          formats, static analysis, shell scripts, manual pages, headers, completions
 ## make bench         speed of everything, beside what the machine can do, into bench/RESULTS.md (5 to 8 minutes)
+## make bench-cuda    speed on a CUDA device, beside what it can do, into bench/RESULTS-cuda.md (10 minutes)
+## make check-cuda    all checks of a CUDA device: check-device, under compute-sanitizer too where that is
+## make cuda-kit      what bench-cuda and check-cuda need on a machine that has but the driver, as $(BUILD)/cuda-kit.tar.gz
 ## make bench-peers   the same work by PyTorch, torchvision, Pillow, faiss and oneDNN, as ratios (15 to 40 minutes); they are
 ##                    fetched into $(BUILD)/peers
 ## make check-peers   every number of a training step, pixels, crops, features and neighbours against PyTorch, Pillow, NumPy,
@@ -24,7 +27,7 @@
 ## PREFIX=folder      where an installed program finds itself             (/usr/local)
 ## DESTDIR=folder     in front of PREFIX, for packagers                   ()
 ## CC=  OPT=  CFLAGS= compiler, optimisation, further flags               (cc, -O2, -g)
-## CUDA=1             with the plugin for CUDA devices, by nvcc            (0)
+## CUDA=0             without the plugin for CUDA devices                 (1 where nvcc is)
 ## CUDA_ARCHS=list    the plugin's compute capabilities                    (80 90a 100 120)
 ## SAN=address,...    build with sanitizers; give it a BUILD of its own   ()
 ## V=1                show the commands                                   ()
@@ -107,6 +110,7 @@ SHIM := $(BUILD)/tests/cuda/test_shim
 PLANS := $(if $(filter 1,$(CUDA)),$(BUILD)/tests/cuda/plan_cudnn)
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
 BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
+BENCH_CUDA := $(BUILD)/bench/cuda/bench
 PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
 CLI := $(wildcard tests/cli/*.t)
 BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
@@ -145,7 +149,7 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
 # Tests, examples and benchmarks: one program each
-$(sort $(UNIT) $(KERN) $(DEVICE) $(EXAMPLES) $(BENCH) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+$(sort $(UNIT) $(KERN) $(DEVICE) $(EXAMPLES) $(BENCH) $(BENCH_CUDA) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(KERN): $(addprefix $(BUILD)/tests/kern/,check.o mirror.o)
@@ -153,6 +157,7 @@ $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
+$(BENCH_CUDA): $(filter-out $(BENCH_CUDA).o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/cuda/*.c)))
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
 # The CUDA plugin, and the one for tests. What ptxas says of each kernel (registers, spills) stays beside the object.
@@ -265,7 +270,7 @@ PROVE = BUILD='$(abspath $(BUILD))' SEMPPL_CACHE= prove -j$(JOBS) --exec ''
 TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM) $(PLANS))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
-check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE))
+check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA))
 	$(Q)$(PROVE) $(TESTS)
 	$(Q)$(if $(T),,$(MAKE) check-fake)
 
@@ -275,6 +280,9 @@ check-fake: $(ON_DEVICE) $(FAKE)
 	$(Q)CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_SHIM_STRICT=1 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE) $(ON_DEVICE)
 check-device: $(ON_DEVICE) $(PLUGIN)
 	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(subst SEMPPL_CACHE=,SEMPPL_CACHE='$(abspath $(BUILD))/cache',$(PROVE)) $(ON_DEVICE)
+
+check-cuda: $(BUILD)/semppl-ckpt $(ON_DEVICE) $(PLUGIN)
+	$(Q)BUILD='$(BUILD)' tests/cuda/check.sh $(notdir $(T:.c=))
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer, to which the threads of a kernel are threads too.
@@ -294,6 +302,22 @@ check-san:
 
 bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/run.sh
+
+bench-cuda: all $(BENCH) $(BENCH_CUDA) $(PLUGIN)
+	$(Q)BUILD='$(BUILD)' bench/cuda/run.sh
+
+# All of it with the libraries that it was linked to, in folders as they are here: unpacked elsewhere,
+# tests/cuda/check.sh and bench/cuda/run.sh find it.
+KIT_SCRIPTS := bench/steps.sh $(addprefix bench/cuda/,run.sh kernels.awk) $(addprefix tests/cuda/,check.sh device.sh)
+cuda-kit: $(BINARIES) $(BENCH) $(BENCH_CUDA) $(EXAMPLES) $(KERN) $(DEVICE) $(PLUGIN)
+	$(call say,KIT,$(BUILD)/cuda-kit.tar.gz)
+	@rm -rf $(BUILD)/cuda-kit
+	$(Q)for f in $^; do install -D -s $$f $(BUILD)/cuda-kit/build/$${f#$(BUILD)/} || exit 1; done
+	$(Q)for f in $(KIT_SCRIPTS); do install -D $$f $(BUILD)/cuda-kit/$$f || exit 1; done
+	$(Q)ldd $^ | sed -n 's/^.* => \(\/.*\) (.*/\1/p' | sort -u | grep -v '/\(libc\|libm\|libstdc++\|libgcc_s\)\.so' | \
+	    while read -r f; do install -D $$f $(BUILD)/cuda-kit/build/lib/$${f##*/} || exit 1; done
+	$(Q)git describe --always --dirty --exclude '*' >$(BUILD)/cuda-kit/build/commit 2>/dev/null || :
+	$(Q)tar -C $(BUILD)/cuda-kit -czf $(BUILD)/cuda-kit.tar.gz .
 
 bench-peers: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/peers/run.sh
@@ -318,9 +342,9 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 
 # -- Lint ----
 
-C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c)
-H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h)
-SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/*/*.t)
+C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c bench/cuda/*.c)
+H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h bench/cuda/*.h)
+SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/cuda/*.sh bench/cuda/*.sh tests/*/*.t)
 CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/*.cpp tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
 # What knows CUDA is looked at with the headers of tests, what knows its libraries with theirs, where they are.
 CUDA_INCLUDE = $(if $(filter kernels/cuda/%,$(1)),$(if $(filter $(FAKE_SRC),$(1)),-Itests/cuda/shim,-isystem $(CUDA_HOME)/include))
@@ -423,5 +447,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz compile_commands.json
 
-.PHONY: all help deps check check-fake check-device check-san check-peers bench bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
+.PHONY: all help deps check check-fake check-device check-san check-peers check-cuda bench bench-cuda cuda-kit bench-peers demo fuzz fuzz-run lint lint-format lint-headers lint-shell \
     lint-manuals lint-completions lint-tidy completions install uninstall clean FORCE

@@ -8,6 +8,8 @@
 #
 # and PRECISIONS, what this machine computes fast: f32, and bf16 if it has matrix units for it.
 #
+# The caller may set STEPS_TIMES, the steps to do (3), and DEVICE, where to do them (cpu).
+#
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 PRECISIONS=f32
@@ -33,9 +35,9 @@ steps_begin() {
 
 # train_rate f32|bf16 CHECKPOINT SHARD: pictures a second in the median step
 train_rate() {
-    local n=3
+    local n=${STEPS_TIMES:-3}
     rm -f "$STEPS_DIR/log"
-    semppl-train-step -q --precision "$1" -n $n -c "$STEPS_DIR/$2" -o "$STEPS_DIR/out.h5" \
+    semppl-train-step -q --device "${DEVICE:-cpu}" --precision "$1" -n "$n" -c "$STEPS_DIR/$2" -o "$STEPS_DIR/out.h5" \
         --log "$STEPS_DIR/log" "$STEPS_DIR/$3"
     sed -n 's/.*"images_per_s": \([0-9.]*\).*/\1/p' "$STEPS_DIR/log" | sort -n | sed -n "$((n / 2 + 1))p"
 }
@@ -44,7 +46,7 @@ train_rate() {
 embed_seconds() { # f32|bf16 SHARD TIMES
     local shards=() start=$EPOCHREALTIME
     for _ in $(seq "$3"); do shards+=("$STEPS_DIR/$2"); done
-    semppl-embed -q --precision "$1" -c "$STEPS_DIR/r50.h5" -o "$STEPS_DIR/out.h5" "${shards[@]}"
+    semppl-embed -q --device "${DEVICE:-cpu}" --precision "$1" -c "$STEPS_DIR/r50.h5" -o "$STEPS_DIR/out.h5" "${shards[@]}"
     awk -v from="$start" -v to="$EPOCHREALTIME" 'BEGIN { print to - from }'
 }
 

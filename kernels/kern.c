@@ -132,6 +132,16 @@ const char *kern_trouble(const struct kern *kn)
     return kn->device_state && plugin_load(&plugin, &why) == 0 ? plugin->trouble() : NULL;
 }
 
+int kern_measure(struct kern *kn, double *copy, double *product)
+{
+    const struct kern_plugin *plugin;
+    const char *why;
+    *copy = *product = 0;
+    if (!kn->device_state || plugin_load(&plugin, &why) < 0)
+        return -ENOTSUP;
+    return plugin->measure(kn, copy, product);
+}
+
 size_t kern_sizeof(enum kern_type type)
 {
     return type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);

@@ -32,7 +32,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 7
+#define KERN_ABI 8
 
 enum kern_type { KERN_F32, KERN_BF16 };
 
@@ -60,6 +60,11 @@ const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512", "cuda:0 
 size_t kern_sizeof(enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
 bool kern_apart(const struct kern *kn);     /* its memory is none that the host can touch */
+/*
+ * What a CUDA device can do, measured now, in about a second: bytes a second of a copy on it, read
+ * and written ones, and operations a second of large products of bfloat16. -ENOTSUP on the CPU.
+ */
+int kern_measure(struct kern *kn, double *copy, double *product);
 /* The driver's words for a failure of the device (-EIO), NULL if there was none. A device that has
  * failed stays so until the process ends. */
 const char *kern_trouble(const struct kern *kn);

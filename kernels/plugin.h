@@ -30,6 +30,7 @@ struct kern_plugin {
     const char *(*trouble)(void);
     /* Lines "name: value" on the driver, libraries and devices. */
     void (*report)(char *text, size_t room);
+    int (*measure)(struct kern *kn, double *copy, double *product); /* kern_measure() */
 };
 
 typedef const struct kern_plugin *kern_plugin_get(void);

@@ -6,7 +6,7 @@
  * needed (library.h). Files:
  *
  * plugin.c, memory.c          the exported symbol, handles, memory and copies
- * record.c, side.c            recordings of calls; calls that run beside others
+ * record.c, side.c, measure.c recordings of calls; calls that run beside others; the device's peaks
  * conv*.c, gemm*.c            plans of cuDNN and cuBLASLt; tests have plain kernels in their place
  * *.cu                        kernels, each family with the host side of its slots below it
  *
@@ -129,6 +129,10 @@ void cuda_side_close(struct cuda *cu);
 /* -- nothing.cu: a kernel that does nothing, to see whether there is code for a device ---- */
 
 int cuda_nothing(struct kern *);
+
+/* -- measure.c: kern_measure() ---- */
+
+int cuda_measure(struct kern *kn, double *copy, double *product);
 
 /* -- the slots: arguments and meaning are those of kern.h ---- */
 

@@ -275,7 +275,8 @@ static const struct kern_plugin plugin = { .abi = KERN_ABI,
                                            .open = open_device,
                                            .close = close_device,
                                            .trouble = trouble,
-                                           .report = report };
+                                           .report = report,
+                                           .measure = cuda_measure };
 
 __attribute__((visibility("default"))) const struct kern_plugin *semppl_cuda_plugin(void);
 const struct kern_plugin *semppl_cuda_plugin(void)

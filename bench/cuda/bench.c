@@ -1,0 +1,148 @@
+/*
+ * bench.c - the tables of `make bench-cuda` that need no program: all, or those that are named.
+ *
+ *     bench [tiny] [encoders] [layers] [passes] [search] [once]
+ */
+#include "bench/cuda/rig.h"
+#include "common/base/mem.h"
+#include "common/base/rng.h"
+#include "kernels/ops.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void rig_die(const char *what)
+{
+    fprintf(stderr, "bench: %s\n", what);
+    exit(1);
+}
+
+void rig_must(struct rig *r, int rc, const char *what)
+{
+    if (rc >= 0)
+        return;
+    const char *words = kern_trouble(r->kn);
+    fprintf(stderr, "bench: %s: %s\n", what, words ? words : strerror(-rc));
+    exit(1);
+}
+
+static void *keep(struct rig *r, void *dev)
+{
+    if (!dev)
+        rig_die("no memory on the device");
+    if (r->ndev == (int)ARRAY_LEN(r->dev))
+        rig_die("too many arrays");
+    return r->dev[r->ndev++] = dev;
+}
+
+void *rig_random(struct rig *r, enum kern_type type, size_t n)
+{
+    enum { PERIOD = 65521 }; /* prime: no two rows of a tensor are alike */
+    size_t each = kern_sizeof(type), have = MIN(n, (size_t)PERIOD);
+    uint8_t *host = mem_block(n * each);
+    struct rng g;
+    if (!host)
+        rig_die("no memory");
+    rng_init(&g, 1, RNG_TEST, 0, n, 0);
+    for (size_t i = 0; i < have; i++)
+        kern_store(type, host, i, rng_range(&g, -1, 1));
+    for (; have < n; have += MIN(have, n - have))
+        memcpy(host + have * each, host, MIN(have, n - have) * each);
+    void *dev = keep(r, kern_alloc(r->kn, n * each));
+    rig_must(r, kern_put(r->kn, dev, host, n * each), "a copy to the device");
+    rig_must(r, kern_sync(r->kn), "a copy to the device");
+    free(host);
+    return dev;
+}
+
+void *rig_zero(struct rig *r, size_t nbytes)
+{
+    return keep(r, kern_alloc(r->kn, nbytes));
+}
+
+void rig_clear(struct rig *r)
+{
+    while (r->ndev > 0)
+        kern_free(r->kn, r->dev[--r->ndev]);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds of n calls. */
+static double calls(struct rig *r, int (*f)(void *arg), void *arg, int n)
+{
+    double start = now();
+    for (int i = 0; i < n; i++)
+        rig_must(r, f(arg), "a kernel");
+    rig_must(r, kern_sync(r->kn), "a kernel");
+    return now() - start;
+}
+
+double rig_seconds(struct rig *r, int (*f)(void *arg), void *arg)
+{
+    if (r->tiny)
+        return calls(r, f, arg, 1);
+    double best = INFINITY;
+    calls(r, f, arg, 2); /* plans, scratch, caches */
+    double one = calls(r, f, arg, 3) / 3;
+    int n = (int)fmin(fmax(0.15 / one, 2), 2000);
+    for (int i = 0; i < 3; i++)
+        best = fmin(best, calls(r, f, arg, n) / n);
+    return best;
+}
+
+static void ceilings(struct rig *r)
+{
+    rig_must(r, kern_measure(r->kn, &r->copy, &r->product), "the device's ceilings");
+    printf("## Ceilings, measured in this run (%s)\n\n", kern_describe(r->kn));
+    printf("| ceiling | |\n|:--|--:|\n");
+    printf("| copy on the device, by the runtime | %.0f GB/s |\n", 1e-9 * r->copy);
+    printf("| bfloat16 product, 8192 x 8192 x 8192, by cuBLASLt | %.0f TF/s |\n\n",
+           1e-12 * r->product);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*print)(struct rig *r);
+    } tables[] = { { "encoders", encoders },
+                   { "layers", layers },
+                   { "passes", passes },
+                   { "search", search },
+                   { "once", once } };
+    struct rig r = { 0 };
+    const char *why;
+    int first = 1;
+    if (argc > 1 && strcmp(argv[1], "tiny") == 0) {
+        r.tiny = true;
+        first = 2;
+    }
+    if (pool_open(&r.pool, 0) < 0)
+        rig_die("no threads");
+    if (kern_open_cuda(&r.kn, 0, r.pool, &why) < 0)
+        rig_die(why);
+    bool only_once = argc == first + 1 && strcmp(argv[first], "once") == 0;
+    if (!only_once)
+        ceilings(&r);
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        bool named = argc == first && strcmp(tables[i].name, "once") != 0;
+        for (int j = first; j < argc; j++)
+            named = named || strcmp(argv[j], tables[i].name) == 0;
+        if (named)
+            tables[i].print(&r);
+        rig_clear(&r);
+        fflush(stdout);
+    }
+    kern_close(r.kn);
+    pool_close(r.pool);
+    return 0;
+}

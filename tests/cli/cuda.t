@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The scripts for machines with a CUDA device, on the one of tests and with stand-ins for NVIDIA's tools: that they run,
+# and that nothing measured there comes among the results.
+# shellcheck source=tests/cli/lib.sh disable=SC2016
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+fake=$BUILD/fake/libsemppl-cuda.so
+if [ ! -e "$fake" ] || [ ! -x "$BUILD/bench/cuda/bench" ]; then
+    skip 'scripts for CUDA devices' 'the device of tests or the benchmark is not built'
+    finish
+    exit
+fi
+export SEMPPL_CUDA=$fake SEMPPL_CACHE='' CHECK_QUICK=1
+mkdir tools
+printf '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do echo "$1 $2" >>"%s/asked"; shift 2; done\nexec "$@"\n' \
+    "$T_DIR" >tools/compute-sanitizer
+cat >tools/ncu <<'END'
+#!/bin/sh
+cat <<'CSV'
+==PROF== Connected to process 1
+"ID","Kernel Name","Grid Size","dram__throughput.avg.pct_of_peak_sustained_elapsed","gpu__time_duration.sum","sm__throughput.avg.pct_of_peak_sustained_elapsed"
+"","","","%","us","%"
+"0","void apply<bf16, 1>(bf16 *, const float *, int)","(528, 1, 1)","91.50","1,025.50","20.10"
+"1","sm90_gemm","(528, 1, 1)","41.50","300.00","80.00"
+"2","void apply<bf16, 1>(bf16 *, const float *, int)","(528, 1, 1)","81.50","974.50","10.10"
+CSV
+END
+chmod +x tools/*
+PATH=$T_DIR/tools:$PATH
+results=$TOP/bench/RESULTS-cuda.md
+before=$(cksum "$results" 2>&1)
+
+check 'bench-cuda on the device of tests' '"$TOP/bench/cuda/run.sh" >table.md'
+check_out 'has every table' '8' 'grep -c "^## " table.md'
+check_out 'of as many columns as its head' '' 'awk -F"|" "/^[^|]/ || !NF { n = 0; next } n && NF != n { print } { n = NF }" table.md'
+check_out 'and numbers that are' '' 'grep -iE "[^a-z](nan|inf)[^a-z]" table.md; true'
+check_out 'the kernels that take longest come first' '| `apply<bf16, 1>` | 2 | 2.00 | 87 % | 87 % | 15 % |
+| `sm90_gemm` | 1 | 0.30 | 13 % | 42 % | 80 % |' 'tail -3 table.md | grep .'
+check_out 'the results stay what they were' "$before" 'cksum "$results" 2>&1; true'
+
+check 'check-cuda on the device of tests' '"$TOP/tests/cuda/check.sh" check_dense >said'
+check 'runs tests plainly and by each tool' '[ "$(grep -c "^ok *check_dense" said)" = 4 ] && [ "$(sort -u asked | grep -c -- --tool)" = 3 ]'
+printf '#!/bin/sh\necho "========= Invalid __global__ write of size 4 bytes"\nexit 9\n' >tools/compute-sanitizer
+check_exit 1 'what a tool finds fails' 'TOOLS=memcheck "$TOP/tests/cuda/check.sh" check_dense >said'
+check 'and is shown' 'grep -q "^FAILED  check_dense under memcheck, status 9" said && grep -q "Invalid __global__ write" said'
+finish
