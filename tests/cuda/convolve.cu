@@ -4,11 +4,13 @@
  *
  * fails      never works
  * direct     as it is
- * through    its output comes by way of the workspace
+ * through    its output comes by way of the workspace, which is left in disorder
  * clobbers   writes the gradient before it reads what is to be added: wrong in place
  *
  * There are none for output channels that are no multiple of 8; with scale and shift for multiples
- * of 16 only; with a sum for input channels that are multiples of 16, clobbers for those of 32.
+ * of 16 only; with a sum for input channels that are multiples of 16. For the gradient of inputs
+ * whose channels are a multiple of 32 there are only those that clobber, with a sum; for output
+ * channels that are a multiple of 5 none that is direct.
  */
 #include "kernels/cuda/convolve.h"
 #include "kernels/cuda/storage.cuh"
@@ -49,10 +51,13 @@ extern "C" const char *engine_library_version(const void *)
 
 static bool offered(const struct convolve *what, enum guise guise)
 {
+    bool clobbered = what->pass == CONVOLVE_DATA && what->cv.c % 32 == 0;
     if (what->cv.k % 8 != 0 || (what->affine && what->cv.k % 16 != 0) ||
         (what->add && what->cv.c % 16 != 0))
         return false;
-    return (guise == CLOBBERS) == (what->add && what->cv.c % 32 == 0);
+    if (guise == DIRECT && what->cv.k % 5 == 0)
+        return false;
+    return guise == CLOBBERS ? clobbered && what->add : !clobbered;
 }
 
 extern "C" int engines_for(void *, const struct convolve *what, const char *name,
@@ -95,16 +100,25 @@ extern "C" int engine_run(void *library, const struct engine *e, const struct co
     struct kern *kn = (struct kern *)library;
     struct convolve what = e->what;
     struct convolve_arrays where = *at;
-    if (e->guise == FAILS)
+    if (!what.affine)
+        where.scale = where.shift = NULL;
+    if (!what.residual && !what.add)
+        where.old = NULL;
+    uintptr_t all = (uintptr_t)at->out | (uintptr_t)at->a | (uintptr_t)at->b | (uintptr_t)at->old |
+                    (uintptr_t)at->scale | (uintptr_t)at->shift;
+    if (e->guise == FAILS || all % 16 != 0)
         return -EIO;
     if (e->guise == DIRECT)
         return conv_plain(kn, &what, &where);
     if (e->guise == THROUGH) {
+        size_t bytes = out_bytes(&what);
+        cudaStream_t stream = cuda_of(kn)->stream;
         where.out = workspace;
         int rc = conv_plain(kn, &what, &where);
-        return rc < 0 ? rc
-                      : cuda_error(cudaMemcpyAsync(at->out, workspace, out_bytes(&what),
-                                                   cudaMemcpyDeviceToDevice, cuda_of(kn)->stream));
+        if (rc == 0)
+            rc = cuda_error(
+                cudaMemcpyAsync(at->out, workspace, bytes, cudaMemcpyDeviceToDevice, stream));
+        return rc < 0 ? rc : cuda_error(cudaMemsetAsync(workspace, 0xff, bytes, stream));
     }
     what.add = false;
     where.old = NULL;
