@@ -171,7 +171,7 @@ fake=$BUILD/fake/$name
 if [ ! -e "$fake" ]; then
     skip 'programs on a device' 'not built: make build/fake/libsemppl-cuda.so'
 else
-    export SEMPPL_CUDA=$fake SEMPPL_CACHE=
+    export SEMPPL_CUDA=$fake SEMPPL_CACHE=$PWD/cache # the engines of the first run are those of the next
     check 'selftest on a device' 'semppl-ckpt selftest >self'
     check 'all its kernels are as defined' 'grep -qE "^cuda:0 .*: ([0-9]+) of \1 checks of kernels are as defined" self'
     check_err 0 'embed takes the device by itself' 'computing on cuda:0 fibers' 'embed'
