@@ -138,7 +138,6 @@ int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *lab
     q->old_head = q->head;
     q->old_fill = q->fill;
     q->pushed = n - skip;
-    q->wrote = false;
     for (size_t i = 0; i < q->pushed; i++) {
         size_t s = q->head, b = (size_t)row[skip + i];
         q->written[i] = (int32_t)s;
@@ -157,20 +156,18 @@ int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *lab
         rc = kern_put(q->kn, q->source_dev, q->source, q->most * sizeof *q->source);
     if (rc == 0)
         rc = sort_by_class(q);
+    for (size_t j = 0; j < q->views && rc == 0; j++)
+        rc = kern_copy_rows(q->kn, q->old_vectors + j * q->most * q->dim, NULL, queue_vectors(q, j),
+                            q->written_dev, q->most, q->dim);
     return rc < 0 ? fail(rc, "the device did not take the queue") : 0;
 }
 
 int queue_write(struct queue *q, const float *const *t)
 {
     int rc = 0;
-    q->wrote = true;
-    for (size_t j = 0; j < q->views && rc == 0; j++) {
-        rc = kern_copy_rows(q->kn, q->old_vectors + j * q->most * q->dim, NULL, queue_vectors(q, j),
-                            q->written_dev, q->most, q->dim);
-        if (rc == 0)
-            rc = kern_copy_rows(q->kn, queue_vectors(q, j), q->written_dev, t[j], q->source_dev,
-                                q->most, q->dim);
-    }
+    for (size_t j = 0; j < q->views && rc == 0; j++)
+        rc = kern_copy_rows(q->kn, queue_vectors(q, j), q->written_dev, t[j], q->source_dev,
+                            q->most, q->dim);
     return rc < 0 ? fail(rc, "the device failed at writing the queue") : 0;
 }
 
@@ -179,7 +176,7 @@ int queue_take_back(struct queue *q)
     if (q->pushed == 0)
         return 0;
     int rc = 0;
-    for (size_t j = 0; j < q->views && rc == 0 && q->wrote; j++)
+    for (size_t j = 0; j < q->views && rc == 0; j++)
         rc = kern_copy_rows(q->kn, queue_vectors(q, j), q->written_dev,
                             q->old_vectors + j * q->most * q->dim, NULL, q->most, q->dim);
     for (size_t i = 0; i < q->pushed; i++) {

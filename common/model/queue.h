@@ -30,7 +30,6 @@ struct queue {
 
     /* the last push, so that it can be taken back */
     size_t most, pushed; /* rows of a push at most; rows of the last one that are written */
-    bool wrote;          /* and their vectors too */
     size_t old_head, old_fill;
     int32_t *written, *source; /* [most] slots, and rows of the batch that go there; then -1 */
     int32_t *written_dev, *source_dev;
@@ -53,7 +52,8 @@ int queue_save(const struct queue *q, float *vectors, int32_t *label, uint64_t *
 
 /*
  * Rows row[0..n-1] of a batch are to be written; label and id are of the whole batch. Of more rows
- * than slots the last are kept. All but the vectors is then as after the push.
+ * than slots the last are kept. All but the vectors is then as after the push, and those that are
+ * to go are put aside.
  */
 int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *label,
                const uint64_t *id);
@@ -62,7 +62,7 @@ int queue_push(struct queue *q, const int32_t *row, size_t n, const int32_t *lab
 int queue_write(struct queue *q, const float *const *t);
 /* Brings labels and ids to the device, for searches and votes. */
 int queue_publish(struct queue *q);
-/* Undoes the last push and write, unless it was kept or taken back before. */
+/* Undoes the last push, written or not, unless it was kept or taken back before. */
 int queue_take_back(struct queue *q);
 static inline void queue_keep(struct queue *q)
 {

@@ -287,7 +287,6 @@ static int compute(struct step *st, double *went)
         *r = record(st, forward_backward);
     st->warm = again;
     if (again && *r) {
-        st->queue.wrote = true;
         rc = kern_replay(st->kn, *r);
         *went = log_seconds();
         return rc < 0 ? fail(rc, "the device failed at a step") : 0;
@@ -391,7 +390,6 @@ static int results(struct step *st, struct step_metrics *m)
         anchors += st->objective.positives > 0 && queue_has(&st->queue, st->label[b]);
     if (rc == 0)
         rc = objective_get(&st->objective, anchors, &loss);
-    st->anchors = anchors;
     m->loss = loss.total;
     m->loss_augm = loss.augm;
     m->loss_sempos = loss.sempos;

@@ -68,7 +68,6 @@ struct step {
     int32_t *label;            /* given, else as pseudo_labels says */
     int32_t *truth;            /* for statistics, and for pseudo_labels oracle */
     struct vote *vote;         /* of those without a given label, be it for the record only */
-    size_t anchors;            /* with a semantic positive */
     int32_t *labelled;         /* places whose label is given */
     size_t nlabelled;
 
