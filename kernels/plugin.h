@@ -1,5 +1,5 @@
 /*
- * plugin.h - what the CUDA plugin exports, and how kern.c finds it.
+ * plugin.h - what the CUDA plugin exports, and how handle.c finds it.
  *
  * libsemppl-cuda.so has one visible symbol, a function that returns this struct. It is looked for
  * in the file named by SEMPPL_CUDA, a path with at least one slash, or, if that is not set, beside

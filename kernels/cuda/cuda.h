@@ -45,20 +45,18 @@ struct cuda {
     int index; /* of the device */
     cudaStream_t stream;
     int multiprocessors;
-    size_t shared_most; /* bytes of shared memory that a block may ask for */
-    void *scratch;      /* cuda_scratch() */
+    void *scratch; /* cuda_scratch() */
     size_t scratch_bytes;
     unsigned *tickets; /* [CUDA_TICKETS] on the device, all 0 between kernels (columns.cuh) */
     void *retired[32]; /* earlier scratch, which recordings know */
     int nretired;
     bool recorded;
-    char *staging;         /* page-locked memory behind cuda_upload(), in two halves */
-    int half;              /* the one at work */
-    size_t staged;         /* its bytes that copies may still read */
-    cudaEvent_t copied[2]; /* the copies out of a half are done */
-    void *lists[4];        /* cuda_list(): device copies of lists that seldom change */
-    void *list_host[4];
-    size_t list_bytes[4];
+    char *staging;          /* page-locked memory behind cuda_upload(), in two halves */
+    int half;               /* the one at work */
+    size_t staged;          /* its bytes that copies may still read */
+    cudaEvent_t copied[2];  /* the copies out of a half are done */
+    void *list, *list_host; /* cuda_list(): on the device, and what was copied there */
+    size_t list_bytes;
     struct picture_buffer pictures[2]; /* augment.cu, in turns */
     int pictures_turn;
     struct cuda_lane parked; /* the other one; its stream is NULL until it is first needed */
@@ -101,10 +99,9 @@ void *cuda_scratch(struct kern *kn, size_t bytes);
  */
 int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes);
 
-/* A list in host memory as it stands on the device; uploaded again only when its bytes changed.
- * Each family of kernels has a place of its own. */
-enum cuda_list { LIST_SEGMENTS, LIST_OTHER };
-const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, size_t bytes);
+/* The list of an update's segments, in host memory, as it stands on the device; uploaded again only
+ * when its bytes changed. */
+const void *cuda_list(struct kern *kn, const void *host, size_t bytes);
 
 void *cuda_alloc(struct kern *, size_t);
 void cuda_free(struct kern *, void *);

@@ -139,12 +139,11 @@ int cuda_upload(struct kern *kn, void *dev, const void *host, size_t bytes)
     return cuda_error(err);
 }
 
-const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, size_t bytes)
+const void *cuda_list(struct kern *kn, const void *host, size_t bytes)
 {
     struct cuda *cu = cuda_of(kn);
-    if (cu->lists[which] && cu->list_bytes[which] == bytes &&
-        memcmp(cu->list_host[which], host, bytes) == 0)
-        return cu->lists[which];
+    if (cu->list && cu->list_bytes == bytes && memcmp(cu->list_host, host, bytes) == 0)
+        return cu->list;
     void *copy = malloc(bytes), *dev = cuda_alloc(kn, bytes);
     if (!copy || !dev || cuda_upload(kn, dev, host, bytes) < 0) {
         free(copy);
@@ -153,11 +152,11 @@ const void *cuda_list(struct kern *kn, enum cuda_list which, const void *host, s
         return NULL;
     }
     memcpy(copy, host, bytes);
-    if (cu->lists[which])
-        cuda_free(kn, cu->lists[which]);
-    free(cu->list_host[which]);
-    cu->lists[which] = dev;
-    cu->list_host[which] = copy;
-    cu->list_bytes[which] = bytes;
+    if (cu->list)
+        cuda_free(kn, cu->list);
+    free(cu->list_host);
+    cu->list = dev;
+    cu->list_host = copy;
+    cu->list_bytes = bytes;
     return dev;
 }

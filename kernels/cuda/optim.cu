@@ -237,7 +237,7 @@ static const span *put_spans(struct kern *kn, const struct kern_update *u, size_
         p[i].excluded = u->seg[i].excluded;
         *chunks += p[i].chunks;
     }
-    const void *dev = cuda_list(kn, LIST_SEGMENTS, p, u->nseg * sizeof *p);
+    const void *dev = cuda_list(kn, p, u->nseg * sizeof *p);
     free(p);
     return (const span *)dev;
 }

@@ -132,10 +132,8 @@ static void close_device(struct kern *kn)
     for (int i = 0; i < cu->nretired; i++)
         cudaFree(cu->retired[i]);
     cudaFreeHost(cu->staging);
-    for (size_t i = 0; i < ARRAY_LEN(cu->lists); i++) {
-        cudaFree(cu->lists[i]);
-        free(cu->list_host[i]);
-    }
+    cudaFree(cu->list);
+    free(cu->list_host);
     for (size_t i = 0; i < ARRAY_LEN(cu->pictures); i++) {
         cudaFreeHost(cu->pictures[i].host);
         if (cu->pictures[i].copied)
@@ -170,7 +168,6 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
                   cudaGetErrorString(err));
     cu->parked.tickets = cu->tickets + CUDA_TICKETS;
     cu->multiprocessors = prop.multiProcessorCount;
-    cu->shared_most = prop.sharedMemPerBlockOptin;
     kn->fast_bf16 = prop.major >= 8;
     snprintf(kn->description, sizeof kn->description, "cuda:%d %.40s", cu->index, prop.name);
     if (cuda_nothing(kn) < 0 || cuda_sync(kn) < 0)
