@@ -5,7 +5,7 @@
 #ifndef SEMPPL_BENCH_H
 #define SEMPPL_BENCH_H
 
-#include "kernels/kern.h"
+#include "bench/measure.h"
 
 struct bench {
     struct pool *pool;
@@ -21,12 +21,6 @@ static inline double bench_peak(const struct bench *b, enum kern_type type)
 {
     return type == KERN_BF16 && b->tile > 0 ? b->tile : b->fma;
 }
-
-__attribute__((noreturn)) void bench_die(const char *what);
-/* Seconds of f(arg): the best of several calls that last some tenths of a second together. */
-double bench_seconds(void (*f)(void *arg), void *arg);
-/* n numbers from -1 to 1, 64-byte aligned; free() releases them. */
-void *bench_random(enum kern_type type, size_t n);
 
 /* -- ceilings, measured now: ceiling.c ---- */
 

@@ -1,7 +1,8 @@
 /*
- * measure.c - see bench.h: seconds, and operands.
+ * measure.c - see measure.h.
  */
-#include "bench/bench.h"
+#include "bench/measure.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "kernels/ops.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 void bench_die(const char *what)
 {
@@ -17,21 +17,14 @@ void bench_die(const char *what)
     exit(1);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double bench_seconds(void (*f)(void *arg), void *arg)
 {
-    double best = INFINITY, start = now();
+    double best = INFINITY, start = log_seconds();
     f(arg); /* warms caches and scratch */
-    for (int i = 0; i < 100 && (i < 2 || now() - start < 0.15); i++) {
-        double t = now();
+    for (int i = 0; i < 100 && (i < 2 || log_seconds() - start < 0.15); i++) {
+        double t = log_seconds();
         f(arg);
-        best = fmin(best, now() - t);
+        best = fmin(best, log_seconds() - t);
     }
     return best;
 }

@@ -4,20 +4,11 @@
  *     bench [tiny] [encoders] [layers] [passes] [search] [once]
  */
 #include "bench/cuda/rig.h"
-#include "common/base/mem.h"
-#include "common/base/rng.h"
-#include "kernels/ops.h"
+#include "common/base/log.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-void rig_die(const char *what)
-{
-    fprintf(stderr, "bench: %s\n", what);
-    exit(1);
-}
 
 void rig_must(struct rig *r, int rc, const char *what)
 {
@@ -31,28 +22,17 @@ void rig_must(struct rig *r, int rc, const char *what)
 static void *keep(struct rig *r, void *dev)
 {
     if (!dev)
-        rig_die("no memory on the device");
+        bench_die("no memory on the device");
     if (r->ndev == (int)ARRAY_LEN(r->dev))
-        rig_die("too many arrays");
+        bench_die("too many arrays");
     return r->dev[r->ndev++] = dev;
 }
 
 void *rig_random(struct rig *r, enum kern_type type, size_t n)
 {
-    enum { PERIOD = 65521 }; /* prime: no two rows of a tensor are alike */
-    size_t each = kern_sizeof(type), have = MIN(n, (size_t)PERIOD);
-    uint8_t *host = mem_block(n * each);
-    struct rng g;
-    if (!host)
-        rig_die("no memory");
-    rng_init(&g, 1, RNG_TEST, 0, n, 0);
-    for (size_t i = 0; i < have; i++)
-        kern_store(type, host, i, rng_range(&g, -1, 1));
-    for (; have < n; have += MIN(have, n - have))
-        memcpy(host + have * each, host, MIN(have, n - have) * each);
-    void *dev = keep(r, kern_alloc(r->kn, n * each));
-    rig_must(r, kern_put(r->kn, dev, host, n * each), "a copy to the device");
-    rig_must(r, kern_sync(r->kn), "a copy to the device");
+    size_t nbytes = n * kern_sizeof(type);
+    void *host = bench_random(type, n), *dev = keep(r, kern_alloc(r->kn, nbytes));
+    rig_must(r, kern_put(r->kn, dev, host, nbytes), "a copy to the device");
     free(host);
     return dev;
 }
@@ -68,21 +48,14 @@ void rig_clear(struct rig *r)
         kern_free(r->kn, r->dev[--r->ndev]);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Seconds of n calls. */
 static double calls(struct rig *r, int (*f)(void *arg), void *arg, int n)
 {
-    double start = now();
+    double start = log_seconds();
     for (int i = 0; i < n; i++)
         rig_must(r, f(arg), "a kernel");
     rig_must(r, kern_sync(r->kn), "a kernel");
-    return now() - start;
+    return log_seconds() - start;
 }
 
 double rig_seconds(struct rig *r, int (*f)(void *arg), void *arg)
@@ -127,9 +100,9 @@ int main(int argc, char **argv)
         first = 2;
     }
     if (pool_open(&r.pool, 0) < 0)
-        rig_die("no threads");
+        bench_die("no threads");
     if (kern_open_cuda(&r.kn, 0, r.pool, &why) < 0)
-        rig_die(why);
+        bench_die(why);
     bool only_once = argc == first + 1 && strcmp(argv[first], "once") == 0;
     if (!only_once)
         ceilings(&r);

@@ -31,7 +31,7 @@ static float *draw_weights(struct rig *r, const struct net *net)
     float *host = calloc(net->floats, sizeof *host);
     float *dev = rig_zero(r, net->floats * sizeof *dev);
     if (!host)
-        rig_die("no memory");
+        bench_die("no memory");
     for (int i = 0; i < net->nparams; i++) {
         const struct net_param *p = &net->param[i];
         struct rng g;
@@ -58,7 +58,7 @@ static void training_open(struct rig *r, struct training *t, int preset, int sid
         set.stem = STEM_SMALL;
     }
     if (encoder_build(&t->net, &set, (size_t)side) < 0)
-        rig_die(fail_text());
+        bench_die(fail_text());
     t->net.type = type;
     t->x = rig_random(r, type, n * (size_t)(side * side * 3));
     t->w.param = draw_weights(r, &t->net);
@@ -102,7 +102,7 @@ static void optimiser_open(struct rig *r, struct training *t)
     size_t n = t->net.floats;
     struct kern_segment *seg = calloc((size_t)t->net.nparams, sizeof *seg);
     if (!seg)
-        rig_die("no memory");
+        bench_die("no memory");
     for (int i = 0; i < t->net.nparams; i++)
         seg[i] = (struct kern_segment){ t->net.param[i].offset, t->net.param[i].count,
                                         t->net.param[i].excluded };

@@ -8,7 +8,7 @@
 #ifndef SEMPPL_BENCH_RIG_H
 #define SEMPPL_BENCH_RIG_H
 
-#include "kernels/kern.h"
+#include "bench/measure.h"
 
 struct rig {
     struct pool *pool;
@@ -20,7 +20,6 @@ struct rig {
     int ndev;
 };
 
-__attribute__((noreturn)) void rig_die(const char *what);
 /* Ends the program if rc tells of a failure of what. */
 void rig_must(struct rig *r, int rc, const char *what);
 

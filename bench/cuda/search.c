@@ -66,7 +66,7 @@ static void view_row(struct rig *r, size_t n, size_t side)
     uint8_t *rgb = malloc((size_t)W * H * 3);
     struct kern_view *view = calloc(n, sizeof *view);
     if (!rgb || !view)
-        rig_die("no memory");
+        bench_die("no memory");
     rng_init(&g, 1, RNG_TEST, 0, 0, 0);
     for (size_t i = 0; i < (size_t)W * H * 3; i++)
         rgb[i] = (uint8_t)(i * 7 % 200 + i % 50);
