@@ -22,7 +22,7 @@ cd "$T_DIR" || exit 1
 T_N=0
 T_BAD=0
 
-t_ok() { # STATUS NAME [FILE ...]: prints the result, and the files on failure
+t_ok() { # STATUS NAME [FILE ...]: prints the result; on failure, the files to stderr
     T_N=$((T_N + 1))
     local good=$1 name=$2
     shift 2
@@ -31,7 +31,8 @@ t_ok() { # STATUS NAME [FILE ...]: prints the result, and the files on failure
     else
         echo "not ok $T_N - $name"
         T_BAD=$((T_BAD + 1))
-        for f in "$@"; do sed -n 's/^/#   /;1,15p' "$f"; done
+        # of stdout prove shows nothing
+        { echo "# $name"; for f in "$@"; do sed -n 's/^/#   /;1,15p' "$f"; done; } >&2
     fi
 }
 check() { check_exit 0 "$1" "$2"; }
