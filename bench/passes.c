@@ -193,6 +193,7 @@ static void optimiser(struct bench *b)
                              .s = w[4],
                              .xi = w[2],
                              .grad = w[3],
+                             .grad_factor = 1,
                              .ntarget = N,
                              .seg = seg,
                              .nseg = SEGMENTS };

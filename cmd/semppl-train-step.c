@@ -26,8 +26,8 @@ static struct {
     int steps;
     const char *in, *out, *log, *views, *dump, *device;
     struct opt_list set;
-    int precision;
-} o = { .steps = -1, .in = "-", .out = "-", .device = "auto" };
+    int precision, loss_scale;
+} o = { .steps = -1, .in = "-", .out = "-", .device = "auto", .loss_scale = PRECISION_LOSS_SCALE };
 
 static const struct opt opts[] = {
     OPT_INT('n', "steps", &o.steps, "N", 0, INT_MAX, "steps to do; required"),
@@ -39,7 +39,9 @@ static const struct opt opts[] = {
     OPT_STR(0, "dump-step", &o.dump, "FILE", "with -n 1: write all that went into and came of it"),
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
-               "of activations; auto: bf16 where it is fast"),
+               "of activations; auto: bf16 where it is fast; f16 is for CUDA devices"),
+    OPT_INT(0, "loss-scale", &o.loss_scale, "N", 1, 1 << 24,
+            "with --precision f16: what gradients are multiplied by meanwhile; a power of 2"),
     OPT_DEVICE(&o.device),
     OPT_COMMON,
     OPT_END,
@@ -83,6 +85,16 @@ static int check_dump(int n, char **operands)
                           : probe(o.dump);
 }
 
+/* A power of two changes no bit but of what float16 cannot hold. */
+static int check_loss_scale(void)
+{
+    if (opt_given(&o.loss_scale) && o.precision != PRECISION_F16)
+        return fail(-EUSAGE, "--loss-scale is for --precision f16");
+    if (o.loss_scale & (o.loss_scale - 1))
+        return fail(-EUSAGE, "--loss-scale wants a power of 2, not %d", o.loss_scale);
+    return 0;
+}
+
 /* What would otherwise fail after hours of work. */
 static int check_usage(int n, char **operands)
 {
@@ -91,6 +103,8 @@ static int check_usage(int n, char **operands)
     if (n == 0)
         return fail(-EUSAGE, "no data: name at least one image shard");
     int rc = device_check(o.device);
+    if (rc == 0)
+        rc = check_loss_scale();
     if (rc < 0)
         return rc;
     int from_stdin = strcmp(o.in, "-") == 0;
@@ -256,11 +270,9 @@ static int write_state(const struct state *s)
     return rc;
 }
 
-static int run_on(struct state *s, struct shard_set *data, struct pool *pool, struct kern *kn,
-                  FILE *log)
+/* How activations are stored, and gradients scaled. */
+static int set_precision(struct state *s, const struct kern *kn)
 {
-    struct step st = { 0 };
-    struct step_metrics m = { 0 };
     enum kern_type type;
     int rc = precision_choose(&type, (enum precision)o.precision, kn);
     if (rc == 0 && o.dump && type != KERN_F32)
@@ -268,7 +280,22 @@ static int run_on(struct state *s, struct shard_set *data, struct pool *pool, st
     if (rc < 0)
         return rc;
     state_precision(s, type);
-    rc = step_open(&st, s, kn, pool, data);
+    if (type != KERN_F16)
+        return 0;
+    char scale[16];
+    s->loss_scale = o.loss_scale;
+    snprintf(scale, sizeof scale, "%d", o.loss_scale);
+    return prov_note("loss_scale", scale);
+}
+
+static int run_on(struct state *s, struct shard_set *data, struct pool *pool, struct kern *kn,
+                  FILE *log)
+{
+    struct step st = { 0 };
+    struct step_metrics m = { 0 };
+    int rc = set_precision(s, kn);
+    if (rc == 0)
+        rc = step_open(&st, s, kn, pool, data);
     if (rc == 0)
         rc = train(&st, log, &m);
     if (rc == 0 && o.dump)

@@ -144,6 +144,11 @@ size_t kern_sizeof(enum kern_type type)
     return type == KERN_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
+bool kern_has(const struct kern *kn, enum kern_type type)
+{
+    return type != KERN_F16 || kn->device_state || kn->isa == ISA_REF;
+}
+
 /* Makes *block at least size bytes long; what it held is lost. */
 static int at_least(uint8_t **block, size_t *have, size_t size)
 {

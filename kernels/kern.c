@@ -17,9 +17,11 @@ static bool fits(size_t a, size_t b, size_t c, size_t d)
            !__builtin_mul_overflow(n, d, &n) && n <= PTRDIFF_MAX / sizeof(float);
 }
 
-static bool type_ok(enum kern_type type)
+static int type_check(const struct kern *kn, enum kern_type type)
 {
-    return type == KERN_F32 || type == KERN_BF16;
+    if (type != KERN_F32 && type != KERN_BF16 && type != KERN_F16)
+        return -EINVAL;
+    return kern_has(kn, type) ? 0 : -ENOTSUP;
 }
 
 /* One axis of windows: each of the n windows touches at least one of the size cells. */
@@ -30,14 +32,14 @@ static bool axis_ok(size_t size, size_t window, size_t stride, size_t pad, size_
            stride <= MOST && n <= MOST && pad < window && (n - 1) * stride < size + pad;
 }
 
-static int conv_check(const struct kern_conv *cv)
+static int conv_check(const struct kern *kn, const struct kern_conv *cv)
 {
-    bool good = type_ok(cv->type) && cv->c >= 1 && cv->k >= 1 &&
+    bool good = cv->c >= 1 && cv->k >= 1 &&
                 axis_ok(cv->h, cv->kh, cv->stride, cv->pad_top, cv->oh) &&
                 axis_ok(cv->w, cv->kw, cv->stride, cv->pad_left, cv->ow) &&
                 fits(cv->n, cv->h, cv->w, cv->c) && fits(cv->n, cv->oh, cv->ow, cv->k) &&
                 fits(cv->k, cv->c, cv->kh, cv->kw);
-    return good ? 0 : -EINVAL;
+    return good ? type_check(kn, cv->type) : -EINVAL;
 }
 
 static int epilogue_check(const struct kern_conv *cv, const struct kern_epilogue *ep)
@@ -50,27 +52,25 @@ static int epilogue_check(const struct kern_conv *cv, const struct kern_epilogue
     return !affine && (ep->residual || ep->relu) ? -EINVAL : 0;
 }
 
-static int maxpool_check(const struct kern_maxpool *mp)
+static int maxpool_check(const struct kern *kn, const struct kern_maxpool *mp)
 {
-    bool good = type_ok(mp->type) && mp->c >= 1 &&
-                axis_ok(mp->h, mp->side, mp->stride, mp->pad_top, mp->oh) &&
+    bool good = mp->c >= 1 && axis_ok(mp->h, mp->side, mp->stride, mp->pad_top, mp->oh) &&
                 axis_ok(mp->w, mp->side, mp->stride, mp->pad_left, mp->ow) &&
                 fits(mp->n, mp->h, mp->w, mp->c) && fits(mp->n, mp->oh, mp->ow, mp->c);
-    return good ? 0 : -EINVAL;
+    return good ? type_check(kn, mp->type) : -EINVAL;
 }
 
-static int avgpool2_check(const struct kern_avgpool2 *ap)
+static int avgpool2_check(const struct kern *kn, const struct kern_avgpool2 *ap)
 {
-    bool good = type_ok(ap->type) && ap->h >= 1 && ap->w >= 1 && ap->c >= 1 && ap->stride >= 1 &&
-                ap->stride <= 2 && fits(ap->n, ap->h, ap->w, ap->c);
-    return good ? 0 : -EINVAL;
+    bool good = ap->h >= 1 && ap->w >= 1 && ap->c >= 1 && ap->stride >= 1 && ap->stride <= 2 &&
+                fits(ap->n, ap->h, ap->w, ap->c);
+    return good ? type_check(kn, ap->type) : -EINVAL;
 }
 
-static int sk_check(const struct kern_sk *sk)
+static int sk_check(const struct kern *kn, const struct kern_sk *sk)
 {
-    bool good =
-        type_ok(sk->type) && sk->cells >= 1 && sk->m >= 1 && fits(sk->n, sk->cells, sk->m, 2);
-    return good ? 0 : -EINVAL;
+    bool good = sk->cells >= 1 && sk->m >= 1 && fits(sk->n, sk->cells, sk->m, 2);
+    return good ? type_check(kn, sk->type) : -EINVAL;
 }
 
 static int contrast_check(const struct kern_contrast *ct)
@@ -98,12 +98,12 @@ static int view_check(const struct kern_view *v)
 
 size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv)
 {
-    return conv_check(cv) ? 0 : kn->ops.conv_packed(kn, cv);
+    return conv_check(kn, cv) ? 0 : kn->ops.conv_packed(kn, cv);
 }
 
 int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
 {
-    int rc = conv_check(cv);
+    int rc = conv_check(kn, cv);
     return rc ? rc : kn->ops.conv_pack(kn, cv, packed, w);
 }
 
@@ -111,7 +111,7 @@ int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, cons
                       const void *packed, const struct kern_epilogue *ep)
 {
     static const struct kern_epilogue none;
-    int rc = conv_check(cv);
+    int rc = conv_check(kn, cv);
     ep = ep ? ep : &none;
     if (rc == 0)
         rc = epilogue_check(cv, ep);
@@ -123,7 +123,7 @@ int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, cons
 int kern_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
                             const void *packed, bool add)
 {
-    int rc = conv_check(cv);
+    int rc = conv_check(kn, cv);
     if (rc || cv->n == 0)
         return rc;
     return kn->ops.conv_backward_data(kn, cv, dx, dy, packed, add);
@@ -132,7 +132,7 @@ int kern_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *d
 int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                const void *x, const void *dy)
 {
-    int rc = conv_check(cv);
+    int rc = conv_check(kn, cv);
     if (rc || cv->n == 0)
         return rc;
     return kn->ops.conv_backward_weights(kn, cv, dw, x, dy);
@@ -143,9 +143,10 @@ int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
 int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
                   size_t rows, size_t c)
 {
-    if (!type_ok(type) || rows == 0 || c == 0 || !fits(rows, c, 1, 1))
+    if (rows == 0 || c == 0 || !fits(rows, c, 1, 1))
         return -EINVAL;
-    return kn->ops.bn_stats(kn, type, mean, var, x, rows, c);
+    int rc = type_check(kn, type);
+    return rc ? rc : kn->ops.bn_stats(kn, type, mean, var, x, rows, c);
 }
 
 int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
@@ -162,60 +163,64 @@ int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x
                     const void *residual, const float *scale, const float *shift, size_t rows,
                     size_t c, bool relu)
 {
-    if (!type_ok(type) || c == 0 || !fits(rows, c, 1, 1))
+    if (c == 0 || !fits(rows, c, 1, 1))
         return -EINVAL;
-    if (rows == 0)
-        return 0;
-    return kn->ops.bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
+    int rc = type_check(kn, type);
+    return rc || rows == 0
+               ? rc
+               : kn->ops.bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
 }
 
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
     bool known = !b->relu || b->y || (b->scale && b->shift);
-    if (!type_ok(b->type) || b->c == 0 || !fits(b->rows, b->c, 1, 1) || !known)
+    if (b->c == 0 || !fits(b->rows, b->c, 1, 1) || !known)
         return -EINVAL;
-    return b->rows ? kn->ops.bn_backward(kn, b) : 0;
+    int rc = type_check(kn, b->type);
+    return rc || b->rows == 0 ? rc : kn->ops.bn_backward(kn, b);
 }
 
 int kern_maxpool_forward(struct kern *kn, const struct kern_maxpool *mp, void *y, const void *x)
 {
-    int rc = maxpool_check(mp);
+    int rc = maxpool_check(kn, mp);
     return rc || mp->n == 0 ? rc : kn->ops.maxpool_forward(kn, mp, y, x);
 }
 
 int kern_maxpool_backward(struct kern *kn, const struct kern_maxpool *mp, void *dx, const void *dy,
                           const void *x, const void *y)
 {
-    int rc = maxpool_check(mp);
+    int rc = maxpool_check(kn, mp);
     return rc || mp->n == 0 ? rc : kn->ops.maxpool_backward(kn, mp, dx, dy, x, y);
 }
 
 int kern_avgpool_forward(struct kern *kn, enum kern_type type, float *y, const void *x, size_t n,
                          size_t cells, size_t c)
 {
-    if (!type_ok(type) || cells == 0 || c == 0 || !fits(n, cells, c, 1))
+    if (cells == 0 || c == 0 || !fits(n, cells, c, 1))
         return -EINVAL;
-    return n ? kn->ops.avgpool_forward(kn, type, y, x, n, cells, c) : 0;
+    int rc = type_check(kn, type);
+    return rc || n == 0 ? rc : kn->ops.avgpool_forward(kn, type, y, x, n, cells, c);
 }
 
 int kern_avgpool_backward(struct kern *kn, enum kern_type type, void *dx, const float *dy, size_t n,
                           size_t cells, size_t c)
 {
-    if (!type_ok(type) || cells == 0 || c == 0 || !fits(n, cells, c, 1))
+    if (cells == 0 || c == 0 || !fits(n, cells, c, 1))
         return -EINVAL;
-    return n ? kn->ops.avgpool_backward(kn, type, dx, dy, n, cells, c) : 0;
+    int rc = type_check(kn, type);
+    return rc || n == 0 ? rc : kn->ops.avgpool_backward(kn, type, dx, dy, n, cells, c);
 }
 
 int kern_avgpool2_forward(struct kern *kn, const struct kern_avgpool2 *ap, void *y, const void *x)
 {
-    int rc = avgpool2_check(ap);
+    int rc = avgpool2_check(kn, ap);
     return rc || ap->n == 0 ? rc : kn->ops.avgpool2_forward(kn, ap, y, x);
 }
 
 int kern_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void *dx,
                            const void *dy)
 {
-    int rc = avgpool2_check(ap);
+    int rc = avgpool2_check(kn, ap);
     return rc || ap->n == 0 ? rc : kn->ops.avgpool2_backward(kn, ap, dx, dy);
 }
 
@@ -223,27 +228,27 @@ int kern_avgpool2_backward(struct kern *kn, const struct kern_avgpool2 *ap, void
 
 int kern_sk_squeeze_forward(struct kern *kn, const struct kern_sk *sk, float *s, const void *u)
 {
-    int rc = sk_check(sk);
+    int rc = sk_check(kn, sk);
     return rc || sk->n == 0 ? rc : kn->ops.sk_squeeze_forward(kn, sk, s, u);
 }
 
 int kern_sk_squeeze_backward(struct kern *kn, const struct kern_sk *sk, void *du, const float *ds)
 {
-    int rc = sk_check(sk);
+    int rc = sk_check(kn, sk);
     return rc || sk->n == 0 ? rc : kn->ops.sk_squeeze_backward(kn, sk, du, ds);
 }
 
 int kern_sk_select_forward(struct kern *kn, const struct kern_sk *sk, void *v, const void *u,
                            const float *z)
 {
-    int rc = sk_check(sk);
+    int rc = sk_check(kn, sk);
     return rc || sk->n == 0 ? rc : kn->ops.sk_select_forward(kn, sk, v, u, z);
 }
 
 int kern_sk_select_backward(struct kern *kn, const struct kern_sk *sk, void *du, float *dz,
                             const void *dv, const void *u, const float *z)
 {
-    int rc = sk_check(sk);
+    int rc = sk_check(kn, sk);
     return rc || sk->n == 0 ? rc : kn->ops.sk_select_backward(kn, sk, du, dz, dv, u, z);
 }
 
@@ -365,7 +370,8 @@ int kern_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim
 
 int kern_update(struct kern *kn, const struct kern_update *u)
 {
-    if ((u->ntarget && !u->xi) || (u->rule == KERN_ADAMW && (!u->s || u->t < 1)))
+    if ((u->ntarget && !u->xi) || (u->rule == KERN_ADAMW && (!u->s || u->t < 1)) ||
+        !(u->grad_factor > 0))
         return -EINVAL;
     for (size_t i = 0; i < u->nseg; i++) /* a segment is of the target or not, never both */
         if (u->seg[i].offset < u->ntarget && u->seg[i].count > u->ntarget - u->seg[i].offset)
@@ -382,7 +388,7 @@ int kern_norm(struct kern *kn, double *norm, const float *x, size_t n)
 int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
                  size_t n, size_t side, const float mean[3], const float dev[3])
 {
-    int rc = type_ok(type) && side >= 1 && fits(n, side, side, 3) ? 0 : -EINVAL;
+    int rc = side >= 1 && fits(n, side, side, 3) ? type_check(kn, type) : -EINVAL;
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = view_check(&views[i]);
     return rc || n == 0 ? rc : kn->ops.augment(kn, type, out, views, n, side, mean, dev);

@@ -10,10 +10,11 @@
  * returned. What one handle does is not ordered with another's calls: between handles kern_sync()
  * comes first. A handle belongs to one thread at a time; the threads inside come from its pool.
  *
- * Activations are channels-last, [n][h][w][c], stored as float32 or bfloat16 (enum kern_type,
- * uint16_t in memory). Weights, gradients of weights, statistics, embeddings and losses are
- * float32; sums are accumulated in float32 or better, in an order that depends on shapes only: on
- * the CPU results are the same bits for any number of threads.
+ * Activations are channels-last, [n][h][w][c], stored as float32, bfloat16 or IEEE float16 (enum
+ * kern_type; the latter two uint16_t in memory). float16 is for CUDA devices and for the
+ * definitions; what leaves its range becomes infinity. Weights, gradients of weights, statistics,
+ * embeddings and losses are float32; sums are accumulated in float32 or better, in an order that
+ * depends on shapes only: on the CPU results are the same bits for any number of threads.
  *
  * Every call returns 0 or a negative errno: -EINVAL (a shape or argument that makes no sense),
  * -ENOMEM (no scratch), -ENOTSUP (a type this device has no kernel for), -EIO (the device failed).
@@ -34,7 +35,7 @@
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
 #define KERN_ABI 8
 
-enum kern_type { KERN_F32, KERN_BF16 };
+enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
 struct kern;
 
@@ -58,6 +59,8 @@ int kern_open_like(struct kern **kn, const struct kern *like, struct pool *pool)
 void kern_close(struct kern *kn);
 const char *kern_describe(const struct kern *kn); /* e.g. "cpu avx512", "cuda:0 NVIDIA H200" */
 size_t kern_sizeof(enum kern_type type);
+/* Kernels of a type that it has not return -ENOTSUP. */
+bool kern_has(const struct kern *kn, enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
 bool kern_apart(const struct kern *kn);     /* its memory is none that the host can touch */
 /*
@@ -423,7 +426,7 @@ enum kern_rule { KERN_LARS, KERN_SGD, KERN_ADAMW };
  *
  * xi += (1 - gamma)*(w - xi)
  *
- * grad itself is read only.
+ * g is grad_factor times grad, which itself is read only.
  */
 struct kern_update {
     enum kern_rule rule;
@@ -432,6 +435,7 @@ struct kern_update {
     int64_t t;                    /* at least 1 */
     float *w, *v, *s, *xi;        /* arenas [dev]; xi has ntarget floats */
     const float *grad;
+    float grad_factor; /* above 0 */
     size_t ntarget;
     const struct kern_segment *seg; /* [nseg], host memory */
     size_t nseg;

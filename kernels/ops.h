@@ -10,6 +10,7 @@
 
 #include "kernels/isa.h"
 #include "kernels/kern.h"
+#include "kernels/number.h"
 
 struct kern_ops {
     size_t (*conv_packed)(struct kern *, const struct kern_conv *);
@@ -109,33 +110,5 @@ void ops_init_cpu(struct kern_ops *ops, unsigned isa); /* cpu/ops_cpu.c */
 int kern_scratch(struct kern *kn, size_t bytes);
 void *kern_scratch_of(struct kern *kn, int worker);
 void *kern_shared(struct kern *kn, size_t bytes); /* NULL: no memory */
-
-/* The i-th number of an array of type, for ref/. */
-static inline float kern_load(enum kern_type type, const void *p, size_t i)
-{
-    if (type == KERN_F32)
-        return ((const float *)p)[i];
-    union {
-        uint32_t u;
-        float f;
-    } v = { .u = (uint32_t)((const uint16_t *)p)[i] << 16 };
-    return v.f;
-}
-
-static inline void kern_store(enum kern_type type, void *p, size_t i, float x)
-{
-    if (type == KERN_F32) {
-        ((float *)p)[i] = x;
-        return;
-    }
-    union {
-        float f;
-        uint32_t u;
-    } v = { .f = x }; /* round to nearest even; NaN stays NaN */
-    uint32_t u = v.u;
-    ((uint16_t *)p)[i] =
-        (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? (u >> 16) | 0x40u
-                                                   : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
 
 #endif

@@ -116,6 +116,7 @@ static void optimiser_open(struct rig *r, struct training *t)
                                       .w = t->w.param,
                                       .v = rig_zero(r, n * sizeof(float)),
                                       .grad = t->grad,
+                                      .grad_factor = 1,
                                       .seg = seg,
                                       .nseg = (size_t)t->net.nparams };
 }
@@ -195,6 +196,7 @@ void encoders(struct rig *r)
            "| network | batch | pictures/s | ms | share | floor: products, pictures/s |\n"
            "|:--|--:|--:|--:|--:|--:|\n");
     train_row(r, "ResNet-50 at 224, training, bf16", 0, large, n, KERN_BF16);
+    train_row(r, "ResNet-50 at 224, training, f16", 0, large, n, KERN_F16);
     train_row(r, "CIFAR ResNet-18, training, bf16", 1, small, many, KERN_BF16);
     infer_row(r, "ResNet-50 at 224, inference, bf16", 0, large, n, KERN_BF16);
     infer_row(r, "CIFAR ResNet-18, inference, bf16", 1, small, many, KERN_BF16);

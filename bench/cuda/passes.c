@@ -141,7 +141,8 @@ static void print(const struct rig *r, double seconds, double bytes)
 static void tensor(struct rig *r, size_t n, size_t side, size_t c, const struct kind *kind,
                    size_t nkinds)
 {
-    static const enum kern_type types[] = { KERN_BF16, KERN_F32 };
+    static const enum kern_type types[] = { KERN_BF16, KERN_F16, KERN_F32 };
+    static const char *const names[] = { "f32", "bf16", "f16" };
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         enum kern_type type = types[i];
         size_t rows = n * side * side, all = rows * c;
@@ -152,8 +153,7 @@ static void tensor(struct rig *r, size_t n, size_t side, size_t c, const struct 
         p.v = rig_random(r, KERN_F32, 3 * c + 2 * n * c);
         for (const struct kind *k = kind; k < kind + nkinds; k++) {
             double t = rig_seconds(r, k->run, &p);
-            printf("| %s, %zu x %zu x %zu x %zu | %s |", k->name, n, side, side, c,
-                   type == KERN_BF16 ? "bf16" : "f32");
+            printf("| %s, %zu x %zu x %zu x %zu | %s |", k->name, n, side, side, c, names[type]);
             print(r, t, k->tensors * (double)(all * kern_sizeof(type)));
         }
         rig_clear(r);
@@ -193,6 +193,7 @@ static void optimisers(struct rig *r)
                              .s = rig_zero(r, n * sizeof(float)),
                              .xi = rig_random(r, KERN_F32, n),
                              .grad = rig_random(r, KERN_F32, n),
+                             .grad_factor = 1,
                              .ntarget = n,
                              .seg = seg,
                              .nseg = SEGMENTS } };

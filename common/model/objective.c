@@ -89,12 +89,12 @@ static double gradient_factor(const struct objective *ob, size_t i, size_t j, si
     return factor + (ob->mode == INV_T && taken(ob, i, j) ? ob->invariance : 0);
 }
 
-/* A weight that is known, or one that waits for the number of anchors. */
+/* The weight of a gradient: one that is known, or one that waits for the number of anchors. */
 static void weigh(const struct objective *ob, size_t at, size_t term, double factor, double *whole,
                   double *part)
 {
-    whole[at] = term == 0 ? factor * weight_of(ob, term, 0) : 0;
-    part[at] = term == 0 ? 0 : factor;
+    whole[at] = term == 0 ? ob->scale * factor * weight_of(ob, term, 0) : 0;
+    part[at] = term == 0 ? 0 : ob->scale * factor;
 }
 
 /* What stays as it is: keys of draws, and how weights come about. */
@@ -127,9 +127,9 @@ static int put_constants(struct objective *ob)
     return rc;
 }
 
-int objective_open(struct objective *ob, struct kern *kn, const struct settings *set)
+int objective_open(struct objective *ob, struct kern *kn, const struct settings *set, double scale)
 {
-    *ob = (struct objective){ .kn = kn };
+    *ob = (struct objective){ .kn = kn, .scale = scale };
     shape(ob, set);
     size_t pairs = ob->views * ob->targets, terms = all_terms(ob);
     size_t negs = pairs * ob->n * ob->ne, poss = pairs * ob->positives * ob->n;

@@ -42,6 +42,7 @@ struct objective {
     size_t views, targets, n, d;             /* online views; large views; images; width */
     size_t ne, positives;                    /* negatives of an anchor; P, 0 if alpha is 0 */
     double tau, alpha, contrast, invariance; /* invariance 0: none */
+    double scale;                            /* of all gradients, not of the losses */
     int mode;                                /* enum invariance, INV_NONE if its weight is 0 */
     bool target_anchored, exclude_class;     /* negatives are not of the anchor's class */
     uint64_t seed;
@@ -69,7 +70,8 @@ struct objective_value {
     double total, augm, sempos, inv; /* sempos is NAN if there are no semantic positives */
 };
 
-int objective_open(struct objective *ob, struct kern *kn, const struct settings *set);
+/* do_ of objective_run() is scale times the gradient. */
+int objective_open(struct objective *ob, struct kern *kn, const struct settings *set, double scale);
 void objective_close(struct objective *ob);
 size_t objective_bytes(const struct settings *set); /* about */
 

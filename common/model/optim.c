@@ -17,7 +17,9 @@ static void add_segments(struct optim *op, const struct net *net, size_t offset)
 int optim_open(struct optim *op, struct kern *kn, const struct state *s)
 {
     const struct net *part[] = { &s->large, &s->projector, &s->predictor };
-    *op = (struct optim){ .kn = kn, .nparam = s->nparam, .ntarget = s->ntarget, .set = &s->set };
+    *op = (struct optim){
+        .kn = kn, .nparam = s->nparam, .ntarget = s->ntarget, .set = &s->set, .scale = s->loss_scale
+    };
     bool adamw = s->set.optimizer == OPTIMIZER_ADAMW;
     size_t nseg = 0;
     for (size_t i = 0; i < ARRAY_LEN(part); i++)
@@ -92,6 +94,7 @@ int optim_update(struct optim *op, int64_t t, double lr, double gamma)
                              .s = op->second,
                              .xi = op->xi,
                              .grad = op->grad,
+                             .grad_factor = (float)(1 / op->scale),
                              .ntarget = op->ntarget,
                              .seg = op->seg,
                              .nseg = op->nseg };

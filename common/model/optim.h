@@ -19,6 +19,7 @@ struct optim {
     struct kern_segment *seg;
     size_t nseg;
     const struct settings *set; /* the state's */
+    double scale;               /* grad is so many times the gradient */
 };
 
 int optim_open(struct optim *op, struct kern *kn, const struct state *s); /* s outlives it */

@@ -80,8 +80,9 @@ static double compare(const struct trial *ref, const struct trial *got, char *te
 static bool check_case(struct selftest *s, struct kern *kn, const struct selftest_case *c,
                        enum kern_type type)
 {
+    static const char *const names[] = { "float32", "bfloat16", "float16" };
     struct trial ref, got;
-    const char *device = kern_describe(kn), *name = type == KERN_F32 ? "float32" : "bfloat16";
+    const char *device = kern_describe(kn), *name = names[type];
     char wrong[160];
     trial_run(&ref, s->ref, c, type);
     trial_run(&got, kn, c, type);
@@ -109,7 +110,9 @@ static void check_device(struct selftest *s, struct kern *kn)
     double start = log_seconds();
     int good = 0, all = 0;
     for (const struct selftest_case *c = selftest_cases; c->name; c++)
-        for (enum kern_type type = KERN_F32; type <= (c->typed ? KERN_BF16 : KERN_F32); type++) {
+        for (enum kern_type type = KERN_F32; type <= (c->typed ? KERN_F16 : KERN_F32); type++) {
+            if (!kern_has(kn, type))
+                continue;
             good += check_case(s, kn, c, type);
             all++;
         }

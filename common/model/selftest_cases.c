@@ -6,6 +6,7 @@
 #include "common/base/rng.h"
 #include "common/model/encoder.h"
 #include "common/model/selftest.h"
+#include "kernels/number.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,24 +33,6 @@ static void *put(struct trial *t, const void *host, size_t bytes)
     return dev;
 }
 
-static uint16_t bf16_of(float x)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = { .f = x };
-    return (uint16_t)((v.u + 0x7fffu + ((v.u >> 16) & 1u)) >> 16);
-}
-
-static float of_bf16(uint16_t x)
-{
-    union {
-        uint32_t u;
-        float f;
-    } v = { .u = (uint32_t)x << 16 };
-    return v.f;
-}
-
 /* n numbers of type about mean, of deviation dev; what is the same for each id. */
 static void *draw(struct trial *t, enum kern_type type, size_t n, unsigned id, float mean,
                   float dev)
@@ -59,11 +42,7 @@ static void *draw(struct trial *t, enum kern_type type, size_t n, unsigned id, f
     void *on = NULL;
     rng_init(&r, SEED, RNG_TEST, 0, id, 0);
     for (size_t i = 0; x && i < n; i++) {
-        x[i] = mean + dev * rng_normal2(&r);
-        if (type == KERN_BF16) {
-            uint16_t b = bf16_of(x[i]);
-            memcpy((char *)x + i * sizeof b, &b, sizeof b); /* over what has been read */
-        }
+        kern_store(type, x, i, mean + dev * rng_normal2(&r));
     }
     if (x)
         on = put(t, x, n * kern_sizeof(type));
@@ -118,18 +97,16 @@ static void give_within(struct trial *t, const char *name, enum kern_type type, 
         return;
     t->array[t->narrays - 1].together = together;
     t->rc = kern_get(t->kn, to, dev, n * kern_sizeof(type));
-    for (size_t i = n; type == KERN_BF16 && i-- > 0;) {
-        uint16_t b;
-        memcpy(&b, (const char *)to + i * sizeof b, sizeof b);
-        to[i] = of_bf16(b);
-    }
+    for (size_t i = n; i-- > 0;) /* from the back: where they lie is overwritten */
+        to[i] = kern_load(type, to, i);
 }
 
-/* With bfloat16, devices also round the weights of convolutions and, on the way, their gradients,
- * which the definitions do not. */
+/* With two bytes a number devices also round the weights of convolutions and, on the way, their
+ * gradients, which the definitions do not. */
 static void give(struct trial *t, const char *name, enum kern_type type, const void *dev, size_t n)
 {
-    give_within(t, name, type, dev, n, t->type == KERN_BF16 ? 1.0 / 32 : 1e-4, false);
+    static const double most[] = { 1e-4, 1.0 / 32, 1.0 / 256 };
+    give_within(t, name, type, dev, n, most[t->type], false);
 }
 
 /* Whole numbers, of which none may differ. */
@@ -436,6 +413,7 @@ static void case_update(struct trial *t)
                                  .s = s,
                                  .xi = xi,
                                  .grad = grad,
+                                 .grad_factor = 1,
                                  .ntarget = TARGET,
                                  .seg = seg,
                                  .nseg = ARRAY_LEN(seg) };
@@ -530,7 +508,7 @@ static void case_network(struct trial *t)
     DO(net_pack(t->kn, &net, &w));
     DO(net_pass_open(&pass, t->kn, &net, N, true));
     DO(net_forward(pass, &w, x, NULL, &out));
-    double most = t->type == KERN_BF16 ? 0.5 : 0.01;
+    double most = t->type == KERN_F32 ? 0.01 : 0.5;
     give_within(t, "features", KERN_F32, out, N * features, most, true);
     DO(net_backward(pass, &w, dout, grad, NULL));
     for (int i = 0; i < net.nparams && t->rc == 0; i++)

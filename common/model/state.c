@@ -136,7 +136,7 @@ static void init_param(float *at, const struct net_param *p, uint64_t seed, uint
 
 int state_new(struct state *s, const struct settings *set)
 {
-    *s = (struct state){ .set = *set };
+    *s = (struct state){ .set = *set, .loss_scale = 1 };
     int rc = settings_check(set);
     if (rc < 0)
         return rc;
@@ -428,7 +428,7 @@ static uint64_t parameters(const struct state *s, int nparts)
 
 static int begin(struct state *s, const struct ckpt *c)
 {
-    *s = (struct state){ 0 };
+    *s = (struct state){ .loss_scale = 1 };
     int rc = settings_from_ckpt(&s->set, c);
     if (rc == 0 && s->set.queue == 0)
         rc = fail(-EINVAL, "%s: setting queue is 0", c->name);

@@ -39,6 +39,8 @@ struct state {
         data_rows; /* rows of the data at the first step, else 0: a later run must find the same */
     struct classes classes;
     struct history history;
+    double loss_scale; /* 1, or what gradients are multiplied by on their way through the networks,
+                          so that float16 holds small ones; no part of a checkpoint */
 };
 
 /* Initial weights from the seed: truncated normal of deviation 1/sqrt(fan in), constants for batch

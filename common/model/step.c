@@ -322,6 +322,7 @@ int step_gradient(struct step *st, struct step_metrics *m)
         rc = compute(st, &went);
     if (rc == 0)
         rc = kern_norm(st->kn, &m->grad_norm, st->optim.grad, st->optim.nparam);
+    m->grad_norm /= s->loss_scale;
     if (rc == 0)
         rc = results(st, m);
     m->t_data = loaded - start;
@@ -423,10 +424,16 @@ static int check_finite(const struct step *st, const struct step_metrics *m)
                                 (unsigned long long)st->batch->id[b]);
         named++;
     }
+    char scale[128] = "";
+    if (st->state->loss_scale != 1)
+        snprintf(
+            scale, sizeof scale,
+            " Gradients are multiplied by a loss scale of %.0f: try a lower one (--loss-scale).",
+            st->state->loss_scale);
     return fail(-ENUMERIC,
                 "step %lld: the loss (%g) or the norm of the gradient (%g) is not finite; stopped "
-                "before the update. Pictures (ids):%s%s",
-                (long long)m->step, m->loss, m->grad_norm, ids, named == 16 ? " ..." : "");
+                "before the update.%s Pictures (ids):%s%s",
+                (long long)m->step, m->loss, m->grad_norm, scale, ids, named == 16 ? " ..." : "");
 }
 
 static double spread(const float *o, size_t n, size_t d)

@@ -104,9 +104,9 @@ int step_pack(struct step *st); /* packed weights follow the parameters; load an
 int step_save(struct step *st); /* device to state, as of the last update */
 
 /*
- * The gradient of the loss of the next step, into optim.grad, as a function of the last update's
- * state: it may be asked for again. -ENUMERIC (worded with step and pictures) if loss or gradient
- * is not finite; the state is then still the last update's.
+ * The gradient of the loss of the next step, times the state's loss_scale, into optim.grad, as a
+ * function of the last update's state: it may be asked for again. -ENUMERIC (worded with step and
+ * pictures) if loss or gradient is not finite; the state is then still the last update's.
  */
 int step_gradient(struct step *st, struct step_metrics *m);
 int step_update(struct step *st, struct step_metrics *m); /* by the gradient asked for last */

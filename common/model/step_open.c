@@ -109,7 +109,7 @@ static uint64_t kernels_bytes(const struct state *s)
 {
     enum { SUMS = 48 << 20 };
     uint64_t operand = at_once(&s->set) * net_widest(&s->large);
-    return SUMS + (s->large.type == KERN_BF16 ? operand : 0);
+    return SUMS + (s->large.type == KERN_F32 ? 0 : operand);
 }
 
 uint64_t step_memory(const struct state *s, int lanes)
@@ -117,7 +117,7 @@ uint64_t step_memory(const struct state *s, int lanes)
     const struct settings *set = &s->set;
     uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
     uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
-    uint64_t packed = s->large.type == KERN_BF16 ? 1 : 2; /* for the way there and the way back */
+    uint64_t packed = s->large.type == KERN_F32 ? 2 : 1; /* for the way there and the way back */
     uint64_t moments = set->optimizer == OPTIMIZER_ADAMW ? 2 : 1;
     uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
                       2 * (s->nrunning + s->nrunning_target);
@@ -288,7 +288,7 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
     if (rc == 0)
         rc = voter_open(&st->voter, kn, &s->set);
     if (rc == 0)
-        rc = objective_open(&st->objective, kn, &s->set);
+        rc = objective_open(&st->objective, kn, &s->set, s->loss_scale);
     if (rc == 0)
         rc = optim_open(&st->optim, kn, s);
     if (rc == 0)

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "kernels/cpu/optim.h"
+#include "kernels/ref/ref.h"
 
 enum { CHUNK = 1 << 15 };
 
@@ -104,6 +105,8 @@ static void find_ratios(struct job *j)
 
 static int cpu_update(struct kern *kn, const struct kern_update *u)
 {
+    if (u->grad_factor != 1) /* of float16, in which only devices train */
+        return ref_update(kn, u);
     struct job j = { .inner = ISA_BEST(kn, cpu_optim), .u = u };
     size_t n = 0;
     for (size_t s = 0; s < u->nseg; s++)

@@ -706,8 +706,9 @@ int cuda_augment(struct kern *kn, enum kern_type type, void *out, const struct k
             break;
         make_jobs(&p, side);
         kn->pool_run(kn->pool, p.nboxes, pack_box, &p);
-        rc = type == KERN_F32 ? make_views(kn, (float *)out, &p, side, most_blurred, of)
-                              : make_views(kn, (bf16 *)out, &p, side, most_blurred, of);
+        rc = with_type(type, [&](auto number) {
+            return make_views(kn, (decltype(number) *)out, &p, side, most_blurred, of);
+        });
     }
     free(p.boxes);
     free(p.box_of);

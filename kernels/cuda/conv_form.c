@@ -1,7 +1,7 @@
 /*
  * conv_form.c - the form in which a convolution goes to an engine.
  *
- * Engines for matrix units load 16 bytes at a time: 8 channels of bfloat16. Thin inputs in blocks:
+ * Engines for matrix units load 16 bytes at a time: 8 channels of 2 bytes. Thin inputs in blocks:
  * space-to-depth, as MLPerf's ResNets do it for their first layer.
  */
 #include "kernels/cuda/convolve.h"

@@ -76,9 +76,10 @@ extern "C" int conv_pack_weights(struct kern *kn, const struct conv_form *f, voi
 {
     struct shape s = shape_of(kn, f->cv.k, f->cv.c);
     cudaStream_t stream = cuda_of(kn)->stream;
-    return f->cv.type == KERN_F32
-               ? launch(stream, pack_weights<float>, s.grid, s.block, 0, *f, (float *)packed, w)
-               : launch(stream, pack_weights<bf16>, s.grid, s.block, 0, *f, (bf16 *)packed, w);
+    return with_type(f->cv.type, [&](auto number) {
+        using T = decltype(number);
+        return launch(stream, pack_weights<T>, s.grid, s.block, 0, *f, (T *)packed, w);
+    });
 }
 
 extern "C" int conv_add_weights(struct kern *kn, const struct conv_form *f, float *dw,
@@ -86,9 +87,10 @@ extern "C" int conv_add_weights(struct kern *kn, const struct conv_form *f, floa
 {
     struct shape s = shape_of(kn, f->cv.k, f->of.c * f->of.kh * f->of.kw);
     cudaStream_t stream = cuda_of(kn)->stream;
-    return f->cv.type == KERN_F32
-               ? launch(stream, add_weights<float>, s.grid, s.block, 0, *f, dw, (const float *)from)
-               : launch(stream, add_weights<bf16>, s.grid, s.block, 0, *f, dw, (const bf16 *)from);
+    return with_type(f->cv.type, [&](auto number) {
+        using T = decltype(number);
+        return launch(stream, add_weights<T>, s.grid, s.block, 0, *f, dw, (const T *)from);
+    });
 }
 
 /* -- inputs ---- */
@@ -150,10 +152,10 @@ extern "C" int conv_pack_input(struct kern *kn, const struct conv_form *f, void 
     size_t pieces = f->cv.c * (f->cv.type == KERN_F32 ? 4 : 2) / 16;
     struct shape s = shape_of(kn, f->cv.n * f->cv.h, f->cv.w * pieces);
     cudaStream_t stream = cuda_of(kn)->stream;
-    return f->cv.type == KERN_F32 ? launch(stream, pack_input<float>, s.grid, s.block, 0, *f,
-                                           (float *)to, (const float *)x)
-                                  : launch(stream, pack_input<bf16>, s.grid, s.block, 0, *f,
-                                           (bf16 *)to, (const bf16 *)x);
+    return with_type(f->cv.type, [&](auto number) {
+        using T = decltype(number);
+        return launch(stream, pack_input<T>, s.grid, s.block, 0, *f, (T *)to, (const T *)x);
+    });
 }
 
 extern "C" int conv_unpack_input(struct kern *kn, const struct conv_form *f, void *dx,
@@ -161,10 +163,11 @@ extern "C" int conv_unpack_input(struct kern *kn, const struct conv_form *f, voi
 {
     struct shape s = shape_of(kn, f->of.n * f->of.h, f->of.w * f->of.c);
     cudaStream_t stream = cuda_of(kn)->stream;
-    return f->cv.type == KERN_F32 ? launch(stream, unpack_input<float>, s.grid, s.block, 0, *f,
-                                           (float *)dx, (const float *)from, add)
-                                  : launch(stream, unpack_input<bf16>, s.grid, s.block, 0, *f,
-                                           (bf16 *)dx, (const bf16 *)from, add);
+    return with_type(f->cv.type, [&](auto number) {
+        using T = decltype(number);
+        return launch(stream, unpack_input<T>, s.grid, s.block, 0, *f, (T *)dx, (const T *)from,
+                      add);
+    });
 }
 
 /* -- sums and comparison ---- */
@@ -211,7 +214,8 @@ static int sum_typed(struct kern *kn, void *to, const void *a, const void *b, si
 extern "C" int conv_sum(struct kern *kn, enum kern_type type, void *to, const void *a,
                         const void *b, size_t n)
 {
-    return type == KERN_F32 ? sum_typed<float>(kn, to, a, b, n) : sum_typed<bf16>(kn, to, a, b, n);
+    return with_type(type,
+                     [&](auto number) { return sum_typed<decltype(number)>(kn, to, a, b, n); });
 }
 
 static __global__ void compare(int *differs, const uint16_t *a, const uint16_t *b, size_t n)

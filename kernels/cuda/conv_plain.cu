@@ -134,5 +134,6 @@ static int run(struct kern *kn, const struct convolve *what, const struct convol
 extern "C" int conv_plain(struct kern *kn, const struct convolve *what,
                           const struct convolve_arrays *at)
 {
-    return what->cv.type == KERN_F32 ? run<float>(kn, what, at) : run<bf16>(kn, what, at);
+    return with_type(what->cv.type,
+                     [&](auto number) { return run<decltype(number)>(kn, what, at); });
 }

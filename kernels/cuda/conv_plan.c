@@ -63,9 +63,10 @@ static void name_of(char *to, size_t room, const char *where, const struct convo
              "%s\t%s%s%s%s%s %s n %zu x %zux%zux%zu w %zux%zux%zu/%zu pad %zu,%zu y %zux%zu", where,
              passes[what->pass], what->affine ? "+affine" : "", what->residual ? "+residual" : "",
              what->relu ? "+relu" : "", what->add ? "+add" : "",
-             cv->type == KERN_BF16 ? "bf16"
-             : tf32                ? "tf32"
-                                   : "f32",
+             cv->type == KERN_BF16  ? "bf16"
+             : cv->type == KERN_F16 ? "f16"
+             : tf32                 ? "tf32"
+                                    : "f32",
              cv->n, cv->h, cv->w, cv->c, cv->k, cv->kh, cv->kw, cv->stride, cv->pad_top,
              cv->pad_left, cv->oh, cv->ow);
 }

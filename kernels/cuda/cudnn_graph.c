@@ -234,7 +234,10 @@ cudnnStatus_t cudnn_graph_of(struct cudnn_graph *g, cudnnHandle_t handle,
                              const struct convolve *what)
 {
     const struct kern_conv *cv = &what->cv;
-    cudnnDataType_t type = cv->type == KERN_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+    static const cudnnDataType_t types[] = { [KERN_F32] = CUDNN_DATA_FLOAT,
+                                             [KERN_BF16] = CUDNN_DATA_BFLOAT16,
+                                             [KERN_F16] = CUDNN_DATA_HALF };
+    cudnnDataType_t type = types[cv->type];
     struct dims x = { cv->n, cv->c, cv->h, cv->w }, w = { cv->k, cv->c, cv->kh, cv->kw };
     struct dims y = { cv->n, cv->k, cv->oh, cv->ow };
     struct dims out = what->pass == CONVOLVE_FORWARD ? y : what->pass == CONVOLVE_DATA ? x : w;

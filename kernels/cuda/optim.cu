@@ -31,6 +31,7 @@ struct squares {
 /* All that changes from step to step. */
 struct rates {
     float lr, mu, eta, wd;
+    float factor;      /* of the gradient */
     float part;        /* of the new weights in the target's average */
     float beta2, rest; /* AdamW: and 1 - beta2 */
     float root;        /* 1 / sqrt(1 - beta2^t) */
@@ -74,14 +75,14 @@ template <typename... Pointers> __device__ static size_t in_packs(size_t n, Poin
 /* -- norms ---- */
 
 template <int V>
-__device__ static void add_squares(squares *sum, const float *w, const float *grad, float wd,
+__device__ static void add_squares(squares *sum, const float *w, const float *grad, const rates &r,
                                    size_t from, size_t to)
 {
 #pragma unroll 4
     for (size_t i = from + threadIdx.x * V; i < to; i += THREADS * V) {
         numbers<V> a = load_floats<V>(w + i), b = load_floats<V>(grad + i);
         for (int k = 0; k < V; k++) {
-            double x = a.v[k], y = b.v[k] + (double)wd * x;
+            double x = a.v[k], y = (double)r.factor * b.v[k] + (double)r.wd * x;
             sum->ww += x * x;
             sum->gg += y * y;
         }
@@ -99,8 +100,8 @@ static __global__ void __launch_bounds__(THREADS)
     w += c.from;
     grad += c.from;
     size_t packs = in_packs(c.count, w, grad);
-    add_squares<4>(&sum, w, grad, r.wd, 0, packs);
-    add_squares<1>(&sum, w, grad, r.wd, packs, c.count);
+    add_squares<4>(&sum, w, grad, r, 0, packs);
+    add_squares<1>(&sum, w, grad, r, packs, c.count);
     sum = { block_sum(sum.ww), block_sum(sum.gg) };
     if (threadIdx.x == 0)
         out[blockIdx.x] = sum;
@@ -142,6 +143,7 @@ __device__ static void update_some(const work &c, const rates &r, size_t from, s
         if (c.xi)
             xi = load_floats<V>(c.xi + i);
         for (int k = 0; k < V; k++) {
+            g.v[k] *= r.factor;
             if (RULE == KERN_ADAMW) {
                 v.v[k] = r.mu * v.v[k] + (1 - r.mu) * g.v[k];
                 s.v[k] = r.beta2 * s.v[k] + r.rest * g.v[k] * g.v[k];
@@ -249,6 +251,7 @@ static rates rates_of(const struct kern_update *u)
     r.mu = u->mu;
     r.eta = u->eta;
     r.wd = u->wd;
+    r.factor = u->grad_factor;
     r.part = 1 - u->gamma;
     if (u->rule == KERN_ADAMW) {
         r.beta2 = (float)u->beta2;

@@ -51,9 +51,9 @@ static struct pool_shape pool_shape_of(const struct kern_maxpool *mp, unsigned v
 }
 
 /*
- * V numbers as their bits in whole words, two bf16 in one: maxima are chosen and gradients passed
- * on or added without leaving that, with a third of the instructions. In masks all bits of a number
- * are 1 or 0.
+ * V numbers as their bits in whole words, two of 2 bytes in one: maxima are chosen and gradients
+ * passed on or added without leaving that, with a third of the instructions. In masks all bits of a
+ * number are 1 or 0.
  */
 template <typename T, int V> struct bits {
     enum { N = V == 1 ? 1 : 4 };
@@ -92,8 +92,83 @@ template <typename T, int V> __device__ inline bits<T, V> filled(unsigned word)
     return b;
 }
 
+#ifdef __CUDACC__
+__device__ inline __nv_bfloat162 pair_of(bf16, unsigned x)
+{
+    return *reinterpret_cast<__nv_bfloat162 *>(&x);
+}
+
+__device__ inline __half2 pair_of(f16, unsigned x)
+{
+    return *reinterpret_cast<__half2 *>(&x);
+}
+#else
+template <typename T, typename F> inline unsigned pair_by_pair(unsigned x, unsigned y, F f)
+{
+    unsigned low = f(widen(T{ (uint16_t)x }), widen(T{ (uint16_t)y }));
+    unsigned high = f(widen(T{ (uint16_t)(x >> 16) }), widen(T{ (uint16_t)(y >> 16) }));
+    return low | high << 16;
+}
+#endif
+
+/* One number of two bytes: the first bit of a mantissa, and a float that T holds, no denormal. */
+template <typename T> struct as;
+template <> struct as<bf16> {
+    enum { quiet = 0x0040 };
+    static __device__ constexpr unsigned number(unsigned float_bits) { return float_bits >> 16; }
+};
+template <> struct as<f16> {
+    enum { quiet = 0x0200 };
+    static __device__ constexpr unsigned number(unsigned float_bits)
+    {
+        return (float_bits - (112u << 23)) >> 13;
+    }
+};
+
 /* The numbers of two words, pair by pair: */
-template <typename T> struct word;
+template <typename T> struct word {
+#ifdef __CUDACC__ /* two numbers an instruction */
+    static __device__ unsigned greater(unsigned x, unsigned y)
+    {
+        return __hgt2_mask(pair_of(T{}, x), pair_of(T{}, y));
+    }
+    static __device__ unsigned equal(unsigned x, unsigned y)
+    {
+        return __heq2_mask(pair_of(T{}, x), pair_of(T{}, y));
+    }
+    static __device__ unsigned sum(unsigned x, unsigned y)
+    {
+        auto both = __hadd2_rn(pair_of(T{}, x), pair_of(T{}, y));
+        return *reinterpret_cast<unsigned *>(&both);
+    }
+#else
+    static unsigned greater(unsigned x, unsigned y)
+    {
+        return pair_by_pair<T>(x, y, [](float a, float b) { return a > b ? 0xffffu : 0u; });
+    }
+    static unsigned equal(unsigned x, unsigned y)
+    {
+        return pair_by_pair<T>(x, y, [](float a, float b) { return a == b ? 0xffffu : 0u; });
+    }
+    static unsigned sum(unsigned x, unsigned y)
+    {
+        return pair_by_pair<T>(x, y, [](float a, float b) {
+            T rounded;
+            narrow(&rounded, a + b);
+            return (unsigned)rounded.bits;
+        });
+    }
+#endif
+    /* NaN with the bit that the definition sets in all it stores */
+    static __device__ unsigned quiet(unsigned x)
+    {
+        return x | (~equal(x, x) & 0x10001u * as<T>::quiet);
+    }
+    static __device__ constexpr unsigned number(unsigned float_bits)
+    {
+        return 0x10001u * as<T>::number(float_bits);
+    }
+};
 
 template <> struct word<float> {
     static __device__ unsigned greater(unsigned x, unsigned y)
@@ -110,64 +185,6 @@ template <> struct word<float> {
     }
     static __device__ unsigned quiet(unsigned x) { return x; }
     static __device__ constexpr unsigned number(unsigned float_bits) { return float_bits; }
-};
-
-#ifdef __CUDACC__
-__device__ inline __nv_bfloat162 pair_of(unsigned x)
-{
-    return *reinterpret_cast<__nv_bfloat162 *>(&x);
-}
-#else
-template <typename F> inline unsigned pair_by_pair(unsigned x, unsigned y, F f)
-{
-    unsigned low = f(__uint_as_float(x << 16), __uint_as_float(y << 16));
-    unsigned high = f(__uint_as_float(x & 0xffff0000u), __uint_as_float(y & 0xffff0000u));
-    return low | high << 16;
-}
-#endif
-
-template <> struct word<bf16> {
-#ifdef __CUDACC__ /* two numbers an instruction */
-    static __device__ unsigned greater(unsigned x, unsigned y)
-    {
-        return __hgt2_mask(pair_of(x), pair_of(y));
-    }
-    static __device__ unsigned equal(unsigned x, unsigned y)
-    {
-        return __heq2_mask(pair_of(x), pair_of(y));
-    }
-    static __device__ unsigned sum(unsigned x, unsigned y)
-    {
-        __nv_bfloat162 both = __hadd2_rn(pair_of(x), pair_of(y));
-        return *reinterpret_cast<unsigned *>(&both);
-    }
-#else
-    static unsigned greater(unsigned x, unsigned y)
-    {
-        return pair_by_pair(x, y, [](float a, float b) { return a > b ? 0xffffu : 0u; });
-    }
-    static unsigned equal(unsigned x, unsigned y)
-    {
-        return pair_by_pair(x, y, [](float a, float b) { return a == b ? 0xffffu : 0u; });
-    }
-    static unsigned sum(unsigned x, unsigned y)
-    {
-        return pair_by_pair(x, y, [](float a, float b) {
-            bf16 rounded;
-            narrow(&rounded, a + b);
-            return (unsigned)rounded.bits;
-        });
-    }
-#endif
-    /* NaN with the bit that the definition sets in all it stores */
-    static __device__ unsigned quiet(unsigned x)
-    {
-        return x | (~equal(x, x) & 0x00400040u);
-    }
-    static __device__ constexpr unsigned number(unsigned float_bits)
-    {
-        return float_bits >> 16 | (float_bits & 0xffff0000u);
-    }
 };
 
 __device__ static inline unsigned choose(unsigned mask, unsigned x, unsigned y)

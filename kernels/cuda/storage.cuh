@@ -1,9 +1,10 @@
 /*
- * storage.cuh - for .cu files: activations as they lie in memory, float32 or bfloat16, and as
- * kernels compute with them, float32. Bit patterns are those of ops.h.
+ * storage.cuh - for .cu files: activations as they lie in memory, float32, bfloat16 or float16, and
+ * as kernels compute with them, float32. Bit patterns are those of ops.h, but for NaN, which may be
+ * any.
  *
- * A kernel is a template over the storage, float or bf16. 16 bytes are one load: 4 floats, 8 bf16.
- * float16 is for operands of products that only kernels see.
+ * A kernel is a template over the storage, float, bf16 or f16; with_type() and with_access() start
+ * the right one. 16 bytes are one load: 4 floats, 8 of the others.
  */
 #ifndef SEMPPL_STORAGE_CUH
 #define SEMPPL_STORAGE_CUH
@@ -116,6 +117,12 @@ template <> __device__ inline unsigned word_of<bf16>(float first, float second)
     __nv_bfloat162 both = __floats2bfloat162_rn(first, second); /* one instruction */
     return *reinterpret_cast<unsigned *>(&both);
 }
+
+template <> __device__ inline unsigned word_of<f16>(float first, float second)
+{
+    __half2 both = __floats2half2_rn(first, second);
+    return __half_as_ushort(both.x) | (unsigned)__half_as_ushort(both.y) << 16;
+}
 #endif
 
 /* 16 bytes in one store: nvcc takes an assignment apart, and does not always put it together. */
@@ -181,6 +188,11 @@ __device__ inline bf16 load_streaming(const bf16 *from)
     return { __ldcs(&from->bits) };
 }
 
+__device__ inline f16 load_streaming(const f16 *from)
+{
+    return { __ldcs(&from->bits) };
+}
+
 /* What nobody reads soon again gives way in the cache to what is written. */
 template <typename T, int V> __device__ inline raw<T, V> load_last(const T *from)
 {
@@ -226,6 +238,12 @@ template <int V> __device__ inline numbers<V> load_floats(const float *from)
     return n;
 }
 
+/* Calls body with a number as type stores it. */
+template <typename Body> int with_type(enum kern_type type, Body body)
+{
+    return type == KERN_F32 ? body(float{}) : type == KERN_BF16 ? body(bf16{}) : body(f16{});
+}
+
 /* How a kernel reads and writes: its numbers are T, V at once. */
 template <typename Type, int Count> struct access {
     using T = Type;
@@ -242,11 +260,10 @@ template <typename T, typename... Pointers> inline bool fits_packs(size_t c, Poi
 template <typename Body, typename... Pointers>
 int with_access(enum kern_type type, size_t c, Body body, Pointers... at)
 {
-    if (type == KERN_F32)
-        return fits_packs<float>(c, at...) ? body(access<float, pack<float>::N>{})
-                                           : body(access<float, 1>{});
-    return fits_packs<bf16>(c, at...) ? body(access<bf16, pack<bf16>::N>{})
-                                      : body(access<bf16, 1>{});
+    return with_type(type, [&](auto number) {
+        using T = decltype(number);
+        return fits_packs<T>(c, at...) ? body(access<T, pack<T>::N>{}) : body(access<T, 1>{});
+    });
 }
 
 #endif

@@ -6,11 +6,12 @@
 
 #include "kernels/ref/ref.h"
 
-static double norm(const float *x, size_t n, const float *y, double factor)
+/* Of a*x + b*y; y may be NULL. */
+static double norm(double a, const float *x, size_t n, double b, const float *y)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        double v = x[i] + factor * (y ? y[i] : 0);
+        double v = a * x[i] + b * (y ? y[i] : 0);
         sum += v * v;
     }
     return sqrt(sum);
@@ -22,20 +23,25 @@ static double ratio_of(const struct kern_update *u, const struct kern_segment *s
     const float *w = u->w + seg->offset;
     if (u->rule != KERN_LARS || seg->excluded)
         return 1;
-    double nw = norm(w, seg->count, NULL, 0);
-    double ng = norm(u->grad + seg->offset, seg->count, w, u->wd);
+    double nw = norm(1, w, seg->count, 0, NULL);
+    double ng = norm(u->grad_factor, u->grad + seg->offset, seg->count, u->wd, w);
     return nw > 0 && ng > 0 ? u->eta * nw / ng : 1;
+}
+
+static double grad_of(const struct kern_update *u, size_t i)
+{
+    return (double)u->grad_factor * u->grad[i];
 }
 
 static void momentum(const struct kern_update *u, size_t i, double wd, double ratio)
 {
-    u->v[i] = (float)(u->mu * u->v[i] + ratio * (u->grad[i] + wd * u->w[i]));
+    u->v[i] = (float)(u->mu * u->v[i] + ratio * (grad_of(u, i) + wd * u->w[i]));
     u->w[i] -= u->lr * u->v[i];
 }
 
 static void adamw(const struct kern_update *u, size_t i, double wd)
 {
-    double g = u->grad[i], mu = u->mu;
+    double g = grad_of(u, i), mu = u->mu;
     u->v[i] = (float)(mu * u->v[i] + (1 - mu) * g);
     u->s[i] = (float)(u->beta2 * u->s[i] + (1 - u->beta2) * g * g);
     double mean = u->v[i] / (1 - pow(mu, (double)u->t));
@@ -62,6 +68,6 @@ int ref_update(struct kern *kn UNUSED, const struct kern_update *u)
 
 int ref_norm(struct kern *kn UNUSED, double *out, const float *x, size_t n)
 {
-    *out = norm(x, n, NULL, 0);
+    *out = norm(1, x, n, 0, NULL);
     return 0;
 }

@@ -30,6 +30,10 @@ check 'in micro-batches'            'train -n 2 --set micro_batch=4 -c 0.h5 -o m
 check 'the same bits, however cut'  'train -n 1 --set micro_batch=4 -c 0.h5 -o m1.h5 --precision f32 &&
     train -n 1 -c m1.h5 -o m11.h5 --precision f32 && same m2.h5 m11.h5'
 check 'in bfloat16'                 'train -n 1 --precision bf16 -c 0.h5 -o b.h5'
+check 'in float16'                  'train -n 1 --precision f16 -c 0.h5 -o h.h5'
+check 'its loss scale is recorded'  'semppl-ckpt show h.h5 | grep -q "\"precision\": \"f16\", \"loss_scale\": 1024"'
+check_err 6 'a loss scale that is too large' 'lower one' 'train -n 1 --precision f16 --loss-scale 16777216 -c 0.h5 -o x.h5'
+check 'features in float16'         'semppl-embed -q --precision f16 --device cuda -c h.h5 -o h16.h5 train.h5'
 check 'a dump of a step'            'train -n 1 --precision f32 --dump-step d.h5 -c 4.h5 -o 5.h5'
 
 embed() { semppl-embed -q --precision f32 -c 4.h5 "$@" train.h5; }

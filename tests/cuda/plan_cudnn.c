@@ -196,6 +196,7 @@ int main(void)
         if (patterns[i].late && !driver)
             continue;
         plan(library, &patterns[i], KERN_BF16, "bf16");
+        plan(library, &patterns[i], KERN_F16, "f16");
         if (!patterns[i].late)
             plan(library, &patterns[i], KERN_F32, "f32");
     }

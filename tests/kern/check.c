@@ -55,12 +55,29 @@ const char *check_best_isa(void)
     return isas[i];
 }
 
+enum kern_type check_last_type(void)
+{
+    return strcmp(check_best_isa(), on_device) == 0 ? KERN_F16 : KERN_BF16;
+}
+
+const char *check_type_name(enum kern_type type)
+{
+    static const char *const names[] = { "f32", "bf16", "f16" };
+    return names[type];
+}
+
+double check_half_unit(enum kern_type type)
+{
+    static const double unit[] = { 0x1p-24, 0x1p-8, 0x1p-11 };
+    return unit[type];
+}
+
 bool check_too_large(size_t operations)
 {
     return getenv("CHECK_QUICK") && operations > 10000000;
 }
 
-enum { PATTERN = 0xff }; /* NaN in float32 and bfloat16, -1 in integers */
+enum { PATTERN = 0xff }; /* NaN in all types of storage, -1 in integers */
 
 /* What earlier tasks left in a worker's memory, or nobody wrote, must not reach a result. */
 static void spoil_scratch(struct kern *kn)
@@ -246,6 +263,13 @@ float *check_rounded(enum kern_type type, float *x, size_t n)
     return type == KERN_F32 ? x : check_floats(type, check_typed(type, x, n), n);
 }
 
+void check_one_nan(enum kern_type type, void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isnan(kern_load(type, x, i)))
+            kern_store(type, x, i, NAN);
+}
+
 /* -- comparisons --------------------------------------------------------------------------- */
 
 double check_most(const float *x, size_t n)
@@ -282,9 +306,10 @@ bool check_near_as_(enum kern_type type, const float *got, const float *want, si
 {
     if (type == KERN_F32)
         return check_near_(got, want, n, tol);
+    double unit = check_half_unit(type), denormal = type == KERN_F16 ? 0x1p-25 : 0;
     float *off = check_buf(n), *zero = check_zeros(n); /* in units of what is allowed */
     for (size_t i = 0; i < n; i++)
-        off[i] = (float)((got[i] - want[i]) / (tol + fabs(want[i]) / 256));
+        off[i] = (float)((got[i] - want[i]) / (tol + fabs(want[i]) * unit + denormal));
     return check_near_(off, zero, n, 1);
 }
 

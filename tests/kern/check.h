@@ -30,6 +30,11 @@ const char *check_best_isa(void);
 /* A handle with a pool of its own; on the CPU, SEMPPL_ISA being isa. Exits if that fails. */
 struct kern *check_open(const char *isa, int threads);
 void check_close(struct kern *kn);
+/* The types of storage that the instruction sets have, for loops from KERN_F32 to the last; "f32"
+ * and so on; and the largest error of rounding to one, in parts of a number that is no denormal. */
+enum kern_type check_last_type(void);
+const char *check_type_name(enum kern_type type);
+double check_half_unit(enum kern_type type);
 /* Is a case of so many operations to be left out? Those of more than 10 million are with
  * CHECK_QUICK in the environment, as where a device is made of threads of the host. */
 bool check_too_large(size_t operations);
@@ -45,7 +50,7 @@ extern int check_nthreads;
  * aligned as the size: kernels that want more must be given check_aligned(), which starts at 64
  * bytes and has up to 63 bytes of pattern (NaN, read as floats) behind it.
  */
-void *check_bytes(size_t nbytes);   /* all NaN, read as float32 or bfloat16 */
+void *check_bytes(size_t nbytes);   /* all NaN, read as a type of storage */
 void *check_aligned(size_t nbytes); /* likewise */
 float *check_buf(size_t n);         /* n floats of check_bytes() */
 float *check_zeros(size_t n);
@@ -57,6 +62,8 @@ float *check_copy(const float *x, size_t n);
 void *check_typed(enum kern_type type, const float *x, size_t n);
 float *check_floats(enum kern_type type, const void *x, size_t n);
 float *check_rounded(enum kern_type type, float *x, size_t n); /* there and back */
+/* Every NaN of bfloat16 or float16 becomes one: which it is, is not defined. */
+void check_one_nan(enum kern_type type, void *x, size_t n);
 /* Unmaps every buffer made since the last call; false (with a diagnosis) if the pattern around one
  * is damaged. As a test point: check_release(). */
 bool check_release_(void);

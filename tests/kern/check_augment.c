@@ -195,10 +195,13 @@ static void check_random(const char *isa)
          * deviation */
         check_near(got, want, count, 2e-5 / 0.2, "%s is the definition at side %zu", isa, side);
         for (int t = 0; t < check_nthreads; t++) {
-            void *half = check_bytes(count * 2);
             struct kern *kn = check_open(isa, check_threads[t]);
-            ok(kern_augment(kn, KERN_BF16, half, v, N, side, mean, dev) == 0, "bfloat16 storage");
-            check_same(half, check_typed(KERN_BF16, got, count), count * 2, "is the same, rounded");
+            for (enum kern_type type = KERN_BF16; type <= check_last_type(); type++) {
+                void *half = check_bytes(count * 2);
+                ok(kern_augment(kn, type, half, v, N, side, mean, dev) == 0, "%s storage",
+                   check_type_name(type));
+                check_same(half, check_typed(type, got, count), count * 2, "is the same, rounded");
+            }
             check_close(kn);
         }
         check_release();

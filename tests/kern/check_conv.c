@@ -72,8 +72,8 @@ static bool too_large(const struct shape *s)
 static const char *name_of(const struct kern_conv *cv)
 {
     static char name[128];
-    snprintf(name, sizeof(name), "%zux%zu s%zu %zu->%zu @ %zux%zu, n %zu%s", cv->kh, cv->kw,
-             cv->stride, cv->c, cv->k, cv->h, cv->w, cv->n, cv->type == KERN_BF16 ? ", bf16" : "");
+    snprintf(name, sizeof(name), "%zux%zu s%zu %zu->%zu @ %zux%zu, n %zu, %s", cv->kh, cv->kw,
+             cv->stride, cv->c, cv->k, cv->h, cv->w, cv->n, check_type_name(cv->type));
     return name;
 }
 
@@ -164,16 +164,16 @@ static double tolerance(size_t n)
 }
 
 /*
- * On a CUDA device a convolution's output, or a gradient, may be rounded to bfloat16 before the
+ * On a CUDA device a convolution's output, or a gradient, may be rounded to its type before the
  * next step: off by half a unit of its last place, this times its size. Of such errors means are
  * few.
  */
 static double rounded_between(enum kern_type type, const char *isa)
 {
-    return type == KERN_BF16 && strcmp(isa, "cuda") == 0 ? 1.0 / 256 : 0;
+    return type != KERN_F32 && strcmp(isa, "cuda") == 0 ? check_half_unit(type) : 0;
 }
 
-/* want: of float32, from numbers that both types hold. */
+/* want: of float32, from numbers that all types hold. */
 static void compare(const struct data *d, const struct result *got, const struct result *want,
                     const char *isa)
 {
@@ -203,7 +203,7 @@ static void check_shape(const struct shape *s)
 {
     if (too_large(s))
         return;
-    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+    for (enum kern_type type = KERN_F32; type <= check_last_type(); type++) {
         struct data d = data_of(s, type), exact = d;
         exact.cv.type = KERN_F32;
         struct kern *ref = check_open("ref", 1);
@@ -307,16 +307,13 @@ int main(void)
     check_init();
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         check_shape(&shapes[i]);
-    check_many_threads(&shapes[1], KERN_F32);
-    check_many_threads(&shapes[1], KERN_BF16);
-    check_many_threads(&shapes[3], KERN_F32);
-    check_many_threads(&shapes[3], KERN_BF16);
-    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 }, KERN_F32);
-    check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 }, KERN_BF16);
-    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 }, KERN_F32);
-    check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 }, KERN_BF16);
-    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, KERN_F32);
-    check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, KERN_BF16);
+    for (enum kern_type type = KERN_F32; type <= check_last_type(); type++) {
+        check_many_threads(&shapes[1], type);
+        check_many_threads(&shapes[3], type);
+        check_many_threads(&(struct shape){ 40, 16, 16, 16, 32, 3, 3, 2, 1, 1, 1 }, type);
+        check_many_threads(&(struct shape){ 3, 40, 36, 3, 40, 3, 3, 1, 1, 1, 1 }, type);
+        check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, type);
+    }
     check_cancellation();
     check_others();
     return done();

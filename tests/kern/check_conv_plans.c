@@ -120,7 +120,8 @@ static void check_again(enum kern_type type)
     }
     ok(rc == 0, "a gradient is added twice");
     float *first = check_floats(type, dx[0], nx), *second = check_floats(type, dx[1], nx);
-    check_near_as(type, second, first, nx, type == KERN_BF16 ? check_most(first, nx) / 256 : 1e-4,
+    check_near_as(type, second, first, nx,
+                  type == KERN_F32 ? 1e-4 : check_most(first, nx) * check_half_unit(type),
                   "to the same numbers");
     check_close(kn);
 }
@@ -208,6 +209,7 @@ int main(void)
     setenv("SEMPPL_CACHE", "", 1);
     check_again(KERN_F32);
     check_again(KERN_BF16);
+    check_again(KERN_F16);
     check_unaligned();
     check_release();
     return done();

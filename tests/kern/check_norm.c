@@ -1,5 +1,5 @@
 /*
- * check_norm.c - batch normalisation against its definition: every instruction set, both types of
+ * check_norm.c - batch normalisation against its definition: every instruction set, all types of
  * storage, odd shapes, large means, thread counts.
  */
 #include "kernels/ops.h"
@@ -105,8 +105,8 @@ static void compare(enum kern_type type, const struct data *d, const struct resu
         steep = fmax(steep, fabs(d->gamma[j]) / sqrt(want->var[j] + KERN_BN_EPS));
     check_near(got->mean, want->mean, c, unit, "%s: mean, %zu x %zu", isa, d->rows, c);
     check_near(got->var, want->var, c, 6 * unit, "%s: variance", isa);
-    check_near_as(type, got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d%s", isa,
-                  variant, type == KERN_BF16 ? ", bf16" : "");
+    check_near_as(type, got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d, %s", isa,
+                  variant, check_type_name(type));
     check_near_as(type, got->dx, want->dx, n, 8 * unit * steep, "%s: backward", isa);
     check_near_as(type, got->dres, want->dres, n, unit, "%s: residual's gradient", isa);
     check_near(got->dbeta, want->dbeta, c, 2 * sums, "%s: dbeta", isa);
@@ -127,7 +127,7 @@ static void keep_off_zero(struct kern *ref, enum kern_type type, struct data *d)
     d->residual = check_rounded(type, d->residual, n);
 }
 
-/* want: of float32, from numbers that both types hold. */
+/* want: of float32, from numbers that all types hold. */
 static void check_shape(enum kern_type type, size_t rows, size_t c)
 {
     struct data d = data_of(type, rows, c, 2);
@@ -165,8 +165,7 @@ static void check_many_threads(enum kern_type type, size_t rows, size_t c)
                check_same_(r.dgamma, first.dgamma, c * 4) &&
                check_same_(r.dbeta, first.dbeta, c * 4);
     }
-    ok(same, "the same bits for 1, 2, 5 threads, %zu x %zu%s", rows, c,
-       type == KERN_BF16 ? ", bf16" : "");
+    ok(same, "the same bits for 1, 2, 5 threads, %zu x %zu, %s", rows, c, check_type_name(type));
     check_release();
 }
 
@@ -209,9 +208,9 @@ static void check_finalise(struct kern *kn)
     near(rstd[0], 1 / sqrt(4.00001), 1e-7, "rstd");
 }
 
-/* Every number of bfloat16 times 1.5 and 1.375: ties and others, denormals, infinities and NaN are
- * rounded as defined. */
-static void check_rounding(void)
+/* Every number of bfloat16 or float16 times 1.5 and 1.375: ties and others, denormals, what
+ * overflows, infinities and NaN are rounded as defined. */
+static void check_rounding(enum kern_type type)
 {
     enum { ALL = 1 << 16 };
     const float scale[2] = { 1.5f, 1.375f }, shift[2] = { 0, 0 };
@@ -220,11 +219,12 @@ static void check_rounding(void)
         x[i] = (uint16_t)(i / 2);
     for (int i = 0; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 1);
-        int rc =
-            kern_bn_forward(kn, KERN_BF16, i ? got : want, x, NULL, scale, shift, ALL, 2, false);
+        int rc = kern_bn_forward(kn, type, i ? got : want, x, NULL, scale, shift, ALL, 2, false);
         check_close(kn);
+        check_one_nan(type, i ? got : want, 2 * ALL);
         if (i)
-            ok(rc == 0 && check_same_(got, want, ALL * 4), "%s: rounds to even", check_isa(i));
+            ok(rc == 0 && check_same_(got, want, ALL * 4), "%s: rounds to even, %s", check_isa(i),
+               check_type_name(type));
     }
     check_release();
 }
@@ -251,14 +251,15 @@ static void check_others(void)
 int main(void)
 {
     check_init();
-    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+    for (enum kern_type type = KERN_F32; type <= check_last_type(); type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_shape(type, shapes[i][0], shapes[i][1]);
         check_many_threads(type, 5000, 24);
         check_many_threads(type, 1030, 512);
         check_many_threads(type, 70, 4096);
     }
-    check_rounding();
+    for (enum kern_type type = KERN_BF16; type <= check_last_type(); type++)
+        check_rounding(type);
     check_cancellation();
     check_others();
     return done();

@@ -30,6 +30,7 @@ static void check_lars(struct kern *kn, bool excluded)
                                  .v = v,
                                  .xi = xi,
                                  .grad = grads[step],
+                                 .grad_factor = 1,
                                  .ntarget = 2,
                                  .seg = &seg,
                                  .nseg = 1 };
@@ -56,6 +57,7 @@ static void check_zeros_in(struct kern *kn)
                              .w = w,
                              .v = v,
                              .grad = grad,
+                             .grad_factor = 1,
                              .seg = seg,
                              .nseg = 2 };
     kern_update(kn, &u);
@@ -85,17 +87,23 @@ static void check_others(struct kern *kn, bool adamw)
                                  .v = v,
                                  .s = s,
                                  .grad = grads[step],
+                                 .grad_factor = 1,
                                  .seg = seg,
                                  .nseg = 2 };
         ok(kern_update(kn, &u) == 0, "%s, step %d", adamw ? "AdamW" : "momentum", step + 1);
         for (int i = 0; i < 2; i++)
             near(w[i], want[adamw][step][i], 1e-6, i ? "excluded weight" : "weight");
     }
-    struct kern_update none = { .rule = KERN_ADAMW, .w = w, .v = v, .grad = w, .t = 1 };
+    struct kern_update none = {
+        .rule = KERN_ADAMW, .w = w, .v = v, .grad = w, .grad_factor = 1, .t = 1
+    };
     ok(kern_update(kn, &none) == -EINVAL, "AdamW wants room for squares");
     none.s = s;
     none.t = 0;
     ok(kern_update(kn, &none) == -EINVAL, "and counts from 1");
+    none.t = 1;
+    none.grad_factor = 0;
+    ok(kern_update(kn, &none) == -EINVAL, "a gradient has a factor");
 }
 
 /* -- against the definition ---------------------------------------------------------------- */
@@ -112,7 +120,7 @@ struct state {
 };
 
 static struct state step(struct kern *kn, enum kern_rule rule, const struct state *s,
-                         const float *grad)
+                         const float *grad, float factor)
 {
     struct state n = { check_copy(s->w, NWEIGHTS), check_copy(s->v, NWEIGHTS),
                        check_copy(s->s, NWEIGHTS), check_copy(s->xi, NTARGET) };
@@ -128,6 +136,7 @@ static struct state step(struct kern *kn, enum kern_rule rule, const struct stat
                              .s = n.s,
                              .xi = n.xi,
                              .grad = grad,
+                             .grad_factor = factor,
                              .ntarget = NTARGET,
                              .seg = segs,
                              .nseg = ARRAY_LEN(segs) };
@@ -137,22 +146,25 @@ static struct state step(struct kern *kn, enum kern_rule rule, const struct stat
     return n;
 }
 
-static void check_definition(enum kern_rule rule)
+/* Of float16 a gradient comes multiplied: as if it were not. */
+static void check_definition(enum kern_rule rule, float factor)
 {
     static const char *const names[] = { "LARS", "SGD", "AdamW" };
     struct state s = { check_normal(NWEIGHTS), check_normal(NWEIGHTS), check_normal(NWEIGHTS),
                        check_normal(NTARGET) };
-    float *grad = check_normal(NWEIGHTS);
-    for (size_t i = 0; i < NWEIGHTS; i++)
+    float *grad = check_normal(NWEIGHTS), *given = check_copy(grad, NWEIGHTS);
+    for (size_t i = 0; i < NWEIGHTS; i++) {
         s.s[i] = 0.1f + fabsf(s.s[i]); /* far from 0, which it divides by */
+        given[i] = grad[i] / factor;
+    }
     struct kern *ref = check_open("ref", 1);
-    struct state want = step(ref, rule, &s, grad), first = { 0 };
+    struct state want = step(ref, rule, &s, grad, 1), first = { 0 };
     for (int i = 1; check_isa(i); i++)
         for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
-            struct state got = step(kn, rule, &s, grad);
-            check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s, %s: weights", names[rule],
-                       check_isa(i));
+            struct state got = step(kn, rule, &s, given, factor);
+            check_near(got.w, want.w, NWEIGHTS, 32 * FLT_EPSILON, "%s, factor %g, %s: weights",
+                       names[rule], (double)factor, check_isa(i));
             check_near(got.v, want.v, NWEIGHTS, 16 * FLT_EPSILON, "momentum");
             check_near(got.s, want.s, NWEIGHTS, 16 * FLT_EPSILON, "squares");
             check_near(got.xi, want.xi, NTARGET, 16 * FLT_EPSILON, "average");
@@ -211,9 +223,10 @@ int main(void)
         check_others(kn, true);
         check_close(kn);
     }
-    check_definition(KERN_LARS);
-    check_definition(KERN_SGD);
-    check_definition(KERN_ADAMW);
+    for (enum kern_rule rule = KERN_LARS; rule <= KERN_ADAMW; rule++) {
+        check_definition(rule, 1);
+        check_definition(rule, 1.0f / 1024);
+    }
     check_norms();
     return done();
 }

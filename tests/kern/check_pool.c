@@ -24,11 +24,6 @@ static const struct kern_avgpool2 planes[] = {
     { .n = 5, .h = 1, .w = 1, .c = 33 },
 };
 
-static const char *name_of(enum kern_type type)
-{
-    return type == KERN_BF16 ? "bf16" : "f32";
-}
-
 static struct kern_maxpool pool_of(enum kern_type type, const struct shape *s)
 {
     struct kern_maxpool mp = { type,      s->n,   s->h,   s->w, s->c, s->side,
@@ -64,7 +59,7 @@ static void check_max(enum kern_type type, const struct shape *s)
             rc |= kern_maxpool_forward(kn, &mp, y[1], x);
             rc |= kern_maxpool_backward(kn, &mp, dx[1], dy, x, y[1]);
             ok(rc == 0, "%s: maximum of %zu, stride %zu, @ %zux%zu, c %zu, %s", check_isa(i),
-               s->side, s->stride, s->h, s->w, s->c, name_of(type));
+               s->side, s->stride, s->h, s->w, s->c, check_type_name(type));
             check_same(y[1], y[0], ny * each, "forward");
             check_same(dx[1], dx[0], nx * each, "backward");
             check_close(kn);
@@ -92,7 +87,7 @@ static void check_mean2(enum kern_type type, struct kern_avgpool2 ap)
             rc |= kern_avgpool2_forward(kn, &ap, y, x);
             rc |= kern_avgpool2_backward(kn, &ap, dx, dy);
             ok(rc == 0, "%s: mean of 2x2, stride %zu, @ %zux%zu, c %zu, %s", check_isa(i),
-               ap.stride, ap.h, ap.w, ap.c, name_of(type));
+               ap.stride, ap.h, ap.w, ap.c, check_type_name(type));
             check_near_as(type, check_floats(type, y, ny), want, ny, 4 * FLT_EPSILON, "forward");
             check_near_as(type, check_floats(type, dx, nx), dwant, nx, 4 * FLT_EPSILON, "backward");
             check_close(kn);
@@ -144,7 +139,8 @@ static void check_mean(enum kern_type type, size_t n, size_t cells, size_t c)
             void *dx = check_bytes(nx * kern_sizeof(type));
             rc |= kern_avgpool_forward(kn, type, y, x, n, cells, c);
             rc |= kern_avgpool_backward(kn, type, dx, dy, n, cells, c);
-            ok(rc == 0, "%s: mean of %zu cells, c %zu, %s", check_isa(i), cells, c, name_of(type));
+            ok(rc == 0, "%s: mean of %zu cells, c %zu, %s", check_isa(i), cells, c,
+               check_type_name(type));
             check_near(y, want, n * c, 4 * FLT_EPSILON, "forward");
             check_near_as(type, check_floats(type, dx, nx), dwant, nx,
                           8 * FLT_EPSILON / (double)cells, "backward");
@@ -157,10 +153,10 @@ static void check_mean(enum kern_type type, size_t n, size_t cells, size_t c)
     check_release();
 }
 
-/* Windows of one cell: every number of bfloat16 comes through, NaN as defined. */
-static void check_numbers(void)
+/* Windows of one cell: every number of bfloat16 or float16 comes through. */
+static void check_numbers(enum kern_type type)
 {
-    struct kern_maxpool mp = { KERN_BF16, 1, 16, 16, 256, 1, 1, 0, 0, 16, 16 };
+    struct kern_maxpool mp = { type, 1, 16, 16, 256, 1, 1, 0, 0, 16, 16 };
     uint16_t *x = check_bytes(2 << 16), *want = check_bytes(2 << 16), *got = check_bytes(2 << 16);
     for (size_t i = 0; i < 1 << 16; i++)
         x[i] = (uint16_t)i;
@@ -168,8 +164,10 @@ static void check_numbers(void)
         struct kern *kn = check_open(check_isa(i), 1);
         kern_maxpool_forward(kn, &mp, i ? got : want, x);
         check_close(kn);
+        check_one_nan(type, i ? got : want, 1 << 16);
         if (i)
-            check_same(got, want, 2 << 16, "%s: all numbers", check_isa(i));
+            check_same(got, want, 2 << 16, "%s: all numbers, %s", check_isa(i),
+                       check_type_name(type));
     }
     check_release();
 }
@@ -199,7 +197,7 @@ static void check_definition(void)
 int main(void)
 {
     check_init();
-    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++) {
+    for (enum kern_type type = KERN_F32; type <= check_last_type(); type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_max(type, &shapes[i]);
         for (size_t stride = 1; stride <= 2; stride++)
@@ -213,7 +211,8 @@ int main(void)
         check_mean(type, 2, 1, 5);
         check_mean(type, 1, 1000, 20);
     }
-    check_numbers();
+    for (enum kern_type type = KERN_BF16; type <= check_last_type(); type++)
+        check_numbers(type);
     check_definition();
     check_mean2_definition();
     return done();

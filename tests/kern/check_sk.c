@@ -46,7 +46,8 @@ static void check_shape(enum kern_type type, struct kern_sk sk)
     struct kern *ref = check_open("ref", 1);
     int rc = run(ref, &sk, u, dv, z, ds, &want); /* in float32 */
     sk.type = type;
-    double between = type == KERN_F32 ? 0 : 4.0 / 256, size = sqrt((double)sk.cells);
+    double between = type == KERN_F32 ? 0 : 4 * check_half_unit(type),
+           size = sqrt((double)sk.cells);
     for (int i = 1; check_isa(i); i++)
         for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
@@ -54,7 +55,7 @@ static void check_shape(enum kern_type type, struct kern_sk sk)
             if (t == 0)
                 first = got;
             ok(rc == 0, "%s: %zu cells, 2 x %zu channels, %s", check_isa(i), sk.cells, sk.m,
-               type == KERN_BF16 ? "bf16" : "f32");
+               check_type_name(type));
             check_near(got.s, want.s, n, 16 * FLT_EPSILON, "squeeze");
             check_near_as(type, got.v, want.v, nv, 16 * FLT_EPSILON, "select");
             check_near_as(type, got.du, want.du, 2 * nv, between + 16 * FLT_EPSILON, "backward");
@@ -97,7 +98,7 @@ static void check_definition(void)
 int main(void)
 {
     check_init();
-    for (enum kern_type type = KERN_F32; type <= KERN_BF16; type++)
+    for (enum kern_type type = KERN_F32; type <= check_last_type(); type++)
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
             check_shape(type, shapes[i]);
     check_definition();

@@ -75,7 +75,7 @@ static void values(void)
     queue_open(&q, kn, 2, 4, 2, 3, 3);
     queue_push(&q, label, 3, label, id);
     queue_write(&q, z);
-    ok(objective_open(&ob, kn, &set) == 0 && ob.ne == 2,
+    ok(objective_open(&ob, kn, &set, 1) == 0 && ob.ne == 2,
        "fewer others than negatives: all of them");
     ok(run(&ob, 0, label, o, t, &q, do_, &v) == 0 && anchors_of(&q, label, 3) == 3, "run");
 
@@ -132,7 +132,7 @@ static void forms(void)
     queue_open(&q, kn, 2, 4, 2, 3, 3);
     set.alpha = 0;
     set.invariance = INV_T;
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     run(&ob, 0, label, o, t, &q, do_, &v);
     double same = 0; /* pairs (0, 0) and (1, 1) */
     for (size_t b = 0; b < 3; b++)
@@ -143,14 +143,14 @@ static void forms(void)
     objective_close(&ob);
 
     set.invariance = INV_R;
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     run(&ob, 0, label, o, t, &q, do_, &v);
     near(ob.kl[objective_term(&ob, 0, 1, 0) * 3], 0.08874300, 5e-7, "R of image 0");
     near(mean01(&ob, ob.kl), 0.04638881, 5e-7, "mean of R");
     objective_close(&ob);
 
     set.loss_orientation = ORIENT_TARGET;
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     run(&ob, 0, label, o, t, &q, do_, &v);
     near(ob.loss[objective_term(&ob, 0, 1, 0) * 3 + 1], 0.093110, 1e-6, "l where t is the anchor");
     near(mean01(&ob, ob.loss), 0.037837, 1e-6, "its mean");
@@ -171,7 +171,7 @@ static void gradient(void)
     set.alpha = 0;
     set.contrast_weight = 3; /* undoes the mean over the images */
     queue_open(&q, kn, 1, 4, 2, 3, 3);
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     run(&ob, 0, label, o, t, &q, do_, &v);
     near(v.augm, 0.037415, 1e-6, "mean of l");
     ok(isnan(v.sempos) && ob.positives == 0, "alpha 0 leaves no semantic term");
@@ -250,8 +250,8 @@ static void many_pairs(void)
     int32_t label[N];
     memset(label, -1, sizeof label);
     set.negatives = NE;
-    ok(queue_open(&q, kn, CROPS_LARGE, SLOTS, D, 1, N) == 0 && objective_open(&ob, kn, &set) == 0 &&
-           objective_negatives(&ob, 0, label) == 0,
+    ok(queue_open(&q, kn, CROPS_LARGE, SLOTS, D, 1, N) == 0 &&
+           objective_open(&ob, kn, &set, 1) == 0 && objective_negatives(&ob, 0, label) == 0,
        "%d views", CROPS);
     size_t neg = N * NE, pairs = CROPS * CROPS_LARGE, first = CROPS_LARGE * CROPS_LARGE, same = 0;
     for (size_t a = first; a < pairs; a++)
@@ -305,7 +305,7 @@ static void form(const struct queue *q, const struct settings *set, const char *
     double *const wides[] = { wide[0], wide[1], wide[2] };
     double *const helds[] = { held[0], held[1], held[2] };
     float *const do_[] = { g[0], g[1], g[2] }, *const do_again[] = { again[0], again[1], again[2] };
-    objective_open(&ob, kn, set);
+    objective_open(&ob, kn, set, 1);
     run(&ob, 3, label_of, o_all, t_all, q, do_, &v);
     for (size_t i = 0; i < L + S; i++)
         for (size_t c = 0; c < B * D; c++)
@@ -356,9 +356,9 @@ static void excluded(void)
     bool other = true, count = true, alike = true;
     set.exclude_class = 1;
     set.negatives = 7;
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     set.exclude_class = 0;
-    objective_open(&any, kn, &set);
+    objective_open(&any, kn, &set, 1);
     objective_negatives(&ob, 3, label_of);
     objective_negatives(&any, 3, label_of);
     for (size_t pair = 0; pair < (L + S) * L; pair++)
@@ -391,7 +391,7 @@ static void random_inputs(void)
     float g[L + S][B * D], *const do_[] = { g[0], g[1], g[2] };
     struct queue q;
     inputs(&q);
-    objective_open(&ob, kn, &set);
+    objective_open(&ob, kn, &set, 1);
     run(&ob, 3, label_of, o_all, t_all, &q, do_, &v);
     ok(anchors_of(&q, label_of, B) == 6, "anchors whose class is in the queue");
     draws(&ob, &q, label_of);
