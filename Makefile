@@ -314,7 +314,7 @@ cuda-kit: $(BINARIES) $(BENCH) $(BENCH_CUDA) $(EXAMPLES) $(KERN) $(DEVICE) $(PLU
 	@rm -rf $(BUILD)/cuda-kit
 	$(Q)for f in $^; do install -D -s $$f $(BUILD)/cuda-kit/build/$${f#$(BUILD)/} || exit 1; done
 	$(Q)for f in $(KIT_SCRIPTS); do install -D $$f $(BUILD)/cuda-kit/$$f || exit 1; done
-	$(Q)ldd $^ | sed -n 's/^.* => \(\/.*\) (.*/\1/p' | sort -u | grep -v '/\(libc\|libm\|libstdc++\|libgcc_s\)\.so' | \
+	$(Q)ldd $^ | sed -n 's/^.* => \(\/.*\) (.*/\1/p' | sort -u | grep -v '/lib\(c\|m\|resolv\|stdc++\|gcc_s\)\.so' | \
 	    while read -r f; do install -D $$f $(BUILD)/cuda-kit/build/lib/$${f##*/} || exit 1; done
 	$(Q)git describe --always --dirty --exclude '*' >$(BUILD)/cuda-kit/build/commit 2>/dev/null || :
 	$(Q)tar -C $(BUILD)/cuda-kit -czf $(BUILD)/cuda-kit.tar.gz .

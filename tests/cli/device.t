@@ -192,7 +192,9 @@ else
     check_err 0 'a step on it' 'computing on cuda:0 fibers' 'semppl-train-step -n 1 -c 0.h5 -o 1.h5 train.h5'
     check_out 'is one of its history' 'device": "cuda fibers"' 'device_of 1.h5'
     check 'a step is the same again' 'train && cp 1.h5 again.h5 && train && semppl-ckpt compare 1.h5 again.h5'
-    check_err 5 'it is one device' '--device cuda:1: there is no CUDA device 1: the last is 0$' 'vote --device cuda:1'
+    check 'and on the second device of two, by all threads' \
+        'SEMPPL_SHIM_DEVICES=2 train --device cuda:1 && semppl-ckpt compare 1.h5 again.h5'
+    check_err 5 'here it is one device' '--device cuda:1: there is no CUDA device 1: the last is 0$' 'vote --device cuda:1'
     check_err 0 'pixels need none' '^semppl-embed: [0-9]* pictures' 'semppl-embed --layer pixels -o q.h5 train.h5 && ! grep "computing on" .err'
     unset SEMPPL_CUDA SEMPPL_CACHE
 fi

@@ -8,7 +8,6 @@
 # shellcheck shell=bash
 BUILD=$(cd "${BUILD:-build}" && pwd) || exit 1
 export BUILD PATH="$BUILD:$PATH" SEMPPL_CUDA="${SEMPPL_CUDA:-$BUILD/libsemppl-cuda.so}"
-[ ! -d "$BUILD/lib" ] || export LD_LIBRARY_PATH="$BUILD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
 vendor_folders() {
     python3 -c 'import glob, sysconfig
@@ -21,3 +20,4 @@ for name in libcudnn.so.9 libcublasLt.so; do
         break
     fi
 done
+[ ! -d "$BUILD/lib" ] || export LD_LIBRARY_PATH="$BUILD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -1,12 +1,13 @@
 /*
- * device.cpp - errors, the one device, and what may be launched on it.
+ * device.cpp - errors, devices, and what may be launched on it.
  *
- * The device resembles an H200, with few multiprocessors so that kernels that start as many blocks
+ * A device resembles an H200, with few multiprocessors so that kernels that start as many blocks
  * as those hold stay quick.
  */
 #include "shim.h"
 #include <map>
 #include <memory>
+#include <stdlib.h>
 
 enum { MULTIPROCESSORS = 3, THREADS_EACH = 2048, BLOCKS_EACH = 32, SHARED_EACH = 228 << 10 };
 
@@ -70,26 +71,41 @@ cudaError_t cudaDriverGetVersion(int *version)
     return cudaRuntimeGetVersion(version);
 }
 
+/* Of the thread's calls. */
+static thread_local int current;
+
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = 1;
-    return cudaSuccess;
+    static const char *value = getenv("SEMPPL_SHIM_DEVICES");
+    *n = value ? atoi(value) : 1;
+    return *n > 0 ? cudaSuccess : shim_result(cudaErrorNoDevice);
+}
+
+static bool is_device(int index)
+{
+    int n;
+    return cudaGetDeviceCount(&n) == cudaSuccess && index >= 0 && index < n;
 }
 
 cudaError_t cudaGetDevice(int *index)
 {
-    *index = 0;
+    *index = current;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int index)
 {
-    return shim_result(index == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+    if (!is_device(index))
+        return shim_result(cudaErrorInvalidDevice);
+    current = index;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int index)
 {
     size_t unused;
+    if (!is_device(index))
+        return shim_result(cudaErrorInvalidDevice);
     *p = cudaDeviceProp{};
     strcpy(p->name, "fibers");
     cudaMemGetInfo(&unused, &p->totalGlobalMem);
@@ -105,7 +121,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int index)
     p->l2CacheSize = 1 << 20;
     p->concurrentKernels = 1;
     p->asyncEngineCount = 2;
-    return cudaSetDevice(index);
+    return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr which, int index)
@@ -135,12 +151,12 @@ struct kernel {
 
 static kernel &kernel_of(const void *function)
 {
-    static std::map<const void *, kernel> all;
-    auto at = all.find(function);
+    static std::map<std::pair<const void *, int>, kernel> all; /* each device has its own */
+    auto at = all.find({ function, current });
     if (at == all.end()) {
         kernel k = {};
         k.name = shim_kernel(function, &k.declared);
-        at = all.insert({ function, k }).first;
+        at = all.insert({ { function, current }, k }).first;
     }
     return at->second;
 }
@@ -172,6 +188,8 @@ cudaError_t shim_launch(const shim_launcher &by, const void *function, dim3 grid
 {
     LOCKED;
     kernel &k = kernel_of(function);
+    if (by.stream && shim_device_of(by.stream) != current)
+        return shim_result(cudaErrorInvalidResourceHandle);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 ||
         grid.z > 65535 || block.x == 0 || block.y == 0 || block.z == 0 || block.z > 64 ||
         (uint64_t)block.x * block.y * block.z > SHIM_THREADS_MOST)

@@ -9,6 +9,7 @@
  * device.cpp     errors, properties, launches
  *
  * SEMPPL_SHIM_SEED=n     all that is drawn: the order of threads, blocks and streams (1)
+ * SEMPPL_SHIM_DEVICES=n  so many devices (1), which are alike; memory is of all of them
  * SEMPPL_SHIM_STRICT=1   the host faults where it reads or writes memory of the device
  */
 #ifndef SHIM_SHIM_H
@@ -93,6 +94,8 @@ cudaError_t shim_queue(cudaStream_t stream, const std::string &name,
                        const std::vector<const void *> &uses, const std::function<void()> &run);
 /* The name of queued work that uses an allocation; "" if there is none. */
 std::string shim_user(const void *start);
+/* The device that a stream was made for. */
+int shim_device_of(cudaStream_t stream);
 /* An error if a stream is being captured, which then fails: for calls that may wait. */
 cudaError_t shim_unsafe();
 

@@ -52,6 +52,7 @@ struct capture {
 };
 
 struct shim_stream {
+    int device;
     bool blocking;
     works last;                    /* all that the next work comes after */
     std::shared_ptr<capture> into; /* if it is captured */
@@ -59,6 +60,7 @@ struct shim_stream {
 };
 
 struct shim_event {
+    int device;
     bool timed;
     work_ptr at; /* NULL: never recorded */
     std::shared_ptr<double> seconds;
@@ -75,7 +77,7 @@ struct shim_graph_exec {
     work_ptr last; /* launch */
 };
 
-static shim_stream legacy = { true, {}, {}, {} };
+static shim_stream legacy = { 0, true, {}, {}, {} };
 static std::set<shim_stream *> streams = { &legacy };
 static std::set<work *> pending; /* all that is not done */
 static works ready;              /* what may run now */
@@ -145,6 +147,18 @@ static shim_stream *stream_of(cudaStream_t s)
     if (!streams.count(stream))
         shim_die("%p is no stream", (void *)s);
     return stream;
+}
+
+static int current_device()
+{
+    int index;
+    cudaGetDevice(&index);
+    return index;
+}
+
+int shim_device_of(cudaStream_t s)
+{
+    return stream_of(s)->device;
 }
 
 /* What the next work of a stream comes after. */
@@ -261,7 +275,7 @@ cudaError_t cudaMemset(void *p, int byte, size_t n)
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
     LOCKED;
-    *s = new shim_stream{ !(flags & cudaStreamNonBlocking), {}, {}, {} };
+    *s = new shim_stream{ current_device(), !(flags & cudaStreamNonBlocking), {}, {}, {} };
     streams.insert(*s);
     return cudaSuccess;
 }
@@ -353,7 +367,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t e, unsigned)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags)
 {
-    *e = new shim_event{ !(flags & cudaEventDisableTiming), {}, {}, {}, {} };
+    *e = new shim_event{ current_device(), !(flags & cudaEventDisableTiming), {}, {}, {}, {} };
     return cudaSuccess;
 }
 
@@ -375,6 +389,8 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t handle)
 {
     LOCKED;
     shim_stream *s = stream_of(handle);
+    if (handle && e->device != s->device)
+        return shim_result(cudaErrorInvalidResourceHandle);
     e->in = s->into;
     e->tail = s->tail;
     if (s->into)
