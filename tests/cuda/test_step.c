@@ -154,6 +154,7 @@ static void check_run(const struct run *r)
     for (int k = 0; k < STEPS; k++) {
         gradient(&cpu);
         gradient(&dev);
+        ok(kern_apart(dev.st.batch->views.kn), "pictures were prepared there");
         near(dev.m.loss, cpu.m.loss, r->loss * fabs(cpu.m.loss), "loss of step %d", k + 1);
         near(dev.m.loss_inv, cpu.m.loss_inv, r->loss * fabs(cpu.m.loss), "its invariance");
         near(dev.m.spread, cpu.m.spread, r->vectors, "spread");
