@@ -174,6 +174,39 @@ static void check_run(const struct run *r)
     state_release(&before);
 }
 
+/* Pictures that one handle has made are there for another at once. */
+static void check_views(void)
+{
+    enum { BATCHES = 8 };
+    struct sampler sampler;
+    struct views v;
+    struct kern *own;
+    struct sample *batch = calloc((size_t)set.batch, sizeof *batch);
+    uint64_t *id = calloc((size_t)set.batch, sizeof *id);
+    size_t bytes =
+        (size_t)set.batch * (size_t)(set.small_side * set.small_side) * 3 * sizeof(float);
+    float *seen = malloc(bytes), *made = malloc(bytes);
+    int32_t label[ROWS] = { 0 };
+    bool same = true;
+    ok(kern_open_like(&own, device, pool) == 0 && sampler_open(&sampler, &set, label, ROWS) == 0 &&
+           views_open(&v, own, pool, &data, &set, KERN_F32) == 0,
+       "a handle for pictures: %s", fail_text());
+    for (int k = 0; k < BATCHES && same; k++) {
+        const void *x = v.x[v.large + v.small - 1]; /* the last that is made */
+        sampler_batch(&sampler, k, batch);
+        same = views_load(&v, k, batch, id) == 0 && kern_get(device, seen, x, bytes) == 0 &&
+               kern_get(own, made, x, bytes) == 0 && memcmp(seen, made, bytes) == 0;
+    }
+    ok(same, "what it has made is there for another");
+    views_close(&v);
+    sampler_close(&sampler);
+    kern_close(own);
+    free(batch);
+    free(id);
+    free(seen);
+    free(made);
+}
+
 int main(void)
 {
     const char *why;
@@ -182,6 +215,7 @@ int main(void)
         printf("Bail out! %s\n", why);
         return 1;
     }
+    check_views();
     for (size_t i = 0; i < ARRAY_LEN(runs); i++)
         check_run(&runs[i]);
     kern_close(device);
