@@ -237,6 +237,43 @@ static void precision(void)
     double exact = loss_in(KERN_F32), rounded = loss_in(KERN_BF16);
     near(rounded, exact, 0.05 * exact, "the loss with activations of 8 bits");
     ok(rounded != exact, "which are another computation");
+    double half = loss_in(KERN_F16);
+    near(half, exact, 0.01 * exact, "of 11 bits");
+    ok(half != exact && half != rounded, "a third one");
+}
+
+/* A loss scale is a power of two: in float32 it changes no bit, of gradients, norm or update. */
+static void loss_scale(int invariance)
+{
+    struct settings other = set;
+    struct state s[2];
+    struct step_metrics m[2];
+    float *grad[2];
+    bool scaled = true;
+    other.invariance = invariance;
+    other.warmup = 0;
+    for (int i = 0; i < 2; i++) {
+        struct step st;
+        state_new(&s[i], &other);
+        s[i].loss_scale = i ? 1024 : 1;
+        ok(step_open(&st, &s[i], kn, pool, &data) == 0, "a step: %s", fail_text());
+        step_run(&st, &m[i]);
+        grad[i] = malloc(s[i].nparam * sizeof *grad[i]);
+        kern_get(kn, grad[i], st.optim.grad, s[i].nparam * sizeof *grad[i]);
+        step_save(&st);
+        step_close(&st);
+    }
+    for (size_t i = 0; i < s[0].nparam; i++)
+        scaled = scaled && grad[1][i] == 1024 * grad[0][i];
+    ok(scaled && norm_of(grad[0], s[0].nparam) > 0, "invariance %d: a scaled gradient", invariance);
+    ok(m[0].loss == m[1].loss && m[0].grad_norm == m[1].grad_norm, "whose norm is not");
+    ok(memcmp(s[0].theta, s[1].theta, s[0].nparam * sizeof(float)) == 0 &&
+           memcmp(s[0].momentum, s[1].momentum, s[0].nparam * sizeof(float)) == 0,
+       "the same update");
+    for (int i = 0; i < 2; i++) {
+        free(grad[i]);
+        state_release(&s[i]);
+    }
 }
 
 /* The first update fills the momentum: gradients of biases and batch norm as they are, those of
@@ -357,6 +394,8 @@ int main(void)
     optimizers(OPTIMIZER_SGD);
     optimizers(OPTIMIZER_ADAMW);
     precision();
+    for (int invariance = INV_NONE; invariance <= INV_T; invariance++)
+        loss_scale(invariance);
     refusals();
     step_end();
     return done();
