@@ -105,8 +105,8 @@ static double layer_passes(struct bench *b, enum kern_type type, const struct la
 
 static void network(struct bench *b, const struct network *net)
 {
-    struct total total[2] = { 0 };
-    int types = b->tile > 0 ? 2 : 1; /* without a tile unit bfloat16 goes to the definition */
+    enum { TYPES = KERN_BF16 + 1 };
+    struct total total[TYPES] = { 0 };
     printf("## Convolutions of %s, %zu pictures: GF/s and share of the peak\n\n"
            "Each layer beside the peak that was measured just before it: neighbours come and go. "
            "Operations are those of the plain sum; float32 windows of 3 x 3 with stride 1 take "
@@ -115,33 +115,29 @@ static void network(struct bench *b, const struct network *net)
     printf("| layer                     | x | f32 forward | data | weights | bf16 forward | data | "
            "weights | floor, f32 | floor, bf16 |\n|:--|--:|--:|--:|--:|--:|--:|--:|:--|:--|\n");
     for (const struct layer *l = net->layer; l < net->layer + net->nlayers; l++) {
-        double floor[2];
+        double floor[TYPES];
         layer_print(l);
         b->fma = ceiling_fma(b);
         floor[KERN_F32] = layer_passes(b, KERN_F32, l, net->n, &total[KERN_F32]) / b->fma;
         b->tile = ceiling_tile(b);
-        if (types > 1)
-            floor[KERN_BF16] = layer_passes(b, KERN_BF16, l, net->n, &total[KERN_BF16]) / b->tile;
-        else
-            printf(" | | |");
-        for (int type = 0; type < types; type++)
+        floor[KERN_BF16] = layer_passes(b, KERN_BF16, l, net->n, &total[KERN_BF16]);
+        floor[KERN_BF16] /= bench_peak(b, KERN_BF16);
+        for (int type = 0; type < TYPES; type++)
             print_floor(floor[type], 1);
         printf("\n");
     }
     printf("| **all**                 | |");
-    for (int type = 0; type < types; type++)
+    for (int type = 0; type < TYPES; type++)
         for (enum pass p = FORWARD; p < PASSES; p++)
             print_rate(1e-9 * total[type].flops[p] / total[type].seconds[p],
                        1e-9 * total[type].flops[p] / total[type].ideal[p]);
-    if (types == 1)
-        printf(" | | |");
-    for (int type = 0; type < types; type++)
+    for (int type = 0; type < TYPES; type++)
         printf(" %10.0f %% |", 100 * total[type].ideal[FORWARD] / total[type].floor);
     printf("\n\nPictures a second, convolutions only:");
-    for (int type = 0; type < types; type++) {
+    for (int type = 0; type < TYPES; type++) {
         const double *s = total[type].seconds;
         printf(" %s forward %.0f, all passes %.0f%s", type ? "bf16" : "f32", (double)net->n / s[0],
-               (double)net->n / (s[0] + s[1] + s[2]), type + 1 < types ? ";" : ".\n\n");
+               (double)net->n / (s[0] + s[1] + s[2]), type + 1 < TYPES ? ";" : ".\n\n");
     }
 }
 

@@ -6,14 +6,14 @@
 #   r18.h5      CIFAR ResNet-18, batch 128, 2 large crops       r50.h5   ResNet-50 at 224
 #   r18m.h5     the same, 4 large crops and 2 small ones        r50t.h5  the same, batch 16, 2 large crops
 #
-# and PRECISIONS, what this machine computes fast: f32, and bf16 if it has matrix units for it.
+# and PRECISIONS, what this machine computes fast: f32, and bf16 if it has instructions for it.
 #
 # The caller may set STEPS_TIMES, the steps to do (3), and DEVICE, where to do them (cpu).
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 PRECISIONS=f32
-if grep -qw amx_bf16 /proc/cpuinfo; then PRECISIONS='f32 bf16'; fi
+if grep -qw -e amx_bf16 -e avx512_bf16 /proc/cpuinfo; then PRECISIONS='f32 bf16'; fi
 export PATH="$BUILD:$PATH" HDF5_USE_FILE_LOCKING=FALSE
 
 steps_begin() {

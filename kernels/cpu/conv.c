@@ -1,11 +1,12 @@
 /*
- * conv.c - fast convolutions of float32: packs weights, lays out the band of a pass (conv.h), and
- * spreads its tasks over the pool.
+ * conv.c - fast convolutions: packs weights, lays out the band of a pass (conv.h), and spreads its
+ * tasks over the pool.
  *
  * How work is cut depends on shapes only, and what tasks sum is added in their order, so results
  * are the same bits for any number of threads. Windows of 3 x 3 with stride 1 and whole groups of
  * channels take fewer multiplications (wino.h). bfloat16 goes to the tile unit (conv_amx.h), if
- * there is one; without, and with windows beyond conv.h's limits, to ref/, packed weights included.
+ * there is one; without, it is multiplied as float32. Windows beyond conv.h's limits go to ref/,
+ * packed weights included.
  */
 #include "kernels/cpu/conv_amx.h"
 #include "kernels/cpu/wino.h"
@@ -32,7 +33,7 @@ static const struct conv_limits limits = { .band = 160 << 10,
 
 static bool is_fast(const struct kern_conv *cv)
 {
-    return cv->type == KERN_F32 && cv->stride <= CONV_MAX_STEP && cv->kh * cv->kw <= CONV_MAX_TAPS;
+    return cv->stride <= CONV_MAX_STEP && cv->kh * cv->kw <= CONV_MAX_TAPS;
 }
 
 /* For conv_amx.h. Not asked there: that file's code is not for every processor. */
@@ -181,11 +182,12 @@ static void plan_backward(struct conv_plan *p, struct kern *kn, const struct ker
     plan_memory(p, kn, cv, true);
 }
 
-/* A window of one cell that never leaves the image needs no band: every number is read in place. */
+/* A window of one cell that never leaves the image needs no band: every float is read in place. */
 static void plan_in_place(struct conv_plan *p)
 {
-    p->in_place = !p->plain && p->span_rows == 1 && p->span_cols == 1 && p->top == 0 &&
-                  p->left == 0 && conv_band_rows(p, p->rows) <= p->ih && p->columns <= p->iw;
+    p->in_place = p->type == KERN_F32 && !p->plain && p->span_rows == 1 && p->span_cols == 1 &&
+                  p->top == 0 && p->left == 0 && conv_band_rows(p, p->rows) <= p->ih &&
+                  p->columns <= p->iw;
     if (p->in_place)
         p->row_floats = p->row_numbers = p->iw * p->ic;
 }

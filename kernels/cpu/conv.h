@@ -11,7 +11,8 @@
  * stride is a few such grids ("phases"), one for each remainder, with the taps that meet there.
  * Backward-weights sums over the pixels of such bands instead.
  *
- * A window of one cell that stays inside the image needs no band: tiles read the input in place.
+ * A window of one cell that stays inside the image needs no band: tiles read the input in place, if
+ * it is float32. bfloat16 becomes float32 in the band, and is rounded where it is stored.
  *
  * Few input channels (a picture's 3) make a block of their own kind: a row of the band is the plain
  * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side.
@@ -49,6 +50,7 @@ struct conv_phase {
 /* What a pass reads from and writes to, and how the two are cut into tasks. */
 struct conv_plan {
     struct kern *kn;
+    enum kern_type type; /* of the tensors */
     size_t n, ih, iw, ic, oh, ow, oc;
     size_t step, out_step; /* between neighbours of a grid, in the input and in the output */
     size_t nphases;
@@ -84,9 +86,9 @@ struct conv_share {
 
 struct conv_forward {
     const struct conv_plan *plan;
-    float *y;
-    const float *x, *packed;
-    const float *scale, *shift, *residual; /* residual may be y: the result is added */
+    void *y;
+    const void *x, *residual; /* residual may be y: the result is added */
+    const float *packed, *scale, *shift;
     bool relu;
     double *sums;       /* [ntasks][2][padded oc] sums, sums of squares; or NULL */
     size_t group_parts; /* tasks are also cut into so many ranges of groups */
@@ -94,7 +96,7 @@ struct conv_forward {
 
 struct conv_weights {
     const struct conv_plan *plan;
-    const float *x, *dy;
+    const void *x, *dy;
     float *dw;
     float *partial;                             /* [nshards][ngroups] x partial_floats */
     size_t nshards, partial_floats, row_stride; /* row_stride: rows of a tap of a block */

@@ -6,7 +6,7 @@
  */
 #include "kernels/cpu/conv_band.h"
 
-typedef int bits __attribute__((vector_size(4 * LANES))); /* of a comparison */
+enum { LINE = 64 }; /* bytes that memory gives at once */
 
 /* -- tiles of the forward pass ------------------------------------------------------------- */
 
@@ -148,21 +148,21 @@ static void add_sums(const struct strip *s, const float *sums, double *sum_of, d
 }
 
 /* scale, shift, residual and ReLU, of a pixel in place. A negative number becomes 0, NaN stays. */
-static void affine(const struct strip *s, float *pixel, size_t at)
+INLINE void affine(enum kern_type type, const struct strip *s, float *pixel, size_t at)
 {
     const struct conv_forward *f = s->f;
     const float *scale = f->scale ? f->scale + s->k : NULL,
                 *shift = f->scale ? f->shift + s->k : NULL;
-    const float *residual = f->residual ? f->residual + at : NULL;
+    const void *residual = cpu_at(type, f->residual, at);
     size_t k = 0;
     for (; k + LANES <= s->valid; k += LANES) {
         vec v = *(const vec *)(pixel + k);
         if (scale)
             v = v * *(const vec *)(scale + k) + *(const vec *)(shift + k);
         if (residual)
-            v += *(const vec *)(residual + k);
+            v += vec_load_as(type, residual, k, LANES);
         if (f->relu)
-            v = (vec)((bits)v & ~(v < 0));
+            v = (vec)((ivec)v & ~(v < 0));
         *(vec *)(pixel + k) = v;
     }
     for (; k < s->valid; k++) {
@@ -170,34 +170,45 @@ static void affine(const struct strip *s, float *pixel, size_t at)
         if (scale)
             v = v * scale[k] + shift[k];
         if (residual)
-            v += residual[k];
+            v += kern_load(type, residual, k);
         pixel[k] = f->relu && v < 0 ? 0 : v;
+    }
+}
+
+INLINE void store_as(enum kern_type type, const struct strip *s, float *sums, size_t i,
+                     size_t pixels)
+{
+    size_t first = s->base + s->k;
+    for (size_t end = i + pixels; i < end; i++, sums += s->width) {
+        if (s->f->scale || s->f->residual)
+            affine(type, s, sums, first + s->out[i]);
+        void *to = cpu_at(type, s->f->y, first + s->out[i]);
+        size_t k = 0;
+        for (; k + LANES <= s->valid; k += LANES)
+            vec_store_as(type, to, k, vec_load(sums + k, LANES), LANES);
+        for (; k < s->valid; k++)
+            kern_store(type, to, k, sums[k]);
     }
 }
 
 /* Pixels from number i on. */
 static void store(const struct strip *s, float *sums, size_t i, size_t pixels)
 {
-    size_t first = s->base + s->k;
-    for (size_t end = i + pixels; i < end; i++, sums += s->width) {
-        if (s->f->scale || s->f->residual)
-            affine(s, sums, first + s->out[i]);
-        float *to = s->f->y + first + s->out[i];
-        size_t k = 0;
-        for (; k + LANES <= s->valid; k += LANES)
-            *(vec *)(to + k) = *(const vec *)(sums + k);
-        for (; k < s->valid; k++)
-            to[k] = sums[k];
-    }
+    if (s->f->plan->type == KERN_F32)
+        store_as(KERN_F32, s, sums, i, pixels);
+    else
+        store_as(KERN_BF16, s, sums, i, pixels);
 }
 
 /* Asks for the memory that pixels from number i on will be written to: it must come first. */
 static void expect(const struct strip *s, size_t i, size_t pixels)
 {
-    const float *y = s->f->y + s->base + s->k;
-    for (size_t end = i + pixels; i < end; i++)
-        for (size_t k = 0; k < s->valid; k += CONV_BLOCK)
-            __builtin_prefetch(y + s->out[i] + k, 1, 2);
+    size_t first = s->base + s->k, each = kern_sizeof(s->f->plan->type);
+    for (size_t end = i + pixels; i < end; i++) {
+        const uint8_t *y = (const uint8_t *)s->f->y + (first + s->out[i]) * each;
+        for (size_t b = 0; b < s->valid * each; b += LINE)
+            __builtin_prefetch(y + b, 1, 2);
+    }
 }
 
 /* -- tasks --------------------------------------------------------------------------------- */
@@ -207,8 +218,8 @@ static void expect(const struct strip *s, size_t i, size_t pixels)
  * that it arrives from memory while there is something to calculate.
  */
 struct ahead {
-    const float *at, *end;
-    size_t each; /* floats a tile */
+    const uint8_t *at, *end;
+    size_t each; /* bytes a tile */
 };
 
 static struct ahead ahead_of(const struct conv_forward *f, size_t spatial, size_t tiles)
@@ -221,15 +232,18 @@ static struct ahead ahead_of(const struct conv_forward *f, size_t spatial, size_
     size_t from = (s.image * p->ih + MIN(s.row * p->step, p->ih)) * p->iw * p->ic;
     size_t end =
         ((s.image + s.images - 1) * p->ih + MIN((s.row + s.rows) * p->step, p->ih)) * p->iw * p->ic;
-    return (struct ahead){ f->x + from, f->x + end, (end - from) / tiles + CONV_BLOCK };
+    const uint8_t *x = f->x;
+    from *= kern_sizeof(p->type);
+    end *= kern_sizeof(p->type);
+    return (struct ahead){ x + from, x + end, (end - from) / tiles + LINE };
 }
 
 static void look_ahead(struct ahead *a)
 {
     if (a->at == a->end)
         return;
-    const float *to = a->at + MIN(a->each, (size_t)(a->end - a->at));
-    for (; a->at < to; a->at += CONV_BLOCK)
+    const uint8_t *to = a->at + MIN(a->each, (size_t)(a->end - a->at));
+    for (; a->at < to; a->at += LINE)
         __builtin_prefetch(a->at, 0, 2);
     a->at = MIN(a->at, a->end);
 }
@@ -326,7 +340,7 @@ static int forward_task(void *arg, size_t i, int worker)
     struct conv_share sh = conv_share_of(p, spatial);
     struct tile t = { .ntaps_packed = p->ntaps_packed };
     if (p->in_place) {
-        t.band = f->x + (sh.image * p->ih + sh.row * p->step) * p->row_floats;
+        t.band = (const float *)f->x + (sh.image * p->ih + sh.row * p->step) * p->row_floats;
         t.block_floats = CONV_BLOCK;
     } else {
         float *band = kern_scratch_of(p->kn, worker);

@@ -26,6 +26,7 @@ static void add_tap(struct conv_phase *ph, size_t row, size_t col, size_t weight
 void conv_plan_forward(struct conv_plan *p, const struct kern_conv *cv, bool plain)
 {
     *p = (struct conv_plan){ .n = cv->n, .ih = cv->h, .iw = cv->w, .oh = cv->oh, .ow = cv->ow };
+    p->type = cv->type;
     p->ic = cv->c;
     p->oc = cv->k;
     p->plain = plain;
@@ -79,6 +80,7 @@ static ptrdiff_t floor_div(ptrdiff_t a, size_t b, size_t far)
 void conv_plan_backward(struct conv_plan *p, const struct kern_conv *cv)
 {
     *p = (struct conv_plan){ .n = cv->n, .ih = cv->oh, .iw = cv->ow, .oh = cv->h, .ow = cv->w };
+    p->type = cv->type;
     size_t st = cv->stride;
     p->ic = cv->k;
     p->oc = cv->c;

@@ -73,15 +73,15 @@ static struct sums_kind sums_kind(size_t width, bool plain)
 }
 
 /* The group's channels of dy for the pixels of a share, side by side; zeros behind the last. */
-static void pack_dy(const struct conv_plan *p, float *to, const float *dy, size_t pixels,
-                    size_t width, size_t valid)
+INLINE void pack_dy(enum kern_type type, const struct conv_plan *p, float *to, const void *dy,
+                    size_t at, size_t pixels, size_t width, size_t valid)
 {
-    for (size_t i = 0; i < pixels; i++, dy += p->oc, to += width) {
+    for (size_t i = 0; i < pixels; i++, at += p->oc, to += width) {
         size_t k = 0;
         for (; k + LANES <= valid; k += LANES)
-            *(vec *)(to + k) = *(const vec *)(dy + k);
+            vec_store(to + k, vec_load_as(type, dy, at + k, LANES), LANES);
         for (; k < width; k++)
-            to[k] = k < valid ? dy[k] : 0;
+            to[k] = k < valid ? kern_load(type, dy, at + k) : 0;
     }
 }
 
@@ -95,20 +95,23 @@ static const float *band_of(const struct conv_weights *d, const struct conv_shar
         return room;
     }
     *block_floats = CONV_BLOCK;
-    return d->x + (sh->image * p->ih + sh->row * p->step) * p->row_floats;
+    return (const float *)d->x + (sh->image * p->ih + sh->row * p->step) * p->row_floats;
 }
 
-/* Its dy for a group, packed or, if there is one group, in place. */
+/* Its dy for a group, packed or, if there is one group of float32, in place. */
 static const float *dy_of(const struct conv_weights *d, const struct conv_share *sh, size_t g,
                           float *room)
 {
     const struct conv_plan *p = d->plan;
     size_t width = conv_group_width(p, g);
-    const float *dy = d->dy + (sh->image * p->oh + sh->row) * p->ow * p->oc;
-    if (width == p->oc)
-        return dy;
-    pack_dy(p, room, dy + g * p->group, sh->images * sh->rows * p->ow, width,
-            MIN(width, p->oc - g * p->group));
+    size_t at = (sh->image * p->oh + sh->row) * p->ow * p->oc + g * p->group;
+    size_t pixels = sh->images * sh->rows * p->ow, valid = MIN(width, p->oc - g * p->group);
+    if (p->type == KERN_F32 && width == p->oc)
+        return (const float *)d->dy + at;
+    if (p->type == KERN_F32)
+        pack_dy(KERN_F32, p, room, d->dy, at, pixels, width, valid);
+    else
+        pack_dy(KERN_BF16, p, room, d->dy, at, pixels, width, valid);
     return room;
 }
 

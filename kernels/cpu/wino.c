@@ -14,8 +14,8 @@ enum {
 /* Sides have no say: weights that are packed once serve large and small crops. */
 bool wino_is(const struct kern_conv *cv)
 {
-    return cv->type == KERN_F32 && cv->kh == 3 && cv->kw == 3 && cv->stride == 1 &&
-           cv->c % WINO_CHANNELS == 0 && cv->k % WINO_CHANNELS == 0;
+    return cv->kh == 3 && cv->kw == 3 && cv->stride == 1 && cv->c % WINO_CHANNELS == 0 &&
+           cv->k % WINO_CHANNELS == 0;
 }
 
 size_t wino_packed(const struct kern_conv *cv)
@@ -72,7 +72,7 @@ static int run(struct wino *w, const struct kern_epilogue *ep)
 }
 
 /* A convolution as it is, from x to y. */
-static struct wino plain(struct kern *kn, const struct kern_conv *cv, const float *x)
+static struct wino plain(struct kern *kn, const struct kern_conv *cv, const void *x)
 {
     return (struct wino){ .kn = kn,
                           .n = cv->n,
@@ -84,10 +84,11 @@ static struct wino plain(struct kern *kn, const struct kern_conv *cv, const floa
                           .oc = cv->k,
                           .top = cv->pad_top,
                           .left = cv->pad_left,
+                          .type = cv->type,
                           .x = x };
 }
 
-int wino_forward(struct kern *kn, const struct kern_conv *cv, float *y, const float *x,
+int wino_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                  const float *packed, const struct kern_epilogue *ep)
 {
     struct wino w = plain(kn, cv, x);
@@ -100,7 +101,7 @@ int wino_forward(struct kern *kn, const struct kern_conv *cv, float *y, const fl
     return run(&w, ep);
 }
 
-int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, const float *dy,
+int wino_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
                        const float *packed, bool add)
 {
     struct wino w = { .kn = kn,
@@ -113,6 +114,7 @@ int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, c
                       .oc = cv->c,
                       .top = cv->kh - 1 - cv->pad_top,
                       .left = cv->kw - 1 - cv->pad_left,
+                      .type = cv->type,
                       .x = dy,
                       .packed = packed + WINO_CELLS * cv->c * cv->k,
                       .residual = add ? dx : NULL,
@@ -120,8 +122,8 @@ int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, c
     return run(&w, NULL);
 }
 
-int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const float *x,
-                          const float *dy)
+int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const void *x,
+                          const void *dy)
 {
     struct wino_sums s = { .g = plain(kn, cv, x), .dy = dy, .dw = dw };
     count_tiles(&s.g);

@@ -1,5 +1,6 @@
 /*
- * wino.h - float32 convolutions with windows of 3 x 3 and stride 1, in fewer multiplications.
+ * wino.h - convolutions with windows of 3 x 3 and stride 1, in fewer multiplications, of float32:
+ * bfloat16 becomes that where it is read, and is rounded where it is stored.
  *
  * Winograd's minimal filtering, F(2x2, 3x3) (Lavin and Gray, Fast Algorithms for Convolutional
  * Neural Networks, arXiv 1509.09308, section 4.1): a tile of 2 x 2 outputs is
@@ -36,16 +37,18 @@ struct wino {
     size_t top, left;         /* cells of padding before the image */
     size_t rows, cols, tiles; /* tiles of an image; of all */
     size_t each, ntasks;      /* tiles of a task */
-    const float *x, *packed, *scale, *shift, *residual;
+    enum kern_type type;      /* of x, residual and y */
+    const void *x, *residual;
+    const float *packed, *scale, *shift;
     bool relu;
-    float *y;
+    void *y;
     double *sums; /* [ntasks][2][oc] sums, sums of squares; or NULL */
 };
 
 /* Backward-weights: partial [shards][blocks of k][blocks of c][16][WINO_BLOCK k][WINO_BLOCK c]. */
 struct wino_sums {
     struct wino g; /* x, and dy in the place of y */
-    const float *dy;
+    const void *dy;
     float *dw, *partial;
     size_t blocks_c, blocks_k, shards;
 };
@@ -75,11 +78,11 @@ int ISA(wino_reduce_task)(void *sums, size_t i, int worker);
 bool wino_is(const struct kern_conv *cv);
 size_t wino_packed(const struct kern_conv *cv);
 int wino_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
-int wino_forward(struct kern *kn, const struct kern_conv *cv, float *y, const float *x,
+int wino_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                  const float *packed, const struct kern_epilogue *ep);
-int wino_backward_data(struct kern *kn, const struct kern_conv *cv, float *dx, const float *dy,
+int wino_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, const void *dy,
                        const float *packed, bool add);
-int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const float *x,
-                          const float *dy);
+int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const void *x,
+                          const void *dy);
 
 #endif

@@ -47,20 +47,20 @@ static int pack_task(void *arg, size_t i, int worker UNUSED)
 
 /* -- inputs -------------------------------------------------------------------------------- */
 
-static void turn_inputs(const struct wino *w, size_t first, size_t tiles, float *to,
-                        const float *zeros)
+INLINE void turn_inputs(enum kern_type type, const struct wino *w, size_t first, size_t tiles,
+                        float *to, const float *zeros)
 {
     size_t apart = w->each * w->ic + WINO_SET;
     for (size_t t = 0; t < tiles; t++) {
         struct wino_place p = wino_place(w, first + t);
-        const float *cell[WINO_CELLS];
-        wino_cells(cell, 4, w->x, p.image, p.row - w->top, p.col - w->left, w->ih, w->iw, w->ic,
-                   zeros);
+        const void *cell[WINO_CELLS];
+        wino_cells(type, cell, 4, w->x, p.image, p.row - w->top, p.col - w->left, w->ih, w->iw,
+                   w->ic, zeros);
         float *at = to + t / WINO_PLACES * WINO_PLACES * w->ic + t % WINO_PLACES * DEPTH;
         for (size_t c = 0; c < w->ic; c += DEPTH, at += WINO_PLACES * DEPTH)
             for (size_t l = 0; l < DEPTH; l += LANES) {
                 vec v[WINO_CELLS];
-                wino_turn_input(v, cell, c + l);
+                wino_turn_input(type, v, cell, c + l);
                 UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
                     vec_store(at + e * apart + l, v[e], LANES);
             }
@@ -124,12 +124,12 @@ static void add_up(struct piece *p, double *sum, double *square)
 }
 
 /* Scale, shift, residual and ReLU of channels k and on, and of element at. NaN stays. */
-INLINE vec affine(const struct wino *w, vec v, size_t k, size_t at)
+INLINE vec affine(enum kern_type type, const struct wino *w, vec v, size_t k, size_t at)
 {
     if (w->scale)
         v = v * vec_load(w->scale + k, LANES) + vec_load(w->shift + k, LANES);
     if (w->residual)
-        v += vec_load(w->residual + at, LANES);
+        v += vec_load_as(type, w->residual, at, LANES);
     return w->relu ? vec_select(v < 0, (vec){ 0 }, v) : v;
 }
 
@@ -152,8 +152,8 @@ INLINE void turn_back(vec y[4], const float *m, size_t apart)
 }
 
 /* sum: of the task, from channel 0 on, or NULL. */
-static void write_outputs(const struct wino *w, size_t first, size_t tiles, size_t k,
-                          const float *m, double *sum)
+INLINE void write_outputs(enum kern_type type, const struct wino *w, size_t first, size_t tiles,
+                          size_t k, const float *m, double *sum)
 {
     size_t apart = w->each * GROUP + WINO_SET;
     struct piece piece[2] = { { .n = 0 }, { .n = 0 } };
@@ -170,7 +170,7 @@ static void write_outputs(const struct wino *w, size_t first, size_t tiles, size
                 size_t at = ((p.image * w->oh + row) * w->ow + col) * w->oc + channel;
                 if (sum)
                     add_to(&piece[v], y[i]);
-                vec_store(w->y + at, affine(w, y[i], channel, at), LANES);
+                vec_store_as(type, w->y, at, affine(type, w, y[i], channel, at), LANES);
             }
             if (sum && ((t + 1) % PIECE == 0 || t + 1 == tiles))
                 add_up(&piece[v], sum + channel, sum + w->oc + channel);
@@ -180,14 +180,13 @@ static void write_outputs(const struct wino *w, size_t first, size_t tiles, size
 
 /* -- tasks --------------------------------------------------------------------------------- */
 
-static int forward_task(void *arg, size_t i, int worker)
+INLINE void forward(enum kern_type type, const struct wino *w, size_t i, int worker)
 {
-    const struct wino *w = arg;
     size_t first = i * w->each, tiles = MIN(w->each, w->tiles - first);
     size_t turned = w->each * w->ic + WINO_SET, apart = w->each * GROUP + WINO_SET;
     float *zeros = kern_scratch_of(w->kn, worker), *x = zeros + w->ic, *m = x + WINO_CELLS * turned;
     memset(zeros, 0, w->ic * sizeof *zeros);
-    turn_inputs(w, first, tiles, x, zeros);
+    turn_inputs(type, w, first, tiles, x, zeros);
     const float *u = w->packed;
     for (size_t k = 0; k < w->oc; k += GROUP) {
         for (size_t e = 0; e < WINO_CELLS; e++, u += w->ic * GROUP)
@@ -196,8 +195,17 @@ static int forward_task(void *arg, size_t i, int worker)
                          x + e * turned + t / WINO_PLACES * WINO_PLACES * w->ic +
                              t % WINO_PLACES * DEPTH,
                          u, w->ic);
-        write_outputs(w, first, tiles, k, m, w->sums ? w->sums + i * 2 * w->oc : NULL);
+        write_outputs(type, w, first, tiles, k, m, w->sums ? w->sums + i * 2 * w->oc : NULL);
     }
+}
+
+static int forward_task(void *arg, size_t i, int worker)
+{
+    const struct wino *w = arg;
+    if (w->type == KERN_F32)
+        forward(KERN_F32, w, i, worker);
+    else
+        forward(KERN_BF16, w, i, worker);
     return 0;
 }
 

@@ -15,34 +15,36 @@ INLINE void turn_pair(vec *to, size_t step, vec g0, vec g1)
     to[3 * step] = g1;
 }
 
-INLINE void turn_gradient(vec to[WINO_CELLS], const float *const cell[4], size_t k)
+INLINE void turn_gradient(enum kern_type type, vec to[WINO_CELLS], const void *const cell[4],
+                          size_t k)
 {
     vec rows[8];
-    UNROLL for (int s = 0; s < 2; s++)
-        turn_pair(rows + s, 2, vec_load(cell[s] + k, LANES), vec_load(cell[2 + s] + k, LANES));
+    UNROLL for (int s = 0; s < 2; s++) turn_pair(rows + s, 2, vec_load_as(type, cell[s], k, LANES),
+                                                 vec_load_as(type, cell[2 + s], k, LANES));
     UNROLL for (int r = 0; r < 4; r++) turn_pair(to + 4 * r, 1, rows[2 * r], rows[2 * r + 1]);
 }
 
 /* Some tiles' inputs x [cell][tile][WINO_BLOCK], channels c and on, and gradients. */
-static void turn(const struct wino_sums *s, size_t first, size_t tiles, size_t c, size_t cols,
-                 size_t k, size_t rows, float *x, float *dy, const float *zeros)
+INLINE void turn(enum kern_type type, const struct wino_sums *s, size_t first, size_t tiles,
+                 size_t c, size_t cols, size_t k, size_t rows, float *x, float *dy,
+                 const float *zeros)
 {
     const struct wino *g = &s->g;
     size_t apart = WINO_CHUNK * WINO_BLOCK;
     for (size_t t = 0; t < tiles; t++, x += WINO_BLOCK, dy += WINO_BLOCK) {
         struct wino_place p = wino_place(g, first + t);
-        const float *cell[WINO_CELLS];
+        const void *cell[WINO_CELLS];
         vec v[WINO_CELLS];
-        wino_cells(cell, 4, g->x, p.image, p.row - g->top, p.col - g->left, g->ih, g->iw, g->ic,
-                   zeros);
+        wino_cells(type, cell, 4, g->x, p.image, p.row - g->top, p.col - g->left, g->ih, g->iw,
+                   g->ic, zeros);
         for (size_t l = 0; l < cols; l += LANES) {
-            wino_turn_input(v, cell, c + l);
+            wino_turn_input(type, v, cell, c + l);
             UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
                 vec_store(x + e * apart + l, v[e], LANES);
         }
-        wino_cells(cell, 2, s->dy, p.image, p.row, p.col, g->oh, g->ow, g->oc, zeros);
+        wino_cells(type, cell, 2, s->dy, p.image, p.row, p.col, g->oh, g->ow, g->oc, zeros);
         for (size_t l = 0; l < rows; l += LANES) {
-            turn_gradient(v, cell, k + l);
+            turn_gradient(type, v, cell, k + l);
             UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
                 vec_store(dy + e * apart + l, v[e], LANES);
         }
@@ -82,7 +84,10 @@ int ISA(wino_sums_task)(void *arg, size_t i, int worker)
     memset(zeros, 0, most * sizeof *zeros);
     for (size_t t = begin; t < end; t += WINO_CHUNK) {
         size_t tiles = MIN((size_t)WINO_CHUNK, end - t);
-        turn(s, t, tiles, c, cols, k, rows, x, dy, zeros);
+        if (s->g.type == KERN_F32)
+            turn(KERN_F32, s, t, tiles, c, cols, k, rows, x, dy, zeros);
+        else
+            turn(KERN_BF16, s, t, tiles, c, cols, k, rows, x, dy, zeros);
         for (size_t e = 0; e < WINO_CELLS; e++)
             for (size_t r = 0; r < rows; r += AT_ONCE)
                 for (size_t l = 0; l < cols; l += GROUP)
