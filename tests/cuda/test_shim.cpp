@@ -182,6 +182,11 @@ __global__ void beyond(float *x, int n, int shared)
     (shared ? s : x)[n] = 1;
 }
 
+__global__ void elsewhere(float *x, ptrdiff_t distance)
+{
+    x[distance] = 1;
+}
+
 /* -- What is right comes out right ---- */
 
 static void kernels()
@@ -452,6 +457,8 @@ static void mistake(const std::string &name)
         launch(NULL, beyond, 1, 1, 0, x.on, 10, 0);
     if (name == "beyond shared")
         launch(NULL, beyond, 1, 1, 40, x.on, 10, 1);
+    if (name == "elsewhere")
+        launch(NULL, elsewhere, 1, 1, 0, x.on, (float *)n.on - x.on);
     for (int *p; name == "free"; cudaFree(p)) { /* until the kernel has not yet run */
         cudaMalloc(&p, sizeof *p);
         launch(NULL, add, 1, 1, 0, p, 1, 1);
@@ -509,6 +516,7 @@ static void mistakes()
     ok(found("beyond shared", said, "0"), "and one beyond shared memory");
     ok(found("free", "cudaFree: 0x", "0"), "memory that is freed too early is found");
     ok(found("touch", "", "1"), "so is the host that reads the device's");
+    ok(found("elsewhere", "", "1"), "and a kernel that writes where no pointer of its own leads");
 }
 
 int main(int argc, char **argv)

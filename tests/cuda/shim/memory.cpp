@@ -23,7 +23,6 @@ struct block {
 
 static std::map<const char *, block> blocks; /* by their start */
 static size_t used;
-static int unlocked;
 
 static bool strict()
 {
@@ -37,23 +36,23 @@ static void allow(const block &b, int what)
         shim_die("memory cannot be protected");
 }
 
-static void allow_all(int what)
+static void allow_device(const std::vector<const void *> &starts, int what)
 {
-    for (const auto &[start, b] : blocks)
+    for (const void *p : starts) {
+        const block &b = blocks[(const char *)p];
         if (strict() && b.kind == SHIM_DEVICE)
             allow(b, what);
+    }
 }
 
-shim_unlocked::shim_unlocked()
+shim_unlocked::shim_unlocked(const std::vector<const void *> &starts) : starts(starts)
 {
-    if (unlocked++ == 0)
-        allow_all(PROT_READ | PROT_WRITE);
+    allow_device(starts, PROT_READ | PROT_WRITE);
 }
 
 shim_unlocked::~shim_unlocked()
 {
-    if (--unlocked == 0)
-        allow_all(PROT_NONE);
+    allow_device(starts, PROT_NONE);
 }
 
 static cudaError_t make(void **p, size_t bytes, shim_kind kind)
@@ -81,7 +80,7 @@ static cudaError_t make(void **p, size_t bytes, shim_kind kind)
     __asan_unpoison_memory_region(start, bytes);
     used += bytes;
     blocks[start] = b;
-    if (strict() && kind == SHIM_DEVICE && !unlocked)
+    if (strict() && kind == SHIM_DEVICE)
         allow(b, PROT_NONE);
     *p = start;
     return cudaSuccess;
@@ -110,8 +109,9 @@ static cudaError_t release(void *p, shim_kind kind, const char *call)
     if (!user.empty())
         shim_die("%s: %p is still used by %s", call, p, user.c_str());
     {
-        shim_unlocked now;
-        shim_intact({ p }, "something");
+        const std::vector<const void *> starts = { p };
+        shim_unlocked now(starts);
+        shim_intact(starts, "something");
     }
     block b = at->second;
     __asan_unpoison_memory_region(b.first, b.pages);

@@ -10,7 +10,8 @@
  *
  * SEMPPL_SHIM_SEED=n     all that is drawn: the order of threads, blocks and streams (1)
  * SEMPPL_SHIM_DEVICES=n  so many devices (1), which are alike; memory is of all of them
- * SEMPPL_SHIM_STRICT=1   the host faults where it reads or writes memory of the device
+ * SEMPPL_SHIM_STRICT=1   the host faults where it reads or writes memory of the device, and work where
+ *                        it uses memory of the device that it was not given a pointer to
  */
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
@@ -78,9 +79,10 @@ enum { SHIM_NAN = 0xff, SHIM_GUARD = 0xc5 };
 shim_kind shim_where(const void *p, size_t n, const void **start);
 /* The starts of the allocations to which pointers among these bytes point. */
 std::vector<const void *> shim_pointed(const void *values, size_t bytes);
-/* While one exists the memory of the device can be read and written. */
+/* While one exists these allocations can be read and written, of the device too, and no others. */
 struct shim_unlocked {
-    shim_unlocked();
+    const std::vector<const void *> &starts;
+    explicit shim_unlocked(const std::vector<const void *> &starts);
     ~shim_unlocked();
 };
 /* End the program if one of these was freed; was written outside of its bounds, by name. */

@@ -91,9 +91,12 @@ static void run_one()
     ready[i] = ready.back();
     ready.pop_back();
     shim_alive(w->uses, w->name);
-    if (w->run)
-        w->run();
-    shim_intact(w->uses, w->name);
+    {
+        shim_unlocked now(w->uses);
+        if (w->run)
+            w->run();
+        shim_intact(w->uses, w->name);
+    }
     w->done = true;
     pending.erase(w.get());
     for (const work_ptr &next : w->after)
@@ -103,7 +106,6 @@ static void run_one()
 
 static void run_until(const works &all)
 {
-    shim_unlocked now;
     for (const work_ptr &w : all)
         while (!w->done)
             run_one();
@@ -112,7 +114,6 @@ static void run_until(const works &all)
 static void run_by_chance()
 {
     static unsigned often = shim_draw(4); /* 0: never */
-    shim_unlocked now;
     while (!ready.empty() && shim_draw(4) < often)
         run_one();
 }
@@ -299,7 +300,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 /* Are they done? Whoever asks for long enough is told so. */
 static cudaError_t query(const works &all)
 {
-    shim_unlocked now;
     if (!ready.empty() && shim_draw(2))
         run_one();
     for (const work_ptr &w : all)
@@ -337,7 +337,6 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     LOCKED;
     cudaError_t err = shim_unsafe();
-    shim_unlocked now;
     while (err == cudaSuccess && !ready.empty())
         run_one();
     return err;
