@@ -345,7 +345,7 @@ $(addprefix $(BUILD)/tests/fuzz/,$(FUZZERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 C_FILES := $(wildcard cmd/*.c common/*/*.c kernels/*.c kernels/*/*.c tests/*/*.c examples/*.c bench/*.c bench/cuda/*.c)
 H_FILES := $(wildcard common/*/*.h kernels/*.h kernels/*/*.h tests/*.h tests/*/*.h bench/*.h bench/cuda/*.h)
 SH_FILES := .ci/run $(wildcard examples/*.sh bench/*.sh bench/peers/*.sh tests/cli/lib.sh tests/peers/*.sh tests/cuda/*.sh bench/cuda/*.sh tests/*/*.t)
-CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/*.cpp tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
+CU_FILES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.cuh tests/cuda/*.cu tests/cuda/*.cuh tests/cuda/*.cpp tests/cuda/shim/*.cpp tests/cuda/shim/*.h tests/cuda/shim/*.cuh)
 # What knows CUDA is looked at with the headers of tests, what knows its libraries with theirs, where they are.
 CUDA_INCLUDE = $(if $(filter kernels/cuda/%,$(1)),$(if $(filter $(FAKE_SRC),$(1)),-Itests/cuda/shim,-isystem $(CUDA_HOME)/include))
 # Tests are left to the compiler's warnings: analysing them takes as long as all the rest.

@@ -29,7 +29,7 @@ static const struct opt opts[] = {
     OPT_CHOICE(0, "layer", &o.layer, layers, "what the vectors are"),
     OPT_CHOICE(0, "net", &o.net, nets, "which network of the checkpoint"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
-               "of activations; auto: bf16 where it is fast; f16 is for CUDA devices"),
+               "of activations; auto: bf16 where it is fast; f16 and tf32 are for CUDA devices"),
     OPT_DEVICE(&o.device),
     OPT_STR('o', "output", &o.out, "FILE", "embedding shard to write instead of standard output"),
     OPT_COMMON,

@@ -39,7 +39,7 @@ static const struct opt opts[] = {
     OPT_STR(0, "dump-step", &o.dump, "FILE", "with -n 1: write all that went into and came of it"),
     OPT_LIST(0, "set", &o.set, "NAME=VALUE", "change a setting from here on; may be repeated"),
     OPT_CHOICE(0, "precision", &o.precision, precision_names,
-               "of activations; auto: bf16 where it is fast; f16 is for CUDA devices"),
+               "of activations; auto: bf16 where it is fast; f16 and tf32 are for CUDA devices"),
     OPT_INT(0, "loss-scale", &o.loss_scale, "N", 1, 1 << 24,
             "with --precision f16: what gradients are multiplied by meanwhile; a power of 2"),
     OPT_DEVICE(&o.device),
@@ -271,7 +271,7 @@ static int write_state(const struct state *s)
 }
 
 /* How activations are stored, and gradients scaled. */
-static int set_precision(struct state *s, const struct kern *kn)
+static int set_precision(struct state *s, struct kern *kn)
 {
     enum kern_type type;
     int rc = precision_choose(&type, (enum precision)o.precision, kn);

@@ -117,6 +117,14 @@ bool kern_fast_bf16(const struct kern *kn)
     return kn->fast_bf16;
 }
 
+int kern_tf32(struct kern *kn, bool on)
+{
+    if (!kn->device_state)
+        return -ENOTSUP;
+    kn->tf32 = on;
+    return 0;
+}
+
 bool kern_apart(const struct kern *kn)
 {
     return kn->device_state != NULL;

@@ -33,7 +33,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 8
+#define KERN_ABI 9
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -62,7 +62,13 @@ size_t kern_sizeof(enum kern_type type);
 /* Kernels of a type that it has not return -ENOTSUP. */
 bool kern_has(const struct kern *kn, enum kern_type type);
 bool kern_fast_bf16(const struct kern *kn); /* has matrix units for bfloat16 */
-bool kern_apart(const struct kern *kn);     /* its memory is none that the host can touch */
+/*
+ * Products of float32 by TF32 from now on, or no longer: convolutions and kern_gemm() may round
+ * their factors to 10 bits behind the point, sums stay float32. A handle begins without. -ENOTSUP,
+ * and nothing changes, where there are no such products: on the CPU.
+ */
+int kern_tf32(struct kern *kn, bool on);
+bool kern_apart(const struct kern *kn); /* its memory is none that the host can touch */
 /*
  * What a CUDA device can do, measured now, in about a second: bytes a second of a copy on it, read
  * and written ones, and operations a second of large products of bfloat16. -ENOTSUP on the CPU.

@@ -89,7 +89,7 @@ struct kern {
     unsigned isa;       /* CPU: ISA_* bits in use */
     void *device_state; /* CUDA: the plugin's; NULL on the CPU */
     int device_index;
-    bool fast_bf16;
+    bool fast_bf16, tf32; /* kern_tf32() */
     char description[64];
     uint8_t *scratch; /* one piece for each worker, scratch_each bytes apart */
     size_t scratch_each;

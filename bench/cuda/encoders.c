@@ -7,6 +7,7 @@
 #include "common/base/fail.h"
 #include "common/base/rng.h"
 #include "common/model/encoder.h"
+#include "common/model/precision.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,11 +161,18 @@ static double work_of(const struct training *t, bool back)
     return (double)t->n * (back ? 3 * first - stem : first);
 }
 
+/* In TF32, if it is asked for. */
+static enum kern_type type_of(struct rig *r, enum precision p)
+{
+    rig_must(r, kern_tf32(r->kn, p == PRECISION_TF32), "TF32");
+    return p == PRECISION_BF16 ? KERN_BF16 : p == PRECISION_F16 ? KERN_F16 : KERN_F32;
+}
+
 static void train_row(struct rig *r, const char *name, int preset, int side, size_t n,
-                      enum kern_type type)
+                      enum precision p)
 {
     struct training t;
-    training_open(r, &t, preset, side, n, type);
+    training_open(r, &t, preset, side, n, type_of(r, p));
     training_start(r, &t);
     bool recorded = record(&t);
     print(r, name, n, rig_seconds(r, recorded ? replay : train, &t), work_of(&t, true));
@@ -179,10 +187,10 @@ static int infer(void *arg)
 }
 
 static void infer_row(struct rig *r, const char *name, int preset, int side, size_t n,
-                      enum kern_type type)
+                      enum precision p)
 {
     struct training t;
-    training_open(r, &t, preset, side, n, type);
+    training_open(r, &t, preset, side, n, type_of(r, p));
     rig_must(r, net_infer_open(&t.infer, r->kn, &t.net, &t.w, n), fail_text());
     print(r, name, n, rig_seconds(r, infer, &t), work_of(&t, false));
     training_close(r, &t);
@@ -195,12 +203,18 @@ void encoders(struct rig *r)
     printf("## Networks, pictures on the device\n\n"
            "| network | batch | pictures/s | ms | share | floor: products, pictures/s |\n"
            "|:--|--:|--:|--:|--:|--:|\n");
-    train_row(r, "ResNet-50 at 224, training, bf16", 0, large, n, KERN_BF16);
-    train_row(r, "ResNet-50 at 224, training, f16", 0, large, n, KERN_F16);
-    train_row(r, "CIFAR ResNet-18, training, bf16", 1, small, many, KERN_BF16);
-    infer_row(r, "ResNet-50 at 224, inference, bf16", 0, large, n, KERN_BF16);
-    infer_row(r, "CIFAR ResNet-18, inference, bf16", 1, small, many, KERN_BF16);
-    train_row(r, "ResNet-50 at 224, training, f32", 0, large, n / 2, KERN_F32);
+    train_row(r, "ResNet-50 at 224, training, bf16", 0, large, n, PRECISION_BF16);
+    train_row(r, "ResNet-50 at 224, training, f16", 0, large, n, PRECISION_F16);
+    train_row(r, "ResNet-50 at 224, training, tf32", 0, large, n / 2, PRECISION_TF32);
+    train_row(r, "ResNet-50 at 224, training, f32", 0, large, n / 2, PRECISION_F32);
+    train_row(r, "CIFAR ResNet-18, training, bf16", 1, small, many, PRECISION_BF16);
+    train_row(r, "CIFAR ResNet-18, training, f16", 1, small, many, PRECISION_F16);
+    train_row(r, "CIFAR ResNet-18, training, tf32", 1, small, many, PRECISION_TF32);
+    train_row(r, "CIFAR ResNet-18, training, f32", 1, small, many, PRECISION_F32);
+    infer_row(r, "ResNet-50 at 224, inference, bf16", 0, large, n, PRECISION_BF16);
+    infer_row(r, "ResNet-50 at 224, inference, tf32", 0, large, n, PRECISION_TF32);
+    infer_row(r, "CIFAR ResNet-18, inference, bf16", 1, small, many, PRECISION_BF16);
+    type_of(r, PRECISION_F32); /* no other table is in TF32 */
     putchar('\n');
 }
 

@@ -6,22 +6,22 @@
 #include "common/base/log.h"
 #include "common/base/prov.h"
 
-const char *const precision_names[] = { "auto", "f32", "bf16", "f16", NULL };
+const char *const precision_names[] = { "auto", "f32", "bf16", "f16", "tf32", NULL };
 
-int precision_choose(enum kern_type *type, enum precision p, const struct kern *kn)
+int precision_choose(enum kern_type *type, enum precision p, struct kern *kn)
 {
     static const char *const notes[] = { "\"f32\"", "\"bf16\"", "\"f16\"" };
-    bool fast = kern_fast_bf16(kn);
+    bool fast = kern_fast_bf16(kn), tf32 = p == PRECISION_TF32;
     *type = p == PRECISION_F16                                     ? KERN_F16
             : p == PRECISION_BF16 || (p == PRECISION_AUTO && fast) ? KERN_BF16
                                                                    : KERN_F32;
-    if (!kern_has(kn, *type))
-        return fail(-ENODEV,
-                    "--precision f16 is for CUDA devices, and this is %s: give bf16 or f32, or "
+    if (!kern_has(kn, *type) || (kern_tf32(kn, tf32) < 0 && tf32))
+        return fail(-EUSAGE,
+                    "--precision %s is for CUDA devices, and this is %s: give bf16 or f32, or "
                     "--device cuda",
-                    kern_describe(kn));
+                    precision_names[p], kern_describe(kn));
     if (*type == KERN_BF16 && !fast)
         log_warn("%s has no matrix units for bfloat16: --precision f32 is many times faster",
                  kern_describe(kn));
-    return prov_note("precision", notes[*type]);
+    return prov_note("precision", tf32 ? "\"tf32\"" : notes[*type]);
 }

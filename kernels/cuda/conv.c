@@ -30,6 +30,11 @@ int cuda_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, co
     return conv_pack_weights(kn, &f, packed, w);
 }
 
+static bool by_tf32(const struct kern *kn, const struct kern_conv *cv)
+{
+    return kn->tf32 && cv->type == KERN_F32;
+}
+
 /* The plan, and scratch for it behind front bytes of the caller's. */
 static int prepare(struct kern *kn, const struct convolve *what, const struct convolve_arrays *at,
                    size_t front, struct conv_plan **plan, uint8_t **scratch)
@@ -49,7 +54,8 @@ int cuda_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, cons
                              .cv = f.cv,
                              .affine = ep->scale,
                              .residual = ep->residual,
-                             .relu = ep->relu };
+                             .relu = ep->relu,
+                             .tf32 = by_tf32(kn, cv) };
     struct convolve_arrays at = { .out = y,
                                   .a = f.copied ? NULL : x,
                                   .b = packed,
@@ -75,7 +81,9 @@ int cuda_conv_backward_data(struct kern *kn, const struct kern_conv *cv, void *d
                             const void *packed, bool add)
 {
     struct conv_form f = conv_form_of(cv);
-    struct convolve what = { .pass = CONVOLVE_DATA, .cv = f.cv, .add = add && !f.copied };
+    struct convolve what = {
+        .pass = CONVOLVE_DATA, .cv = f.cv, .add = add && !f.copied, .tf32 = by_tf32(kn, cv)
+    };
     struct convolve_arrays at = {
         .out = f.copied ? NULL : dx, .a = dy, .b = packed, .old = what.add ? dx : NULL
     };
@@ -96,7 +104,7 @@ int cuda_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
                                const void *x, const void *dy)
 {
     struct conv_form f = conv_form_of(cv);
-    struct convolve what = { .pass = CONVOLVE_WEIGHTS, .cv = f.cv };
+    struct convolve what = { .pass = CONVOLVE_WEIGHTS, .cv = f.cv, .tf32 = by_tf32(kn, cv) };
     struct convolve_arrays at = { .a = f.copied ? NULL : x, .b = dy };
     size_t gradient = bytes_of(cv->type, conv_weight_numbers(&f.cv));
     size_t front = gradient + (f.copied ? input_bytes(&f) : 0);

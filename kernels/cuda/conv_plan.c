@@ -43,19 +43,18 @@ static const char in_steps[] = "steps"; /* the name of bare */
 
 /* -- what plans are found by ---- */
 
-static struct key key_of(const struct convolve *what, bool aligned, bool tf32)
+static struct key key_of(const struct convolve *what, bool aligned)
 {
     const struct kern_conv *cv = &what->cv;
     return (struct key){ { cv->n, cv->h, cv->w, cv->c, cv->k, cv->kh, cv->kw, cv->stride,
                            cv->pad_top, cv->pad_left, cv->oh, cv->ow, cv->type,
                            (size_t)what->pass * 16 + what->affine * 8 + what->residual * 4 +
                                what->relu * 2 + what->add,
-                           aligned, tf32 } };
+                           aligned, what->tf32 } };
 }
 
 /* The same in words, behind where. */
-static void name_of(char *to, size_t room, const char *where, const struct convolve *what,
-                    bool tf32)
+static void name_of(char *to, size_t room, const char *where, const struct convolve *what)
 {
     static const char *const passes[] = { "forward", "data", "weights" };
     const struct kern_conv *cv = &what->cv;
@@ -65,7 +64,7 @@ static void name_of(char *to, size_t room, const char *where, const struct convo
              what->relu ? "+relu" : "", what->add ? "+add" : "",
              cv->type == KERN_BF16  ? "bf16"
              : cv->type == KERN_F16 ? "f16"
-             : tf32                 ? "tf32"
+             : what->tf32           ? "tf32"
                                     : "f32",
              cv->n, cv->h, cv->w, cv->c, cv->k, cv->kh, cv->kw, cv->stride, cv->pad_top,
              cv->pad_left, cv->oh, cv->ow);
@@ -147,11 +146,11 @@ static const char *way_name(const struct conv_plan *p)
 }
 
 /* Fills in the ways of a new plan: one that is known to be right, or those to choose from. */
-static int look_up(struct conv_plans *ps, struct conv_plan *p, bool tf32)
+static int look_up(struct conv_plans *ps, struct conv_plan *p)
 {
     char key[1024], name[CONV_NAME];
     const struct conv_plan *like = sibling(ps, &p->key);
-    name_of(key, sizeof key, ps->where, &p->what, tf32);
+    name_of(key, sizeof key, ps->where, &p->what);
     bool known = like && (like->n > 0 || like->bare);
     if (known)
         snprintf(name, sizeof name, "%s", way_name(like));
@@ -184,13 +183,13 @@ static struct conv_plan *find(const struct conv_plans *ps, const struct key *key
 /* The convolution alone. */
 static struct convolve bare_of(const struct convolve *what)
 {
-    return (struct convolve){ .pass = what->pass, .cv = what->cv };
+    return (struct convolve){ .pass = what->pass, .cv = what->cv, .tf32 = what->tf32 };
 }
 
 static int plan_of(struct cuda *cu, const struct convolve *what, bool fits, struct conv_plan **plan)
 {
     struct conv_plans *ps = cu->conv;
-    struct key key = key_of(what, fits, cu->tf32);
+    struct key key = key_of(what, fits);
     *plan = find(ps, &key);
     if (*plan)
         return 0;
@@ -207,7 +206,7 @@ static int plan_of(struct cuda *cu, const struct convolve *what, bool fits, stru
     p->what = *what;
     p->settled = !fits;
     p->bare = bare && bare->n > 0 ? bare : NULL;
-    rc = fits ? look_up(ps, p, cu->tf32) : 0;
+    rc = fits ? look_up(ps, p) : 0;
     if (rc < 0) {
         free(p);
         return rc;
@@ -406,7 +405,7 @@ static int settle(struct kern *kn, struct conv_plan *p, const struct convolve_ar
     }
     if (p->n > 0 || p->bare) {
         char key[1024];
-        name_of(key, sizeof key, cu->conv->where, &p->what, cu->tf32);
+        name_of(key, sizeof key, cu->conv->where, &p->what);
         conv_file_put(key, way_name(p), ns);
     }
     return 0;

@@ -37,6 +37,7 @@ struct convolve {
     struct kern_conv cv;
     bool affine, residual, relu; /* forward */
     bool add;                    /* data */
+    bool tf32;                   /* products of float32 may be TF32 (kern.h) */
 };
 
 struct convolve_arrays {
@@ -136,7 +137,7 @@ const char *engine_library_version(const void *library);
 
 /*
  * Engines that do what, best guess first, most of them at most: deterministic ones, float32 in
- * float32 unless cuda.tf32. Their workspace is at most ENGINE_WORKSPACE. A name: only the engine
+ * float32 unless tf32. Their workspace is at most ENGINE_WORKSPACE. A name: only the engine
  * that is called so. Returns their number, 0 if there is none, or a negative errno.
  *
  * An engine wants pointers that are multiples of 16 bytes.

@@ -63,7 +63,6 @@ struct cuda {
     cudaEvent_t forked, joined;
     struct conv_plans *conv;
     struct gemm_plans *gemm;
-    bool tf32; /* products of float32 matrices by TF32: gemm.h */
 };
 
 /* Calls of the runtime by this thread are for that device from now on. */

@@ -4,7 +4,7 @@
  * Which there are is what the heuristics return (mode A, then the fallbacks), in their order.
  * Passed over are those whose notes say that results may differ from run to run, or that they
  * compute in another way than asked for: by Fourier or Winograd transforms, with sums of reduced
- * precision, and float32 on tensor cores, which is TF32.
+ * precision, on inputs made narrower, and, unless TF32 is allowed, float32 on tensor cores.
  *
  * Fused steps (scale and shift, sums of gradients) are all compiled at run time, half a second
  * each, so that fewer of them are tried, and those without tensor cores not. Of a convolution alone
@@ -171,9 +171,8 @@ static bool compiled(descriptor engine)
 }
 
 /* Do its notes allow the engine? late: it is compiled at run time, which only speed is worth. */
-static bool allowed(const struct side *s, const struct convolve *what, descriptor engine, bool late)
+static bool allowed(const struct convolve *what, descriptor engine, bool late)
 {
-    bool tf32 = s->kn && cuda_of(s->kn)->tf32;
     cudnnBackendNumericalNote_t note[NOTES];
     int64_t n =
         get(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, note);
@@ -183,8 +182,7 @@ static bool allowed(const struct side *s, const struct convolve *what, descripto
         case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
             break;
         case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
-        case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-            if (what->cv.type == KERN_F32 && !tf32)
+            if (what->cv.type == KERN_F32 && !what->tf32)
                 return false;
             fast = true;
             break;
@@ -244,7 +242,7 @@ static bool consider(struct search *f, descriptor config, descriptor engine)
     char name[CONV_NAME];
     bool late = compiled(engine), fused = f->what->affine || f->what->add;
     s->refused.offered++;
-    if (!allowed(s, f->what, engine, late)) {
+    if (!allowed(f->what, engine, late)) {
         s->refused.notes++;
         return false;
     }

@@ -96,7 +96,7 @@ int cuda_gemm_typed(struct kern *kn, const struct gemm *g, float alpha, const vo
 int cuda_gemm(struct kern *kn, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
               const float *a, const float *b, float beta, float *c)
 {
-    struct gemm g = { .types = cuda_of(kn)->tf32 ? GEMM_TF32 : GEMM_F32,
+    struct gemm g = { .types = kn->tf32 ? GEMM_TF32 : GEMM_F32,
                       .ta = ta,
                       .tb = tb,
                       .m = m,

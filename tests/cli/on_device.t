@@ -34,6 +34,14 @@ check 'in float16'                  'train -n 1 --precision f16 -c 0.h5 -o h.h5'
 check 'its loss scale is recorded'  'semppl-ckpt show h.h5 | grep -q "\"precision\": \"f16\", \"loss_scale\": 1024"'
 check_err 6 'a loss scale that is too large' 'lower one' 'train -n 1 --precision f16 --loss-scale 16777216 -c 0.h5 -o x.h5'
 check 'features in float16'         'semppl-embed -q --precision f16 --device cuda -c h.h5 -o h16.h5 train.h5'
+check 'in TF32'                     'train -n 1 --precision f32 -c 0.h5 -o f.h5 && train -n 1 --precision tf32 -c 0.h5 -o t.h5'
+check_exit 1 'which is not float32' 'same f.h5 t.h5'
+check 'the same again'              'train -n 1 --precision tf32 -c 0.h5 -o t2.h5 && same t.h5 t2.h5'
+check 'as the history tells'        'semppl-ckpt show t.h5 | grep -q "\"precision\": \"tf32\""'
+check 'features in TF32'            'semppl-embed -q --precision tf32 --device cuda -c t.h5 -o t32.h5 train.h5 &&
+    semppl-embed -q --precision f32 --device cuda -c t.h5 -o f32.h5 train.h5'
+check 'near those of float32'       'h5diff -d 0.05 t32.h5 f32.h5 x'
+check_exit 1 'and not the same'     'h5diff -q t32.h5 f32.h5 x'
 check 'a dump of a step'            'train -n 1 --precision f32 --dump-step d.h5 -c 4.h5 -o 5.h5'
 
 embed() { semppl-embed -q --precision f32 -c 4.h5 "$@" train.h5; }

@@ -78,7 +78,10 @@ check_same 'numbers as in the log'   'printf "%.6g\n" "$(last loss dlog)"' 'h5du
 check_out 'shapes as the manual says' '( 3, 2, 12, 10 ) ( 3, 2, 3, 12 ) ( 3, 2, 4, 12 ) ( 10, 12 ) ( 12, 8, 8, 3 ) ' \
     'for d in loss/negatives loss/positives loss/contrast vote/label view/2/input; do h5dump -H -d $d dump.h5 | sed -n "s|.*SIMPLE { \(.*) \)/.*|\1|p"; done | tr -d "\n"'
 check_err 2 'of one step only'       '-n 1' 'train -n 2 -c s2.h5 -o x.h5 --dump-step dump.h5 pixels.h5'
-check_err 5 'float16 is for devices' 'precision f16 is for CUDA devices' 'train --device cpu --precision f16 -n 1 -c s2.h5 -o x.h5 pixels.h5'
+for p in f16 tf32; do
+    check_err 2 "$p is for devices" "precision $p is for CUDA devices, and this is cpu" \
+        "train --device cpu --precision $p -n 1 -c s2.h5 -o x.h5 pixels.h5"
+done
 check_err 2 'a loss scale for others' 'precision f16' 'train --precision bf16 --loss-scale 8 -n 1 -c s2.h5 -o x.h5 pixels.h5'
 check_err 2 'one that would round'   'power of 2, not 1000' 'train --precision f16 --loss-scale 1000 -n 1 -c s2.h5 -o x.h5 pixels.h5'
 check_err 2 'of float32 only'        'precision f32' 'train -n 1 --precision bf16 -c s2.h5 -o x.h5 --dump-step y.h5 pixels.h5'

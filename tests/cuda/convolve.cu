@@ -7,6 +7,8 @@
  * through    its output comes by way of the workspace, which is left in disorder
  * clobbers   writes the gradient before it reads what is to be added: wrong in place
  *
+ * Where TF32 is allowed they all round what they multiply to it first, into the workspace.
+ *
  * There are none for output channels that are no multiple of 8; with scale and shift for multiples
  * of 16 only; with a sum for input channels that are multiples of 16. For the gradient of inputs
  * whose channels are a multiple of 32 there are only those that clobber, with a sum; for output
@@ -14,6 +16,7 @@
  */
 #include "kernels/cuda/convolve.h"
 #include "kernels/cuda/storage.cuh"
+#include "tests/cuda/tf32.cuh"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -80,18 +83,52 @@ extern "C" const char *engine_name(const struct engine *e)
     return names[e->guise];
 }
 
-static size_t out_bytes(const struct convolve *what)
+/* Numbers of the arrays, in their order. */
+struct counts {
+    size_t out, a, b;
+};
+
+static counts counts_of(const struct convolve *what)
 {
     const struct kern_conv *cv = &what->cv;
-    size_t n = what->pass == CONVOLVE_FORWARD ? conv_output_numbers(cv)
-               : what->pass == CONVOLVE_DATA  ? conv_input_numbers(cv)
-                                              : conv_weight_numbers(cv);
-    return n * (cv->type == KERN_F32 ? sizeof(float) : sizeof(uint16_t));
+    size_t x = conv_input_numbers(cv), w = conv_weight_numbers(cv), y = conv_output_numbers(cv);
+    switch (what->pass) {
+    case CONVOLVE_FORWARD:
+        return { y, x, w };
+    case CONVOLVE_DATA:
+        return { x, y, w };
+    default:
+        return { w, x, y };
+    }
 }
 
+static size_t out_bytes(const struct convolve *what)
+{
+    return counts_of(what).out * (what->cv.type == KERN_F32 ? sizeof(float) : sizeof(uint16_t));
+}
+
+/* The output on its way, if there is one, and then the factors in TF32, if they are. */
 extern "C" size_t engine_workspace(const struct engine *e)
 {
-    return e->guise == THROUGH ? out_bytes(&e->what) : 0;
+    counts n = counts_of(&e->what);
+    return (e->guise == THROUGH ? out_bytes(&e->what) : 0) +
+           (e->what.tf32 ? (n.a + n.b) * sizeof(float) : 0);
+}
+
+static __global__ void round_all(float *to, const float *from, size_t n)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n)
+        to[i] = tf32(from[i]);
+}
+
+static int rounded(cudaStream_t stream, float *to, const void **from, size_t n)
+{
+    enum { THREADS = 128 };
+    int rc = launch(stream, round_all, dim3((unsigned)((n + THREADS - 1) / THREADS)), dim3(THREADS),
+                    0, to, (const float *)*from, n);
+    *from = to;
+    return rc;
 }
 
 extern "C" int engine_run(void *library, const struct engine *e, const struct convolve_arrays *at,
@@ -108,13 +145,23 @@ extern "C" int engine_run(void *library, const struct engine *e, const struct co
                     (uintptr_t)at->scale | (uintptr_t)at->shift;
     if (e->guise == FAILS || all % 16 != 0)
         return -EIO;
+    size_t bytes = out_bytes(&what);
+    cudaStream_t stream = cuda_of(kn)->stream;
+    int rc = 0;
+    if (what.tf32) {
+        counts n = counts_of(&what);
+        float *to = (float *)((char *)workspace + (e->guise == THROUGH ? bytes : 0));
+        rc = rounded(stream, to, &where.a, n.a);
+        if (rc == 0)
+            rc = rounded(stream, to + n.a, &where.b, n.b);
+        if (rc < 0)
+            return rc;
+    }
     if (e->guise == DIRECT)
         return conv_plain(kn, &what, &where);
     if (e->guise == THROUGH) {
-        size_t bytes = out_bytes(&what);
-        cudaStream_t stream = cuda_of(kn)->stream;
         where.out = workspace;
-        int rc = conv_plain(kn, &what, &where);
+        rc = conv_plain(kn, &what, &where);
         if (rc == 0)
             rc = cuda_error(
                 cudaMemcpyAsync(at->out, workspace, bytes, cudaMemcpyDeviceToDevice, stream));
@@ -122,7 +169,7 @@ extern "C" int engine_run(void *library, const struct engine *e, const struct co
     }
     what.add = false;
     where.old = NULL;
-    int rc = conv_plain(kn, &what, &where);
+    rc = conv_plain(kn, &what, &where);
     return rc < 0 ? rc
                   : conv_sum(kn, what.cv.type, at->out, at->out, at->old,
                              conv_input_numbers(&what.cv));

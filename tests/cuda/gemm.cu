@@ -1,9 +1,11 @@
 /*
  * gemm.cu - matrix products for the device of tests, in place of kernels/cuda/cublas.c: one thread
- * a number, as plain as can be, summed in double: what is tested is who calls it.
+ * a number, as plain as can be, summed in double: what is tested is who calls it. TF32 is always
+ * used where it is allowed (tf32.cuh).
  */
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/storage.cuh"
+#include "tests/cuda/tf32.cuh"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,9 +21,11 @@ static __global__ void product(gemm g, float alpha, const T *a, const T *b, floa
         return;
     size_t i = at / g.n, j = at % g.n;
     double sum = 0;
-    for (size_t l = 0; l < g.k; l++)
-        sum += (double)widen(a[g.ta ? l * g.lda + i : i * g.lda + l]) *
-               widen(b[g.tb ? j * g.ldb + l : l * g.ldb + j]);
+    for (size_t l = 0; l < g.k; l++) {
+        float x = widen(a[g.ta ? l * g.lda + i : i * g.lda + l]);
+        float y = widen(b[g.tb ? j * g.ldb + l : l * g.ldb + j]);
+        sum += g.types == GEMM_TF32 ? (double)tf32(x) * tf32(y) : (double)x * y;
+    }
     C *to = &c[i * g.ldc + j];
     narrow(to, (float)(alpha * sum + (beta != 0 ? beta * widen(*to) : 0)));
 }

@@ -108,7 +108,8 @@ static bool found_again(void *library, const struct convolve *what, const struct
 }
 
 /* Patterns that are compiled are only asked for: heuristics know which there are. */
-static void plan(void *library, const struct pattern *p, enum kern_type type, const char *as)
+static void plan(void *library, const struct pattern *p, enum kern_type type, bool tf32,
+                 const char *as)
 {
     struct range made = { 999, 0 };
     const struct cudnn_refused *r = cudnn_refused(library);
@@ -120,6 +121,7 @@ static void plan(void *library, const struct pattern *p, enum kern_type type, co
         struct engine *list[TRIES];
         what.cv = convs[i];
         what.cv.type = type;
+        what.tf32 = tf32;
         const struct cudnn_refused before = *r;
         int n = engines_for(library, &what, NULL, p->late ? NULL : list, TRIES);
         int found = p->late ? (r->offered - before.offered) - (r->notes - before.notes) : n;
@@ -195,10 +197,11 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
         if (patterns[i].late && !driver)
             continue;
-        plan(library, &patterns[i], KERN_BF16, "bf16");
-        plan(library, &patterns[i], KERN_F16, "f16");
+        plan(library, &patterns[i], KERN_BF16, false, "bf16");
+        plan(library, &patterns[i], KERN_F16, false, "f16");
+        plan(library, &patterns[i], KERN_F32, true, "tf32");
         if (!patterns[i].late)
-            plan(library, &patterns[i], KERN_F32, "f32");
+            plan(library, &patterns[i], KERN_F32, false, "f32");
     }
     for (size_t i = 0; i < ARRAY_LEN(patterns) && driver; i++)
         if (patterns[i].late && patterns[i].what.relu + patterns[i].what.add)

@@ -263,6 +263,23 @@ float *check_rounded(enum kern_type type, float *x, size_t n)
     return type == KERN_F32 ? x : check_floats(type, check_typed(type, x, n), n);
 }
 
+float *check_tf32(const float *x, size_t n)
+{
+    float *f = check_copy(x, n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &f[i], sizeof bits);
+        bits = (bits + 0x1000u) & ~0x1fffu;
+        memcpy(&f[i], &bits, sizeof bits);
+    }
+    return f;
+}
+
+bool check_tf32_always(const struct kern *kn)
+{
+    return strstr(kern_describe(kn), "fibers") != NULL;
+}
+
 void check_one_nan(enum kern_type type, void *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

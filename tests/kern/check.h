@@ -62,6 +62,11 @@ float *check_copy(const float *x, size_t n);
 void *check_typed(enum kern_type type, const float *x, size_t n);
 float *check_floats(enum kern_type type, const void *x, size_t n);
 float *check_rounded(enum kern_type type, float *x, size_t n); /* there and back */
+/* x to 10 bits behind the point, ties away from 0, as TF32 has it; no NaN. */
+float *check_tf32(const float *x, size_t n);
+/* Does the device use TF32 wherever kern_tf32() allows it? That of tests does; another as is
+ * faster. */
+bool check_tf32_always(const struct kern *kn);
 /* Every NaN of bfloat16 or float16 becomes one: which it is, is not defined. */
 void check_one_nan(enum kern_type type, void *x, size_t n);
 /* Unmaps every buffer made since the last call; false (with a diagnosis) if the pattern around one

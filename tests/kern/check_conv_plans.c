@@ -13,27 +13,29 @@ struct result {
     float y[X], affine[X], dx[X], dw[W];
 };
 
+static float x[X], dy[X], w[W];
+
+static void draw(void)
+{
+    memcpy(x, check_normal(X), sizeof x);
+    memcpy(dy, check_normal(X), sizeof dy);
+    memcpy(w, check_normal(W), sizeof w);
+}
+
 /* Every pass, with a handle of its own, which knows what is in the file. The last few results
  * stay. */
-static struct result *run(void)
+static struct result *run_with(bool tf32)
 {
     static struct result kept[16];
     static int turn;
-    static float x[X], dy[X], w[W];
-    static bool drawn;
-    if (!drawn) {
-        memcpy(x, check_normal(X), sizeof x);
-        memcpy(dy, check_normal(X), sizeof dy);
-        memcpy(w, check_normal(W), sizeof w);
-        drawn = true;
-    }
     struct kern_conv cv = { KERN_F32, N, SIDE, SIDE, C, K, 3, 3, 1, 1, 1, SIDE, SIDE };
     struct kern *kn = check_open("cuda", 1);
     struct result *r = &kept[turn++ % 16];
     *r = (struct result){ 0 };
     void *packed = check_bytes(kern_conv_packed(kn, &cv));
     struct kern_epilogue affine = { .scale = w, .shift = w + K, .residual = dy, .relu = true };
-    int rc = kern_conv_pack(kn, &cv, packed, w);
+    int rc = kern_tf32(kn, tf32);
+    rc |= kern_conv_pack(kn, &cv, packed, w);
     rc |= kern_conv_forward(kn, &cv, r->y, x, packed, NULL);
     rc |= kern_conv_forward(kn, &cv, r->affine, x, packed, &affine);
     rc |= kern_conv_backward_data(kn, &cv, r->dx, dy, packed, true);
@@ -42,6 +44,11 @@ static struct result *run(void)
         printf("# a pass returned %d\n", rc);
     check_close(kn);
     return r;
+}
+
+static struct result *run(void)
+{
+    return run_with(false);
 }
 
 static char *contents(void)
@@ -126,6 +133,32 @@ static void check_again(enum kern_type type)
     check_close(kn);
 }
 
+/* What was measured with TF32 is not used without, nor the other way round. */
+static void check_tf32_apart(void)
+{
+    struct result *plain = run(), *fast = run_with(true);
+    const char *text = contents();
+    ok(strstr(text, "\tforward f32 ") && strstr(text, "\tforward tf32 ") &&
+           strstr(text, "\tdata+add tf32 ") && strstr(text, "\tweights tf32 "),
+       "the file knows float32 and TF32");
+    ok(same(run(), plain), "float32 is what it was");
+    ok(same(run_with(true), fast), "and TF32");
+    check_near((float *)fast, (float *)plain, sizeof *fast / sizeof(float), 0.2,
+               "which are not far from each other");
+    struct kern *kn = check_open("cuda", 1);
+    if (check_tf32_always(kn)) {
+        ok(!alike(fast, plain), "but are not the same");
+        memcpy(x, check_tf32(x, X), sizeof x);
+        memcpy(dy, check_tf32(dy, X), sizeof dy);
+        memcpy(w, check_tf32(w, W), sizeof w);
+        struct result *want = run();
+        check_near(fast->y, want->y, X, 1e-4, "outputs of rounded factors");
+        check_near(fast->dx, want->dx, X, 1e-4, "gradients of inputs of rounded factors");
+        check_near(fast->dw, want->dw, W, 1e-4, "gradients of weights of rounded factors");
+    }
+    check_close(kn);
+}
+
 /* Off the boundaries that engines want. */
 static void check_unaligned(void)
 {
@@ -149,6 +182,7 @@ int main(void)
         printf("1..0 # SKIP there is no device\n");
         return 0;
     }
+    draw();
     files_enter();
     setenv("SEMPPL_CACHE", "", 1);
     struct result *first = run(), *timed;
@@ -206,6 +240,8 @@ int main(void)
     setenv("HOME", files_dir, 1);
     ok(alike(run(), first) && access(".cache/semppl/convolutions.txt", F_OK) == 0,
        "~/.cache/semppl");
+    setenv("SEMPPL_CACHE", cache, 1);
+    check_tf32_apart();
     setenv("SEMPPL_CACHE", "", 1);
     check_again(KERN_F32);
     check_again(KERN_BF16);

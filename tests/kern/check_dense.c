@@ -69,6 +69,33 @@ static void check_orientation(void)
     }
 }
 
+/* TF32 where it is allowed, and no trace of it where it is not. */
+static void check_tf32_product(void)
+{
+    const struct shape s = { 33, 40, 24, 1, 0 };
+    size_t n = s.m * s.n;
+    float *a = check_normal(s.m * s.k), *b = check_normal(s.k * s.n);
+    struct kern *kn = check_open(check_best_isa(), 1);
+    float *plain = product(kn, &s, false, false, a, b, NULL);
+    if (kern_tf32(kn, true) < 0) {
+        ok(strcmp(check_best_isa(), "cuda") != 0, "the CPU has no TF32");
+        check_close(kn);
+        return;
+    }
+    float *fast = product(kn, &s, false, false, a, b, NULL);
+    ok(kern_tf32(kn, false) == 0, "TF32, and no longer");
+    check_same(product(kn, &s, false, false, a, b, NULL), plain, n * 4, "the same bits as before");
+    check_near(fast, plain, n, 0x1p-10 * (double)s.k * check_most(a, s.m * s.k), "in TF32");
+    if (check_tf32_always(kn)) {
+        float *want =
+            product(kn, &s, false, false, check_tf32(a, s.m * s.k), check_tf32(b, s.k * s.n), NULL);
+        check_near(fast, want, n, 1e-5, "a product of rounded factors");
+        ok(memcmp(fast, plain, n * 4) != 0, "which is another");
+    }
+    check_close(kn);
+    check_release();
+}
+
 /* -- rows ---------------------------------------------------------------------------------- */
 
 struct rows {
@@ -149,6 +176,7 @@ int main(void)
         for (int t = 0; t < 4; t++)
             check_product(&shapes[i], t & 2, t & 1);
     check_orientation();
+    check_tf32_product();
     check_rows(1, 1);
     check_rows(7, 33);
     check_rows(300, 128);
