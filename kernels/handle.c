@@ -220,6 +220,11 @@ uint64_t kern_available(struct kern *kn)
     return kn->ops.available(kn);
 }
 
+uint64_t kern_overhead(struct kern *kn, const struct kern_conv *cv)
+{
+    return kn->ops.overhead(kn, cv);
+}
+
 int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes)
 {
     return nbytes ? kn->ops.put(kn, dev, host, nbytes) : 0;

@@ -33,7 +33,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 9
+#define KERN_ABI 10
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -82,6 +82,13 @@ const char *kern_trouble(const struct kern *kn);
 void *kern_alloc(struct kern *kn, size_t nbytes);
 void kern_free(struct kern *kn, void *dev);
 uint64_t kern_available(struct kern *kn); /* bytes that can still be had, about */
+struct kern_conv;
+/*
+ * About the most bytes that calls take of that memory for themselves, beside the arrays they are
+ * given, in a program that trains a network with this convolution: of all it has, the one for which
+ * this is most counts. With the handle of another thread that makes its pictures, if it is alike.
+ */
+uint64_t kern_overhead(struct kern *kn, const struct kern_conv *cv);
 int kern_put(struct kern *kn, void *dev, const void *host, size_t nbytes);
 int kern_get(struct kern *kn, void *host, const void *dev, size_t nbytes); /* waits */
 int kern_zero(struct kern *kn, void *dev, size_t nbytes);

@@ -70,6 +70,7 @@ struct kern_ops {
     void *(*alloc)(struct kern *, size_t);
     void (*free)(struct kern *, void *);
     uint64_t (*available)(struct kern *);
+    uint64_t (*overhead)(struct kern *, const struct kern_conv *);
     int (*put)(struct kern *, void *, const void *, size_t);
     int (*get)(struct kern *, void *, const void *, size_t);
     int (*zero)(struct kern *, void *, size_t);

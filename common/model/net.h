@@ -110,7 +110,10 @@ struct net_weights {
 int net_pack(struct kern *kn, const struct net *net,
              struct net_weights *w); /* allocates at the first call; after each update */
 void net_unpack(struct kern *kn, const struct net *net,
-                struct net_weights *w); /* frees the packed weights */
+                struct net_weights *w);                            /* frees the packed weights */
+uint64_t net_packed_bytes(struct kern *kn, const struct net *net); /* of all packed weights */
+/* kern_overhead() of n pictures' training; 0 of a network without convolutions. */
+uint64_t net_overhead(struct kern *kn, const struct net *net, size_t n);
 
 /*
  * One view's way through a network in training mode (batch statistics), for a batch of n. With

@@ -150,6 +150,30 @@ void net_unpack(struct kern *kn, const struct net *net, struct net_weights *w)
     w->packed = NULL;
 }
 
+uint64_t net_packed_bytes(struct kern *kn, const struct net *net)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < net->nnodes; i++) {
+        if (net->node[i].kind != NODE_CONV)
+            continue;
+        struct kern_conv cv = net_conv(net, &net->node[i], 1);
+        sum += kern_conv_packed(kn, &cv);
+    }
+    return sum;
+}
+
+uint64_t net_overhead(struct kern *kn, const struct net *net, size_t n)
+{
+    uint64_t most = 0;
+    for (int i = 0; i < net->nnodes; i++) {
+        if (net->node[i].kind != NODE_CONV)
+            continue;
+        struct kern_conv cv = net_conv(net, &net->node[i], n);
+        most = MAX(most, kern_overhead(kn, &cv));
+    }
+    return most;
+}
+
 int net_failed(const struct net *net, int node, const char *what, int rc)
 {
     int weight = net->node[node].weight;

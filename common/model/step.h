@@ -113,7 +113,14 @@ int step_update(struct step *st, struct step_metrics *m); /* by the gradient ask
 
 int step_run(struct step *st, struct step_metrics *m); /* both */
 
-/* About the bytes that step_open() will take of the memory of the kernel library's device. */
-uint64_t step_memory(const struct state *s, int lanes); /* lanes: of the device (kern_lanes) */
+/*
+ * About the bytes of the memory of kn's device (on the CPU: of the machine) that a step takes: what
+ * step_open() allocates there, and then the most that its kernels take for themselves. On a device
+ * the host's memory is not counted: beside the state, some pictures.
+ */
+struct step_need {
+    uint64_t arrays, kernels;
+};
+struct step_need step_memory(const struct state *s, struct kern *kn);
 
 #endif

@@ -103,37 +103,37 @@ static uint64_t passes_bytes(const struct state *s, int lanes)
     return total;
 }
 
-/* What kernels take for themselves: sums of parts, and where weights' gradients go by tiles, one
- * operand of a convolution once more. */
-static uint64_t kernels_bytes(const struct state *s)
-{
-    enum { SUMS = 48 << 20 };
-    uint64_t operand = at_once(&s->set) * net_widest(&s->large);
-    return SUMS + (s->large.type == KERN_F32 ? 0 : operand);
-}
-
-uint64_t step_memory(const struct state *s, int lanes)
+struct step_need step_memory(const struct state *s, struct kern *kn)
 {
     const struct settings *set = &s->set;
     uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
     uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
-    uint64_t packed = s->large.type == KERN_F32 ? 2 : 1; /* for the way there and the way back */
     uint64_t moments = set->optimizer == OPTIMIZER_ADAMW ? 2 : 1;
-    uint64_t arenas = (2 + moments + packed) * s->nparam + (1 + packed) * s->ntarget +
-                      2 * (s->nrunning + s->nrunning_target);
-    uint64_t vectors = n * dim * (2 * views + large + 1) + m * (dim + net_outputs(&s->large));
-    return (arenas + vectors) * sizeof(float) + voter_bytes(set) + passes_bytes(s, lanes) +
-           kernels_bytes(s) + loader_bytes(set, s->large.type) + objective_bytes(set) +
-           queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n);
+    uint64_t arenas =
+        (2 + moments) * s->nparam + s->ntarget + 2 * (s->nrunning + s->nrunning_target);
+    uint64_t vectors = n * dim * (2 * views + large) + m * (dim + net_outputs(&s->large));
+    uint64_t packed = 2 * net_packed_bytes(kn, &s->large); /* online and target */
+    return (struct step_need){
+        .arrays = (arenas + vectors) * sizeof(float) + packed + voter_bytes(set) +
+                  passes_bytes(s, kern_lanes(kn)) + loader_bytes(set, s->large.type) +
+                  objective_bytes(set) +
+                  queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n),
+        .kernels = net_overhead(kn, &s->large, m),
+    };
+}
+
+static uint64_t sum(struct step_need need)
+{
+    return need.arrays + need.kernels;
 }
 
 /* The largest micro-batch with which a step fits, and what it needs then; 0: there is none. */
-static int micro_batch_for(const struct state *s, int lanes, uint64_t have, uint64_t *need)
+static int micro_batch_for(const struct state *s, struct kern *kn, uint64_t have, uint64_t *need)
 {
     struct state t = *s; /* only looked at */
     for (int parts = 1; parts <= s->set.batch / 2; parts++) {
         t.set.micro_batch = s->set.batch / parts;
-        if (s->set.batch % parts == 0 && (*need = step_memory(&t, lanes)) <= have)
+        if (s->set.batch % parts == 0 && (*need = sum(step_memory(&t, kn))) <= have)
             return t.set.micro_batch;
     }
     return 0;
@@ -141,15 +141,17 @@ static int micro_batch_for(const struct state *s, int lanes, uint64_t have, uint
 
 static int check_memory(const struct state *s, struct kern *kn)
 {
-    uint64_t need = step_memory(s, kern_lanes(kn)), have = kern_available(kn), less = 0;
-    log_debug("a step takes about %.2f GB of memory", (double)need * 1e-9);
+    struct step_need parts = step_memory(s, kn);
+    uint64_t need = sum(parts), have = kern_available(kn), less = 0;
+    log_debug("a step takes about %.2f GB of memory, and its kernels up to %.2f GB",
+              (double)parts.arrays * 1e-9, (double)parts.kernels * 1e-9);
     if (need <= have)
         return 0;
     char what[160], micro[80] = "";
     snprintf(what, sizeof what, "a step of %d pictures with %d crops of %d and %d of %d pixels",
              s->set.batch, s->set.large_crops, s->set.large_side, s->set.small_crops,
              s->set.small_side);
-    int m = micro_batch_for(s, kern_lanes(kn), have, &less);
+    int m = micro_batch_for(s, kn, have, &less);
     if (m > 0)
         snprintf(micro, sizeof micro, "--set micro_batch=%d makes that about %.1f GB; or ", m,
                  (double)less * 1e-9);

@@ -682,6 +682,12 @@ static int make_views(struct kern *kn, T *out, const struct piece *p, size_t sid
     return rc;
 }
 
+/* The copy of a piece, whose buffer grows by doubling, its unblurred views and sums of them. */
+size_t cuda_augment_scratch(void)
+{
+    return 2 * (size_t)PIECE + 2 * (size_t)PLANES + (size_t)PIECE / 4;
+}
+
 int cuda_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
                  size_t n, size_t side, const float *mean, const float *dev)
 {

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WORKSPACE ((size_t)32 << 20) /* bytes, what NVIDIA advises for Hopper */
-
 #define CALLS(X)                                                                                   \
     X(cublasLtCreate)                                                                              \
     X(cublasLtDestroy)                                                                             \
@@ -93,7 +91,7 @@ int gemm_library_open(struct kern *kn, void **out)
     if (!s)
         return -ENOMEM;
     s->kn = kn;
-    s->workspace = cuda_alloc(kn, WORKSPACE);
+    s->workspace = cuda_alloc(kn, GEMM_WORKSPACE);
     rc = s->workspace ? error_of(lt.cublasLtCreate(&s->handle)) : -ENOMEM;
     if (rc < 0)
         gemm_library_close(s);
@@ -146,7 +144,7 @@ static cublasStatus_t describe(struct gemm_plan *p, const struct gemm *g)
 static cublasStatus_t prefer(cublasLtMatmulPreference_t pref, const struct gemm *g,
                              const struct gemm_alignment *al)
 {
-    const size_t most = WORKSPACE;
+    const size_t most = GEMM_WORKSPACE;
     const uint32_t parts = g->types == GEMM_F16 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
                                                 : CUBLASLT_REDUCTION_SCHEME_MASK;
     const struct {
@@ -224,6 +222,6 @@ int gemm_plan_run(struct kern *kn, void *lib, const struct gemm_plan *p, float a
 {
     const struct side *s = lib;
     return error_of(lt.cublasLtMatmul(s->handle, p->product, &alpha, b, p->left, a, p->right, &beta,
-                                      c, p->out, c, p->out, &p->algo, s->workspace, WORKSPACE,
+                                      c, p->out, c, p->out, &p->algo, s->workspace, GEMM_WORKSPACE,
                                       cuda_of(kn)->stream));
 }

@@ -6,6 +6,7 @@
  * needed (library.h). Files:
  *
  * plugin.c, memory.c          the exported symbol, handles, memory and copies
+ * overhead.c                  how much memory calls take for themselves, from above
  * record.c, side.c, measure.c recordings of calls; calls that run beside others; the device's peaks
  * conv*.c, gemm*.c            plans of cuDNN and cuBLASLt; tests have plain kernels in their place
  * *.cu                        kernels, each family with the host side of its slots below it
@@ -105,6 +106,7 @@ const void *cuda_list(struct kern *kn, const void *host, size_t bytes);
 void *cuda_alloc(struct kern *, size_t);
 void cuda_free(struct kern *, void *);
 uint64_t cuda_available(struct kern *);
+uint64_t cuda_overhead(struct kern *, const struct kern_conv *); /* overhead.c */
 int cuda_put(struct kern *, void *, const void *, size_t);
 int cuda_get(struct kern *, void *, const void *, size_t);
 int cuda_zero(struct kern *, void *, size_t);
@@ -194,6 +196,7 @@ int cuda_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
 int cuda_update(struct kern *, const struct kern_update *);
 int cuda_norm(struct kern *, double *, const float *, size_t);
 /* augment.cu */
+size_t cuda_augment_scratch(void); /* bytes, about the most */
 int cuda_augment(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
                  const float *, const float *);
 

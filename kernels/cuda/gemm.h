@@ -39,6 +39,9 @@ int cuda_gemm_typed(struct kern *kn, const struct gemm *g, float alpha, const vo
 /* Forgets all plans; for the end of a handle. */
 void cuda_gemm_close(struct cuda *cu);
 
+/* Bytes that the library's side of a handle, of which each lane has one, takes on the device. */
+#define GEMM_WORKSPACE ((size_t)32 << 20) /* what NVIDIA advises for Hopper */
+
 /* -- the library: cublas.c, tests/cuda/gemm.cu ---- */
 
 struct gemm_plan;

@@ -50,6 +50,7 @@ static const struct kern_ops table = {
     .alloc = cuda_alloc,
     .free = cuda_free,
     .available = cuda_available,
+    .overhead = cuda_overhead,
     .put = cuda_put,
     .get = cuda_get,
     .zero = cuda_zero,

@@ -43,6 +43,7 @@ const struct kern_ops ops_ref = {
     .alloc = ref_alloc,
     .free = ref_free,
     .available = ref_available,
+    .overhead = ref_overhead,
     .put = ref_put,
     .get = ref_get,
     .zero = ref_zero,

@@ -63,6 +63,7 @@ int ref_augment(struct kern *, enum kern_type, void *, const struct kern_view *,
 void *ref_alloc(struct kern *, size_t);
 void ref_free(struct kern *, void *);
 uint64_t ref_available(struct kern *);
+uint64_t ref_overhead(struct kern *, const struct kern_conv *);
 int ref_put(struct kern *, void *, const void *, size_t);
 int ref_get(struct kern *, void *, const void *, size_t);
 int ref_zero(struct kern *, void *, size_t);

@@ -54,4 +54,14 @@ check_same 'in little memory too'   'semppl-knn -q -k 3 --device cuda --mem 1Mi 
 check 'a linear probe'              'semppl-eval linear -q --device cuda --allow-overlap -b e.h5 e.h5'
 check_err 5 'a step that needs more memory than there is' 'are available on cuda:0 ' \
     'train -n 1 --set batch=1048576 -c 0.h5 -o x.h5'
+# The device of tests can have less: a step of 0.2 GB beside 1.2 GB that kernels may take
+SEMPPL_SHIM_MEMORY=1220000000
+large() { train -n 0 --precision f32 --set batch=32 --set large_side=64 -c 0.h5 -o x.h5 "$@"; }
+if [ "${SEMPPL_CUDA##*/fake/}" != "$SEMPPL_CUDA" ]; then
+    check 'a large one fits'        large
+    export SEMPPL_SHIM_MEMORY
+    check_err 5 'in little memory it does not' '1.2 GB are available on cuda:0 .*: --set micro_batch=8 makes that' large
+    check_err 5 'nor in larger pieces' 'micro_batch=8 makes that' 'large --set micro_batch=16'
+    check 'but as it says'          'large --set micro_batch=8'
+fi
 finish

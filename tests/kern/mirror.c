@@ -693,6 +693,7 @@ void mirror(struct kern *kn)
         .alloc = ops_ref.alloc,
         .free = ops_ref.free,
         .available = ops_ref.available,
+        .overhead = ops_ref.overhead,
         .put = ops_ref.put,
         .get = ops_ref.get,
         .zero = ops_ref.zero,

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const size_t PAGE = (size_t)sysconf(_SC_PAGESIZE), ALIGN = 256, ALL = (size_t)4 << 30;
+static const size_t PAGE = (size_t)sysconf(_SC_PAGESIZE), ALIGN = 256;
 
 struct block {
     size_t bytes;
@@ -22,12 +22,18 @@ struct block {
 };
 
 static std::map<const char *, block> blocks; /* by their start */
-static size_t used;
+static size_t used;                          /* of the device */
 
 static bool strict()
 {
     static const char *value = getenv("SEMPPL_SHIM_STRICT");
     return value && strcmp(value, "1") == 0;
+}
+
+static size_t all()
+{
+    static const char *value = getenv("SEMPPL_SHIM_MEMORY");
+    return value ? (size_t)strtoull(value, NULL, 10) : (size_t)4 << 30;
 }
 
 static void allow(const block &b, int what)
@@ -64,7 +70,7 @@ static cudaError_t make(void **p, size_t bytes, shim_kind kind)
         return err;
     if (bytes == 0)
         return cudaSuccess;
-    if (bytes > ALL || used + bytes > ALL)
+    if (kind == SHIM_DEVICE && (bytes > all() || used + bytes > all()))
         return shim_result(cudaErrorMemoryAllocation);
     block b = { bytes, kind, (bytes + PAGE - 1) / PAGE * PAGE, NULL };
     char *map =
@@ -78,7 +84,7 @@ static cudaError_t make(void **p, size_t bytes, shim_kind kind)
     memset(start, SHIM_NAN, bytes);
     __asan_poison_memory_region(b.first, b.pages);
     __asan_unpoison_memory_region(start, bytes);
-    used += bytes;
+    used += kind == SHIM_DEVICE ? bytes : 0;
     blocks[start] = b;
     if (strict() && kind == SHIM_DEVICE)
         allow(b, PROT_NONE);
@@ -116,7 +122,7 @@ static cudaError_t release(void *p, shim_kind kind, const char *call)
     block b = at->second;
     __asan_unpoison_memory_region(b.first, b.pages);
     munmap(b.first - PAGE, b.pages + 2 * PAGE);
-    used -= b.bytes;
+    used -= kind == SHIM_DEVICE ? b.bytes : 0;
     blocks.erase(at);
     return cudaSuccess;
 }
@@ -198,10 +204,10 @@ cudaError_t cudaFreeHost(void *p)
     return release(p, SHIM_PINNED, "cudaFreeHost");
 }
 
-cudaError_t cudaMemGetInfo(size_t *unused, size_t *all)
+cudaError_t cudaMemGetInfo(size_t *unused, size_t *whole)
 {
     LOCKED;
-    *unused = ALL - used;
-    *all = ALL;
+    *whole = all();
+    *unused = *whole - used;
     return cudaSuccess;
 }

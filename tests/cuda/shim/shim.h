@@ -10,6 +10,7 @@
  *
  * SEMPPL_SHIM_SEED=n     all that is drawn: the order of threads, blocks and streams (1)
  * SEMPPL_SHIM_DEVICES=n  so many devices (1), which are alike; memory is of all of them
+ * SEMPPL_SHIM_MEMORY=n   so many bytes of it (4 GiB)
  * SEMPPL_SHIM_STRICT=1   the host faults where it reads or writes memory of the device, and work
  *                        where it uses such memory that no pointer of its own leads to
  */
