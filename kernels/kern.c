@@ -81,16 +81,28 @@ static int contrast_check(const struct kern_contrast *ct)
     return good ? 0 : -EINVAL;
 }
 
-static int view_check(const struct kern_view *v)
+static bool view_fits(const struct kern_view *v, const struct kern_picture *of)
 {
     unsigned seen = 0;
     for (int i = 0; i < 4; i++)
         seen |= v->order[i] < 4 ? 1u << v->order[i] : 0;
-    bool good = v->rgb && v->h >= 1 && v->w >= 1 && fits(v->h, v->w, 3, 1) && v->height >= 1 &&
-                v->width >= 1 && v->height <= v->h && v->width <= v->w &&
-                v->top <= v->h - v->height && v->left <= v->w - v->width &&
-                (!v->jitter || seen == 15) && v->sigma >= 0 && isfinite(v->sigma) &&
-                (!v->mask || (v->fill >= 0 && v->fill <= 1));
+    return v->height >= 1 && v->width >= 1 && v->height <= of->h && v->width <= of->w &&
+           v->top <= of->h - v->height && v->left <= of->w - v->width &&
+           (!v->jitter || seen == 15) && v->sigma >= 0 && isfinite(v->sigma) &&
+           (!v->masked || (v->fill >= 0 && v->fill <= 1));
+}
+
+static int views_check(const struct kern_views *v)
+{
+    bool good = fits(v->n, v->each, 1, 1);
+    for (size_t j = 0; good && j < v->each; j++)
+        good = v->side[j] >= 1 && fits(v->n, v->side[j], v->side[j], 3);
+    for (size_t i = 0; good && i < v->n; i++) {
+        const struct kern_picture *p = &v->picture[i];
+        good = p->rgb && p->h >= 1 && p->w >= 1 && fits(p->h, p->w, 3, 1);
+        for (size_t j = 0; good && j < v->each; j++)
+            good = view_fits(&v->view[i * v->each + j], p);
+    }
     return good ? 0 : -EINVAL;
 }
 
@@ -385,11 +397,8 @@ int kern_norm(struct kern *kn, double *norm, const float *x, size_t n)
     return n ? kn->ops.norm(kn, norm, x, n) : 0;
 }
 
-int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
-                 size_t n, size_t side, const float mean[3], const float dev[3])
+int kern_augment(struct kern *kn, const struct kern_views *v)
 {
-    int rc = side >= 1 && fits(n, side, side, 3) ? type_check(kn, type) : -EINVAL;
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = view_check(&views[i]);
-    return rc || n == 0 ? rc : kn->ops.augment(kn, type, out, views, n, side, mean, dev);
+    int rc = views_check(v) ? -EINVAL : type_check(kn, v->type);
+    return rc || v->n == 0 || v->each == 0 ? rc : kn->ops.augment(kn, v);
 }

@@ -33,7 +33,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 10
+#define KERN_ABI 11
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -462,12 +462,16 @@ int kern_norm(struct kern *kn, double *norm, const float *x, size_t n);
 
 enum { KERN_BLUR_PART = 20 }; /* a blur reaches a tenth of the side, half of it each way */
 
+struct kern_picture {
+    const uint8_t *rgb;  /* [h][w][3] */
+    const uint8_t *mask; /* [h][w] or NULL */
+    size_t h, w;
+};
+
 /* Order of the steps: method 4.1; definitions: 4.2-4.5, 4.8. Drawn by common/data/augment.h. */
 struct kern_view {
-    const uint8_t *rgb;  /* [h][w][3] whole picture */
-    const uint8_t *mask; /* [h][w] or NULL; where it is below 128, the picture counts as fill */
-    float fill;          /* a grey in [0, 1] */
-    size_t h, w;
+    bool masked; /* where its mask, if it has one, is below 128, the picture counts as fill */
+    float fill;  /* a grey in [0, 1] */
     size_t top, left, height, width; /* the crop, whole pixels inside the picture */
     bool flip;
     bool jitter;
@@ -479,11 +483,20 @@ struct kern_view {
 };
 
 /*
- * out [n][side][side][3] of type: each view cropped, resized to side (Keys cubic a = -0.5, 4 taps,
- * no antialiasing, taps outside the CROP dropped and the rest renormalised), clipped, augmented,
- * then (v - mean[ch]) / dev[ch]. views is host memory; what it points to is too.
+ * The views of n pictures, `each` of every one: view j is cropped, resized to side[j] (Keys cubic a
+ * = -0.5, 4 taps, no antialiasing, taps outside the CROP dropped and the rest renormalised),
+ * clipped, augmented, then (v - mean[ch]) / dev[ch]. All but what out points to is host memory;
+ * pixels and masks are read only within the box around a picture's crops.
  */
-int kern_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
-                 size_t n, size_t side, const float mean[3], const float dev[3]);
+struct kern_views {
+    enum kern_type type;
+    size_t n, each;
+    const struct kern_picture *picture; /* [n] */
+    const struct kern_view *view;       /* [n][each] */
+    const size_t *side;                 /* [each] */
+    void *const *out;                   /* [each], number j to [n][side[j]][side[j]][3] of type */
+    float mean[3], dev[3];
+};
+int kern_augment(struct kern *kn, const struct kern_views *v);
 
 #endif

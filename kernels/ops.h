@@ -64,8 +64,7 @@ struct kern_ops {
     int (*knn)(struct kern *, const struct kern_knn *, int32_t *, float *);
     int (*update)(struct kern *, const struct kern_update *);
     int (*norm)(struct kern *, double *, const float *, size_t);
-    int (*augment)(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
-                   const float *, const float *);
+    int (*augment)(struct kern *, const struct kern_views *);
     /* memory of the device */
     void *(*alloc)(struct kern *, size_t);
     void (*free)(struct kern *, void *);

@@ -36,6 +36,7 @@ struct embedder {
     bool whole;         /* pixels without a checkpoint */
     void *input;        /* [rows][side][side][3] on the device */
     struct image *pic;  /* [rows] */
+    struct kern_picture *from;
     struct kern_view *view;
     double decode_s, compute_s;
 };
@@ -123,6 +124,7 @@ int embedder_open(struct embedder **out, struct kern *kn, struct pool *pool, con
     if (rc >= 0 && (!(e->input = kern_alloc(kn, MAX(e->rows * side * side * 3, (size_t)1) *
                                                     kern_sizeof(e->type))) ||
                     !(e->pic = mem_alloc(e->rows, sizeof *e->pic, "pictures")) ||
+                    !(e->from = mem_alloc(e->rows, sizeof *e->from, "pictures")) ||
                     !(e->view = mem_alloc(e->rows, sizeof *e->view, "views"))))
         rc = fail(-ENOMEM, "no memory for a batch of %zu pictures", e->rows);
     if (rc < 0) {
@@ -144,6 +146,7 @@ void embedder_close(struct embedder *e)
     history_release(&e->history);
     kern_free(e->kn, e->input);
     free(e->pic);
+    free(e->from);
     free(e->view);
     free(e);
 }
@@ -212,14 +215,9 @@ static int decode_one(void *arg, size_t i, int worker UNUSED)
     int rc = shard_row_box(d->s, d->first + i, &box, im);
     if (rc < 0)
         return rc;
-    e->view[i] = (struct kern_view){ .rgb = im->rgb,
-                                     .h = im->h,
-                                     .w = im->w,
-                                     .top = (float)v.top,
-                                     .left = (float)v.left,
-                                     .height = (float)v.height,
-                                     .width = (float)v.width,
-                                     .order = { 0, 1, 2, 3 } };
+    e->from[i] = (struct kern_picture){ .rgb = im->rgb, .h = im->h, .w = im->w };
+    e->view[i] =
+        (struct kern_view){ .top = v.top, .left = v.left, .height = v.height, .width = v.width };
     return 0;
 }
 
@@ -243,11 +241,21 @@ static int copy_pixels(struct embedder *e, const struct shard *s, size_t row,
 
 static int through_network(struct embedder *e, size_t n, float *x)
 {
-    const float mean[3] = { (float)e->set.mean_r, (float)e->set.mean_g, (float)e->set.mean_b };
-    const float dev[3] = { (float)e->set.dev_r, (float)e->set.dev_g, (float)e->set.dev_b };
+    const size_t side = (size_t)e->set.large_side;
     const float *out = e->input;
-    int rc =
-        kern_augment(e->kn, e->type, e->input, e->view, n, (size_t)e->set.large_side, mean, dev);
+    void *const input = e->input;
+    const struct kern_views v = {
+        .type = e->type,
+        .n = n,
+        .each = 1,
+        .picture = e->from,
+        .view = e->view,
+        .side = &side,
+        .out = &input,
+        .mean = { (float)e->set.mean_r, (float)e->set.mean_g, (float)e->set.mean_b },
+        .dev = { (float)e->set.dev_r, (float)e->set.dev_g, (float)e->set.dev_b },
+    };
+    int rc = kern_augment(e->kn, &v);
     if (rc < 0)
         return fail(rc, "cannot resize a batch of pictures: %s", strerror(-rc));
     if (e->encoder.net && (rc = net_infer_run(e->encoder.infer, e->input, n, &out)) < 0)

@@ -431,37 +431,36 @@ static void case_update(struct trial *t)
 
 static void case_views(struct trial *t)
 {
-    enum { H = 24, W = 30, SIDE = 16, N = 2 };
-    static const float mean[3] = { 0.5f, 0.4f, 0.3f }, dev[3] = { 0.2f, 0.25f, 0.3f };
+    enum { H = 24, W = 30, EACH = 2 };
+    const size_t side[EACH] = { 16, 12 };
     uint8_t rgb[H * W * 3];
     for (size_t i = 0; i < sizeof rgb; i++)
         rgb[i] = (uint8_t)(128 + 100 * sin(0.02 * (double)(i % 1000)) + (double)(i % 17));
-    struct kern_view view[N] = { { .rgb = rgb,
-                                   .h = H,
-                                   .w = W,
-                                   .top = 3,
-                                   .left = 2,
-                                   .height = 20,
-                                   .width = 25,
-                                   .flip = true,
-                                   .jitter = true,
-                                   .order = { 2, 0, 3, 1 },
-                                   .brightness = 0.1f,
-                                   .contrast = 1.2f,
-                                   .saturation = 0.8f,
-                                   .hue = 0.05f,
-                                   .sigma = 1.1f },
-                                 { .rgb = rgb,
-                                   .h = H,
-                                   .w = W,
-                                   .height = H,
-                                   .width = W,
-                                   .order = { 0, 1, 2, 3 },
-                                   .grey = true,
-                                   .solarise = true } };
-    void *out = empty(t, t->type, (size_t)N * SIDE * SIDE * 3);
-    DO(kern_augment(t->kn, t->type, out, view, N, SIDE, mean, dev));
-    give(t, "views", t->type, out, (size_t)N * SIDE * SIDE * 3);
+    const struct kern_picture picture = { .rgb = rgb, .h = H, .w = W };
+    const struct kern_view view[EACH] = {
+        { .top = 3,
+          .left = 2,
+          .height = 20,
+          .width = 25,
+          .flip = true,
+          .jitter = true,
+          .order = { 2, 0, 3, 1 },
+          .brightness = 0.1f,
+          .contrast = 1.2f,
+          .saturation = 0.8f,
+          .hue = 0.05f,
+          .sigma = 1.1f },
+        { .height = H, .width = W, .grey = true, .solarise = true },
+    };
+    void *out[EACH];
+    for (int j = 0; j < EACH; j++)
+        out[j] = empty(t, t->type, side[j] * side[j] * 3);
+    const struct kern_views all = {
+        t->type, 1, EACH, &picture, view, side, out, { 0.5f, 0.4f, 0.3f }, { 0.2f, 0.25f, 0.3f }
+    };
+    DO(kern_augment(t->kn, &all));
+    for (int j = 0; j < EACH; j++)
+        give(t, j == 0 ? "a view" : "another view", t->type, out[j], side[j] * side[j] * 3);
 }
 
 /* The weights of a network, drawn. */

@@ -84,14 +84,18 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
         v->mean[c] = (float)mean[c];
         v->dev[c] = (float)dev[c];
     }
-    v->x = mem_alloc(v->large + v->small, sizeof *v->x, "views");
-    v->draw = mem_alloc(v->large + v->small, sizeof *v->draw, "draws");
-    v->view = mem_alloc(v->large + v->small, sizeof *v->view, "draws");
-    if (!v->x || !v->draw || !v->view) {
+    size_t each = v->large + v->small;
+    v->side = mem_alloc(each, sizeof *v->side, "views");
+    v->x = mem_alloc(each, sizeof *v->x, "views");
+    v->out = mem_alloc(each, sizeof *v->out, "views");
+    v->draw = mem_alloc(each, sizeof *v->draw, "draws");
+    v->view = mem_alloc(each, VIEWS_AT_ONCE * sizeof *v->view, "draws");
+    if (!v->side || !v->x || !v->out || !v->draw || !v->view) {
         views_close(v);
         return -ENOMEM;
     }
-    for (size_t view = 0; view < v->large + v->small; view++) {
+    for (size_t view = 0; view < each; view++) {
+        v->side[view] = side_of(v, view);
         v->x[view] = kern_alloc(kn, v->n * input_bytes(v, view));
         if (!v->x[view]) {
             views_close(v);
@@ -105,7 +109,9 @@ void views_close(struct views *v)
 {
     for (size_t view = 0; v->x && view < v->large + v->small; view++)
         kern_free(v->kn, v->x[view]);
+    free(v->side);
     free(v->x);
+    free(v->out);
     free(v->draw);
     free(v->view);
     *v = (struct views){ 0 };
@@ -133,15 +139,11 @@ void views_draw(const struct views *v, int64_t k, size_t view, const struct samp
     }
 }
 
-/* What the kernels make of the draws; mask may be empty. */
-static struct kern_view view_of(const struct image *im, const struct mask *mask,
-                                const struct view_draw *d)
+/* A draw as the kernels know it. */
+static struct kern_view view_of(const struct view_draw *d)
 {
-    return (struct kern_view){ .rgb = im->rgb,
-                               .mask = d->mask ? mask->plane : NULL,
+    return (struct kern_view){ .masked = d->mask,
                                .fill = d->fill,
-                               .h = im->h,
-                               .w = im->w,
                                .top = d->top,
                                .left = d->left,
                                .height = d->height,
@@ -168,16 +170,18 @@ static int decode_task(void *arg, size_t i, int worker UNUSED)
 {
     struct decode *d = arg;
     struct views *v = d->v;
-    size_t row, top = SIZE_MAX, left = SIZE_MAX, bottom = 0, right = 0;
+    size_t row, each = v->large + v->small;
+    size_t top = SIZE_MAX, left = SIZE_MAX, bottom = 0, right = 0;
     bool mask = false;
     const struct shard *s = shard_set_find(v->data, d->batch[i].row, &row);
-    for (size_t view = 0; view < v->large + v->small; view++) {
+    for (size_t view = 0; view < each; view++) {
         const struct view_draw *at = &v->draw[view][i];
         top = MIN(top, at->top);
         left = MIN(left, at->left);
         bottom = MAX(bottom, at->top + at->height);
         right = MAX(right, at->left + at->width);
         mask |= at->mask;
+        v->view[i * each + view] = view_of(at);
     }
     struct image_box box = { top, left, bottom - top, right - left };
     int rc = shard_row_box(s, row, &box, &v->picture[i]);
@@ -185,8 +189,8 @@ static int decode_task(void *arg, size_t i, int worker UNUSED)
         rc = MIN(shard_row_mask(s, row, &v->mask[i]), 0);
     if (v->mask[i].plane && mask_cover(&v->mask[i]) < v->mask_least)
         mask_release(&v->mask[i]);
-    for (size_t view = 0; view < v->large + v->small; view++)
-        v->view[view][i] = view_of(&v->picture[i], &v->mask[i], &v->draw[view][i]);
+    const struct image *im = &v->picture[i];
+    v->from[i] = (struct kern_picture){ im->rgb, v->mask[i].plane, im->h, im->w };
     return rc;
 }
 
@@ -198,12 +202,19 @@ static int load_some(struct views *v, int64_t k, const struct sample *batch, con
     for (size_t view = 0; view < v->large + v->small; view++)
         views_draw(v, k, view, batch, id, count, v->draw[view]);
     int rc = pool_run(v->pool, count, decode_task, &decode);
-    for (size_t view = 0; view < v->large + v->small && rc == 0; view++) {
-        rc = kern_augment(v->kn, v->type, (uint8_t *)v->x[view] + first * input_bytes(v, view),
-                          v->view[view], count, side_of(v, view), v->mean, v->dev);
-        if (rc < 0)
-            fail(rc, "the device failed at making view %zu", view);
-    }
+    const struct kern_views all = { .type = v->type,
+                                    .n = count,
+                                    .each = v->large + v->small,
+                                    .picture = v->from,
+                                    .view = v->view,
+                                    .side = v->side,
+                                    .out = v->out,
+                                    .mean = { v->mean[0], v->mean[1], v->mean[2] },
+                                    .dev = { v->dev[0], v->dev[1], v->dev[2] } };
+    for (size_t view = 0; view < all.each; view++)
+        v->out[view] = (uint8_t *)v->x[view] + first * input_bytes(v, view);
+    if (rc == 0 && (rc = kern_augment(v->kn, &all)) < 0)
+        fail(rc, "the device failed at making views");
     for (size_t i = 0; i < count; i++) {
         image_release(&v->picture[i]);
         mask_release(&v->mask[i]);

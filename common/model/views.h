@@ -26,6 +26,7 @@ struct views {
     double mask_least;      /* part of a picture that a mask covers at least, to be used */
     size_t n, large, small; /* images; views of each size */
     size_t large_side, small_side;
+    size_t *side; /* [large + small] */
     float mean[3], dev[3];
     struct view_recipe recipe[2][2]; /* [small][B] */
     enum kern_type type;
@@ -33,8 +34,10 @@ struct views {
     /* of the pictures at hand */
     struct image picture[VIEWS_AT_ONCE];
     struct mask mask[VIEWS_AT_ONCE];
+    struct kern_picture from[VIEWS_AT_ONCE]; /* both, as the kernels know them */
     struct view_draw (*draw)[VIEWS_AT_ONCE]; /* [large + small] */
-    struct kern_view (*view)[VIEWS_AT_ONCE]; /* likewise */
+    struct kern_view *view;                  /* [VIEWS_AT_ONCE][large + small] */
+    void **out;                              /* [large + small] their places in x */
 };
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,

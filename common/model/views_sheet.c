@@ -75,14 +75,15 @@ static int picture_of(struct image *im, struct page *p, size_t view, size_t i)
 }
 
 /* What was drawn for a view of that side: where it lies, then what was done to it. */
-static int describe(struct sheet_cell *cell, const struct kern_view *v, size_t side)
+static int describe(struct sheet_cell *cell, const struct kern_picture *of,
+                    const struct kern_view *v, size_t side)
 {
     char blur[16] = "";
     if (v->sigma > 0 && side >= KERN_BLUR_PART)
         snprintf(blur, sizeof blur, "blur %.1f ", (double)v->sigma);
     cell->line[0] =
-        mem_printf("%.0f%%%s%s", 100.0 * (double)(v->height * v->width) / (double)(v->h * v->w),
-                   v->flip ? " flip" : "", v->mask ? " mask" : "");
+        mem_printf("%.0f%%%s%s", 100.0 * (double)(v->height * v->width) / (double)(of->h * of->w),
+                   v->flip ? " flip" : "", v->masked && of->mask ? " mask" : "");
     cell->line[1] = mem_printf("%s%s%s%s", v->jitter ? "jitter " : "", v->grey ? "grey " : "", blur,
                                v->solarise ? "solarised" : "");
     return cell->line[0] && cell->line[1] ? 0 : -ENOMEM;
@@ -102,7 +103,8 @@ static int fill_row(struct page *p, size_t i, struct shard_set *data)
     for (size_t view = 0; rc == 0 && view < p->cols - 1; view++) {
         rc = picture_of(&pic[1 + view], p, view, i);
         if (rc == 0)
-            rc = describe(&cell[1 + view], &p->views.view[view][i], pic[1 + view].h);
+            rc = describe(&cell[1 + view], &p->views.from[i],
+                          &p->views.view[i * (p->cols - 1) + view], pic[1 + view].h);
     }
     for (size_t c = 0; c < p->cols; c++)
         cell[c].pic = pic[c].rgb ? &pic[c] : NULL;

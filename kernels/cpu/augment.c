@@ -6,39 +6,35 @@
 struct job {
     struct kern *kn;
     cpu_view_fn *view;
-    enum kern_type type;
-    void *out;
-    const struct kern_view *views;
-    size_t side;
-    const float *mean, *dev;
+    const struct kern_views *of;
 };
 
 static int task(void *arg, size_t i, int worker)
 {
-    const struct job *j = arg;
-    j->view(j->type, cpu_at(j->type, j->out, i * j->side * j->side * 3), &j->views[i], j->side,
-            j->mean, j->dev, kern_scratch_of(j->kn, worker));
+    const struct job *job = arg;
+    const struct kern_views *v = job->of;
+    size_t picture = i / v->each, j = i % v->each, side = v->side[j];
+    job->view(v->type, cpu_at(v->type, v->out[j], picture * side * side * 3), &v->picture[picture],
+              &v->view[i], side, v->mean, v->dev, kern_scratch_of(job->kn, worker));
     return 0;
 }
 
-static int run(struct kern *kn, cpu_view_fn *view, enum kern_type type, void *out,
-               const struct kern_view *views, size_t n, size_t side, const float *mean,
-               const float *dev)
+static int run(struct kern *kn, cpu_view_fn *view, const struct kern_views *v)
 {
-    struct job j = { kn, view, type, out, views, side, mean, dev };
-    size_t width = 0;
-    for (size_t i = 0; i < n; i++)
-        width = MAX(width, views[i].width);
+    struct job job = { kn, view, v };
+    size_t side = 0, width = 0;
+    for (size_t j = 0; j < v->each; j++)
+        side = MAX(side, v->side[j]);
+    for (size_t i = 0; i < v->n * v->each; i++)
+        width = MAX(width, v->view[i].width);
     int rc = kern_scratch(kn, cpu_view_scratch(side, width));
-    return rc < 0 ? rc : pool_run(kn->pool, n, task, &j);
+    return rc < 0 ? rc : pool_run(kn->pool, v->n * v->each, task, &job);
 }
 
 #define VARIANT(isa)                                                                               \
-    static int cpu_augment_##isa(struct kern *kn, enum kern_type type, void *out,                  \
-                                 const struct kern_view *views, size_t n, size_t side,             \
-                                 const float *mean, const float *dev)                              \
+    static int cpu_augment_##isa(struct kern *kn, const struct kern_views *v)                      \
     {                                                                                              \
-        return run(kn, cpu_view_##isa, type, out, views, n, side, mean, dev);                      \
+        return run(kn, cpu_view_##isa, v);                                                         \
     }
 VARIANT(generic)
 VARIANT(avx2)

@@ -14,8 +14,9 @@ struct tap {
 
 /* out [side][side][3] of type; scratch of cpu_view_scratch(side, v->width) bytes, 64-byte aligned.
  */
-typedef void cpu_view_fn(enum kern_type type, void *out, const struct kern_view *v, size_t side,
-                         const float *mean, const float *dev, void *scratch);
+typedef void cpu_view_fn(enum kern_type type, void *out, const struct kern_picture *of,
+                         const struct kern_view *v, size_t side, const float *mean,
+                         const float *dev, void *scratch);
 cpu_view_fn cpu_view_generic, cpu_view_avx2, cpu_view_avx512;
 
 /* Floats of a row of the crop, and as many as four taps may read beyond; whole taps. */

@@ -91,13 +91,13 @@ static void widen_masked(float *restrict row, const uint8_t *restrict px,
 }
 
 /* Row r of the crop. */
-static void read_row(float *row, const struct kern_view *v, size_t r)
+static void read_row(float *row, const struct kern_picture *of, const struct kern_view *v, size_t r)
 {
-    size_t at = (v->top + r) * v->w + v->left, n = v->width * 3;
-    if (v->mask)
-        widen_masked(row, v->rgb + at * 3, v->mask + at, 255 * v->fill, n);
+    size_t at = (v->top + r) * of->w + v->left, n = v->width * 3;
+    if (v->masked && of->mask)
+        widen_masked(row, of->rgb + at * 3, of->mask + at, 255 * v->fill, n);
     else
-        widen_row(row, v->rgb + at * 3, n);
+        widen_row(row, of->rgb + at * 3, n);
 }
 
 /* row[i] = sum of weight[k] from[k][i]. */
@@ -144,8 +144,8 @@ static void resize_row(float *im, size_t plane, const float *row, const struct t
  * Down the columns first, in whole vectors; then across, where a pixel's four taps are four loads
  * of neighbours. The last four rows of the crop are kept as floats, row r at r mod 4.
  */
-static void crop_and_resize(float *im, const struct kern_view *v, size_t side, struct tap *tap,
-                            float *row)
+static void crop_and_resize(float *im, const struct kern_picture *of, const struct kern_view *v,
+                            size_t side, struct tap *tap, float *row)
 {
     struct tap *down = tap, *across = tap + side;
     size_t n = v->width * 3, plane = side * side,
@@ -161,7 +161,7 @@ static void crop_and_resize(float *im, const struct kern_view *v, size_t side, s
             size_t r = MIN(down[y].first + i, v->height - 1);
             from[i] = kept[r % 4];
             if (have[r % 4] != r)
-                read_row(from[i], v, r);
+                read_row(from[i], of, v, r);
             have[r % 4] = r;
         }
         mix_rows(row, from, down[y].weight, n);
@@ -351,13 +351,14 @@ INLINE void write_view(enum kern_type type, void *out, float *im, size_t side, b
     }
 }
 
-void ISA(cpu_view)(enum kern_type type, void *out, const struct kern_view *v, size_t side,
-                   const float *mean, const float *dev, void *scratch)
+void ISA(cpu_view)(enum kern_type type, void *out, const struct kern_picture *of,
+                   const struct kern_view *v, size_t side, const float *mean, const float *dev,
+                   void *scratch)
 {
     size_t pixels = side * side;
     float *im = scratch, *tmp = im + 3 * pixels, *row = tmp + 3 * pixels;
     struct tap *tap = (struct tap *)(row + 5 * cpu_view_row(v->width));
-    crop_and_resize(im, v, side, tap, row);
+    crop_and_resize(im, of, v, side, tap, row);
     if (v->jitter)
         jitter(im, pixels, v);
     if (v->grey)

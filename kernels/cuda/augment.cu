@@ -1,8 +1,9 @@
 /*
  * augment.cu - views: pictures in host memory become the network's inputs on the device.
  *
- * A call is cut into pieces. Of a piece the crops are packed into page-locked memory (two buffers
- * in turns, rows of the crops only), go over in one copy, a table of jobs in front, and up to four
+ * A call is cut into pieces, whole pictures with all their views. Of a piece the boxes around the
+ * pictures' crops are packed into page-locked memory by the handle's pool (two buffers in turns)
+ * and go over in one copy, a table of jobs in front. Then, for the views of each size, up to four
  * launches follow on the stream:
  *
  *   means    sums of the picture as it stands before contrast, for views with jitter
@@ -11,16 +12,19 @@
  *   blur     down the columns, written with rows and columns exchanged; twice, the second time to
  *            the output
  *
- * Floor: the crop's bytes cross the host's bus (300 KB of a picture of 500 x 375 on average, some
- * 6 us, which a handle of its own hides behind another's work), are read once or twice, and
- * 3 side^2 numbers are written; blurred views add 4 passes over 12 side^2 bytes that stay in the L2
- * cache for the most part. The kernels' time goes to instructions, by the machine code for sm_90
- * some 45 a number, 100 more with jitter and 145 more with blur; a view of 224 x 224 with both is
- * 44 million, 1.3 us of an H200 that never waits. So the mapping saves instructions, not bytes: a
- * thread has a column of the view and marches down a band of rows. It keeps four rows of the crop,
- * resized across, in registers; so a row of the crop is read and resized across once for all rows
- * of the view that it is a tap of, whatever the sizes. Resizing again for the second kernel costs
- * less than storing floats would. The formulas of jitter are those of cpu/augment_isa.c.
+ * Floor: 3 bytes a pixel of the box cross the host's bus, once whatever the number of views (at
+ * most 560 KB of a picture of 500 x 375, some 10 us, which a handle of its own hides behind
+ * another's work), and a job of 104 bytes a view. On the device every crop is read once or twice
+ * and 3 side^2 numbers are written; blurred views add 4 passes over 12 side^2 bytes, part of which
+ * stay in the L2 cache. A piece ends at 32 MB of pictures or 64 MB of blurred views, some 45
+ * pictures of four crops of 224 x 224 and two of 96 x 96; such a one is 8 launches. The kernels'
+ * time goes to instructions, by the machine code for sm_90 some 45 a number, 100 more with jitter
+ * and 145 more with blur; a view of 224 x 224 with both is 44 million, 1.3 us of an H200 that never
+ * waits. So the mapping saves instructions, not bytes: a thread has a column of the view and
+ * marches down a band of rows. It keeps four rows of the crop, resized across, in registers; so a
+ * row of the crop is read and resized across once for all rows of the view that it is a tap of,
+ * whatever the sizes. Resizing again for the second kernel costs less than storing floats would.
+ * The formulas of jitter are those of cpu/augment_isa.c.
  */
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/storage.cuh"
@@ -33,13 +37,15 @@ enum {
     COLUMNS = 256, /* most threads, a column each */
     WARPS = COLUMNS / 32,
 #ifdef __CUDACC__
-    PIECE = 32 << 20,     /* bytes uploaded at once, if no crop is larger */
+    PIECE = 32 << 20,     /* bytes uploaded at once, if no picture is larger */
     PLANES = 64 << 20,    /* bytes of scratch for unblurred views; twice */
     MOST_VIEWS = 1 << 15, /* of a piece: they are rows of the grid */
+    OUTPUTS = 16,         /* views of a picture that launches take at once */
 #else                     /* tests shall see more than one piece */
     PIECE = 64 << 10,
     PLANES = 128 << 10,
     MOST_VIEWS = 17,
+    OUTPUTS = 3,
 #endif
 };
 
@@ -47,7 +53,8 @@ enum {
 struct job {
     size_t rgb, mask;             /* where the crop starts in the piece; mask 0: none */
     size_t rgb_pitch, mask_pitch; /* bytes from row to row, multiples of 4 */
-    size_t out;                   /* the number of its picture among the output's */
+    size_t picture;               /* its number in the output */
+    int output;                   /* which */
     double down, across;          /* cells of the crop to one of the view */
     int height, width;            /* of the crop */
     float fill;                   /* 0 .. 255 */
@@ -59,6 +66,11 @@ struct job {
 
 struct scaling {
     float mean[3], inverse[3];
+};
+
+/* Of the views that a launch makes, each [n][side][side][3]; kernels have it in constant memory. */
+template <typename T> struct outputs {
+    T *at[OUTPUTS];
 };
 
 /* -- one pixel ---- */
@@ -324,9 +336,9 @@ __global__ static void __launch_bounds__(COLUMNS)
  * begins with job number jittered. */
 template <typename T>
 __global__ static void __launch_bounds__(COLUMNS)
-    views(T *__restrict__ out, float *__restrict__ unblurred, const float *__restrict__ partial,
-          const unsigned char *__restrict__ piece, const job *__restrict__ jobs, int side,
-          int blurred, int jittered, scaling of)
+    views(const __grid_constant__ outputs<T> out, float *__restrict__ unblurred,
+          const float *__restrict__ partial, const unsigned char *__restrict__ piece,
+          const job *__restrict__ jobs, int side, int blurred, int jittered, scaling of)
 {
     __shared__ tap down[BAND];
     const job &v = jobs[blockIdx.y];
@@ -348,7 +360,7 @@ __global__ static void __launch_bounds__(COLUMNS)
     size_t plane = (size_t)side * side * 3, first = ((size_t)at.y * side + at.x) * 3;
     bool blur = (int)blockIdx.y < blurred;
     float *rough = blur ? unblurred + blockIdx.y * plane + first : NULL;
-    T *fine = blur ? NULL : out + v.out * plane + first;
+    T *fine = blur ? NULL : out.at[v.output] + v.picture * plane + first;
     for (int i = 0; i < at.rows; i++) {
         float px[3];
         next_pixel(px, &c, v, down[i]);
@@ -392,8 +404,8 @@ __device__ static inline float read_next(reader *r)
 
 template <typename T, bool last>
 __global__ static void __launch_bounds__(TILE_X * 3 * RUNS)
-    blur(T *__restrict__ out, const float *__restrict__ in, const job *__restrict__ jobs, int side,
-         int radius, scaling of)
+    blur(const __grid_constant__ outputs<T> out, const float *__restrict__ in,
+         const job *__restrict__ jobs, int side, int radius, scaling of)
 {
     DYNAMIC_SHARED(float, weight); /* [2 radius + 1], symmetric */
     __shared__ float tile[TILE_X][TILE_PITCH];
@@ -436,11 +448,12 @@ __global__ static void __launch_bounds__(TILE_X * 3 * RUNS)
 
     /* the tile's columns are rows now */
     int i = thread % (TILE_Y * 3);
-    out += (last ? v.out : blockIdx.y) * plane + (size_t)y0 * 3 + i;
+    T *first = last ? out.at[v.output] + v.picture * plane : out.at[0] + blockIdx.y * plane;
+    first += (size_t)y0 * 3 + i;
     if (y0 * 3 + i >= side * 3)
         return;
     for (x = thread / (TILE_Y * 3); x < TILE_X && x0 + x < side; x += 2) {
-        T *to = out + (x0 + x) * pitch;
+        T *to = first + (x0 + x) * pitch;
         if (last)
             finish(to, tile[x][i], v.solarise, of.mean[i % 3], of.inverse[i % 3]);
         else
@@ -451,12 +464,30 @@ static_assert(TILE_X * 3 * RUNS == 2 * TILE_Y * 3, "a block writes two rows at o
 
 /* -- packing ---- */
 
-/* Part of a picture that one or more views of a piece read. */
+/* The box around a picture's crops, and where it lies in the piece behind the jobs. */
 struct box {
-    const uint8_t *rgb, *mask;
-    size_t h, w; /* of the picture */
     size_t top, left, height, width;
-    size_t rgb_pitch, mask_pitch, rgb_at, mask_at, end; /* in the piece, behind the jobs */
+    bool mask; /* a view asks for it */
+    size_t rgb_pitch, mask_pitch, rgb_at, mask_at, end;
+};
+
+/* The views of one size, OUTPUTS at most, for which kernels are launched together. */
+struct group {
+    size_t first, count, side;      /* of each picture's views */
+    int job, jobs;                  /* in the piece */
+    int blurred, jittered, jitters; /* jobs with blur; before those with jitter; those */
+};
+
+/* Pictures first .. first+count-1 of a call on their way. */
+struct piece {
+    const struct kern_views *of;
+    size_t first, count;
+    struct box *box;     /* [count] */
+    struct group *group; /* [ngroups] */
+    size_t ngroups;
+    size_t pixels, bytes; /* where pixels begin behind the jobs; all */
+    struct picture_buffer *buffer;
+    unsigned char *host; /* its memory */
 };
 
 static size_t up(size_t n, size_t unit)
@@ -464,154 +495,153 @@ static size_t up(size_t n, size_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-/* Fills in what follows from the first lines: the box begins at byte `at`. */
-static void place_box(struct box *b, size_t at)
+static const struct kern_view *views_of(const struct piece *p, size_t picture)
 {
-    b->rgb_pitch = up(b->width * 3, 4);
-    b->mask_pitch = up(b->width, 4);
-    b->rgb_at = at;
-    b->mask_at = up(at + b->height * b->rgb_pitch, 16);
-    b->end = b->mask ? up(b->mask_at + b->height * b->mask_pitch, 16) : b->mask_at;
+    return p->of->view + (p->first + picture) * p->of->each;
 }
-
-static struct box box_of(const struct kern_view *v)
-{
-    struct box b = {};
-    b.rgb = v->rgb;
-    b.mask = v->mask;
-    b.h = v->h;
-    b.w = v->w;
-    b.top = v->top;
-    b.left = v->left;
-    b.height = v->height;
-    b.width = v->width;
-    return b;
-}
-
-/* Makes a the box around both, if they are of one picture and overlap so far that this pays. */
-static bool join(struct box *a, const struct box *b)
-{
-    if (a->rgb != b->rgb || a->h != b->h || a->w != b->w ||
-        (a->mask && b->mask && a->mask != b->mask))
-        return false;
-    size_t top = MIN(a->top, b->top), left = MIN(a->left, b->left);
-    size_t height = MAX(a->top + a->height, b->top + b->height) - top;
-    size_t width = MAX(a->left + a->width, b->left + b->width) - left;
-    if (height * width > a->height * a->width + b->height * b->width)
-        return false;
-    a->mask = a->mask ? a->mask : b->mask;
-    a->top = top;
-    a->left = left;
-    a->height = height;
-    a->width = width;
-    return true;
-}
-
-/* A piece on its way: views are the call's, from number first on. */
-struct piece {
-    const struct kern_view *views;
-    size_t first, count;
-    int blurred, jittered, jitters; /* jobs with blur; before the first with jitter; with jitter */
-    struct box *boxes;
-    size_t *box_of; /* for each view */
-    size_t nboxes;
-    size_t pixels, bytes; /* where pixels begin behind the jobs; all */
-    struct picture_buffer *buffer;
-    unsigned char *host; /* its memory */
-};
 
 static bool has_blur(const struct kern_view *v, size_t side)
 {
     return v->sigma > 0 && side >= KERN_BLUR_PART;
 }
 
-/* How many of the views from the first on, n at most, go together, and where their pixels lie. */
-static void plan(struct piece *p, size_t n, size_t side, size_t most_blurred)
+/* Of a picture's `each` views; it begins at byte `at`. */
+static struct box make_box(const struct kern_picture *of, const struct kern_view *view, size_t each,
+                           size_t at)
 {
-    size_t blurred = 0, pixels = 0;
-    p->count = p->nboxes = 0;
-    for (; p->count < MIN(n, (size_t)MOST_VIEWS); p->count++) {
-        const struct kern_view *v = &p->views[p->first + p->count];
-        struct box b = box_of(v), *last = p->nboxes ? &p->boxes[p->nboxes - 1] : NULL;
-        struct box joined = last ? *last : b;
-        bool together = last && join(&joined, &b);
-        if (together)
-            b = joined;
-        place_box(&b, together ? last->rgb_at : pixels);
-        blurred += has_blur(v, side);
+    struct box b = {};
+    size_t bottom = 0, right = 0;
+    b.top = b.left = SIZE_MAX;
+    for (const struct kern_view *v = view; v < view + each; v++) {
+        b.top = MIN(b.top, v->top);
+        b.left = MIN(b.left, v->left);
+        bottom = MAX(bottom, v->top + v->height);
+        right = MAX(right, v->left + v->width);
+        b.mask |= v->masked && of->mask;
+    }
+    b.height = bottom - b.top;
+    b.width = right - b.left;
+    b.rgb_pitch = up(b.width * 3, 4);
+    b.mask_pitch = up(b.width, 4);
+    b.rgb_at = at;
+    b.mask_at = up(at + b.height * b.rgb_pitch, 16);
+    b.end = b.mask ? up(b.mask_at + b.height * b.mask_pitch, 16) : b.mask_at;
+    return b;
+}
+
+/* Neighbours of one size: fills group [each], returns how many there are. */
+static size_t make_groups(struct group *group, const struct kern_views *v)
+{
+    size_t n = 0;
+    for (size_t j = 0; j < v->each; j++) {
+        struct group *last = n ? &group[n - 1] : NULL;
+        if (last && last->side == v->side[j] && last->count < OUTPUTS) {
+            last->count++;
+            continue;
+        }
+        group[n] = {};
+        group[n].first = j;
+        group[n].count = 1;
+        group[n++].side = v->side[j];
+    }
+    return n;
+}
+
+/* Bytes of a blurred view on its way. */
+static size_t plane_bytes(size_t side)
+{
+    return side * side * 3 * sizeof(float);
+}
+
+/* How many pictures from the first on go together, and where their pixels lie. */
+static void plan(struct piece *p)
+{
+    const struct kern_views *v = p->of;
+    size_t pixels = 0, blurred = 0, most = MAX(MOST_VIEWS / v->each, (size_t)1);
+    most = MIN(most, v->n - p->first);
+    for (p->count = 0; p->count < most; p->count++) {
+        const struct kern_view *view = views_of(p, p->count);
+        struct box b = make_box(&v->picture[p->first + p->count], view, v->each, pixels);
+        for (size_t j = 0; j < v->each; j++)
+            blurred += has_blur(&view[j], v->side[j]) ? plane_bytes(v->side[j]) : 0;
         if (p->count &&
-            (b.end + (p->count + 1) * sizeof(struct job) > PIECE || blurred > most_blurred))
+            (b.end + (p->count + 1) * v->each * sizeof(struct job) > PIECE || blurred > PLANES))
             break;
-        p->nboxes += !together;
-        p->boxes[p->nboxes - 1] = b;
-        p->box_of[p->count] = p->nboxes - 1;
+        p->box[p->count] = b;
         pixels = b.end;
     }
-    p->pixels = up(p->count * sizeof(struct job), 16);
+    p->pixels = up(p->count * v->each * sizeof(struct job), 16);
     p->bytes = p->pixels + pixels + 16; /* the last taps may be read as whole words */
 }
 
-static struct job make_job(const struct kern_view *v, const struct box *b, size_t pixels,
-                           size_t side, size_t out)
+static struct job make_job(const struct piece *p, size_t picture, size_t j, size_t output)
 {
-    size_t top = v->top - b->top, left = v->left - b->left;
-    struct job j = {};
-    j.rgb = pixels + b->rgb_at + top * b->rgb_pitch + left * 3;
-    j.mask = v->mask ? pixels + b->mask_at + top * b->mask_pitch + left : 0;
-    j.rgb_pitch = b->rgb_pitch;
-    j.mask_pitch = b->mask_pitch;
-    j.out = out;
-    j.down = (double)v->height / (double)side;
-    j.across = (double)v->width / (double)side;
-    j.height = (int)v->height;
-    j.width = (int)v->width;
-    j.fill = 255 * v->fill;
+    const struct kern_view *v = &views_of(p, picture)[j];
+    const struct box *b = &p->box[picture];
+    size_t top = v->top - b->top, left = v->left - b->left, side = p->of->side[j];
+    bool masked = v->masked && p->of->picture[p->first + picture].mask;
+    struct job job = {};
+    job.rgb = p->pixels + b->rgb_at + top * b->rgb_pitch + left * 3;
+    job.mask = masked ? p->pixels + b->mask_at + top * b->mask_pitch + left : 0;
+    job.rgb_pitch = b->rgb_pitch;
+    job.mask_pitch = b->mask_pitch;
+    job.picture = p->first + picture;
+    job.output = (int)output;
+    job.down = (double)v->height / (double)side;
+    job.across = (double)v->width / (double)side;
+    job.height = (int)v->height;
+    job.width = (int)v->width;
+    job.fill = 255 * v->fill;
     for (int i = 0; i < 4; i++)
-        j.order |= v->order[i] << 2 * i;
-    j.brightness = v->brightness;
-    j.contrast = v->contrast;
-    j.saturation = v->saturation;
-    j.hue = v->hue;
-    j.sigma = v->sigma;
-    j.flip = v->flip;
-    j.jitter = v->jitter;
-    j.grey = v->grey;
-    j.solarise = v->solarise;
-    return j;
+        job.order |= v->order[i] << 2 * i;
+    job.brightness = v->brightness;
+    job.contrast = v->contrast;
+    job.saturation = v->saturation;
+    job.hue = v->hue;
+    job.sigma = v->sigma;
+    job.flip = v->flip;
+    job.jitter = v->jitter;
+    job.grey = v->grey;
+    job.solarise = v->solarise;
+    return job;
 }
 
-/* Jobs by what they need, so that kernels for some of them have neighbours: blur, blur and jitter,
- * jitter, neither. */
-static void make_jobs(struct piece *p, size_t side)
+/* The group's jobs from number n on, by what they need, so that kernels for some of them have
+ * neighbours: blur, blur and jitter, jitter, neither. Returns the number behind. */
+static int make_jobs(const struct piece *p, struct group *g, int n)
 {
     struct job *jobs = (struct job *)p->host;
-    int n = 0;
-    p->blurred = p->jittered = p->jitters = 0;
-    for (int group = 0; group < 4; group++) {
-        bool blurs = group < 2, jitters = group == 1 || group == 2;
+    g->job = n;
+    g->blurred = g->jittered = g->jitters = 0;
+    for (int kind = 0; kind < 4; kind++) {
+        bool blurs = kind < 2, jitters = kind == 1 || kind == 2;
         int before = n;
-        for (size_t i = 0; i < p->count; i++) {
-            const struct kern_view *v = &p->views[p->first + i];
-            if (has_blur(v, side) == blurs && v->jitter == jitters)
-                jobs[n++] = make_job(v, &p->boxes[p->box_of[i]], p->pixels, side, p->first + i);
-        }
-        p->blurred += blurs ? n - before : 0;
-        p->jitters += jitters ? n - before : 0;
-        p->jittered = group == 0 ? n : p->jittered;
+        for (size_t i = 0; i < p->count; i++)
+            for (size_t k = 0; k < g->count; k++) {
+                const struct kern_view *v = &views_of(p, i)[g->first + k];
+                if (has_blur(v, g->side) == blurs && v->jitter == jitters)
+                    jobs[n++] = make_job(p, i, g->first + k, k);
+            }
+        g->blurred += blurs ? n - before : 0;
+        g->jitters += jitters ? n - before : 0;
+        g->jittered = kind == 0 ? n - g->job : g->jittered;
     }
+    g->jobs = n - g->job;
+    return n;
 }
 
 static int pack_box(void *arg, size_t i, int)
 {
     const struct piece *p = (const struct piece *)arg;
-    const struct box *b = &p->boxes[i];
-    size_t from = b->top * b->w + b->left;
+    const struct box *b = &p->box[i];
+    const struct kern_picture *of = &p->of->picture[p->first + i];
+    size_t from = b->top * of->w + b->left;
     unsigned char *rgb = p->host + p->pixels + b->rgb_at;
     unsigned char *mask = p->host + p->pixels + b->mask_at;
     for (size_t y = 0; y < b->height; y++)
-        memcpy(rgb + y * b->rgb_pitch, b->rgb + (from + y * b->w) * 3, b->width * 3);
+        memcpy(rgb + y * b->rgb_pitch, of->rgb + (from + y * of->w) * 3, b->width * 3);
     for (size_t y = 0; b->mask && y < b->height; y++)
-        memcpy(mask + y * b->mask_pitch, b->mask + from + y * b->w, b->width);
+        memcpy(mask + y * b->mask_pitch, of->mask + from + y * of->w, b->width);
     return 0;
 }
 
@@ -640,45 +670,95 @@ static int next_buffer(struct cuda *cu, struct piece *p)
     return cuda_error(err);
 }
 
+/* The grid of means and views for views of one size. */
+struct columns_grid {
+    size_t threads, blocks;
+};
+
+static columns_grid grid_of(size_t side)
+{
+    size_t chunks = up(side, COLUMNS) / COLUMNS;
+    size_t threads = up(up(side, chunks) / chunks, 32);
+    return { threads, up(side, threads) / threads * (up(side, BAND) / BAND) };
+}
+
+/* Where things lie on the device: the piece, sums of each block, blurred views before and between
+ * the two axes. Groups have the last three in turns. Sizes are the most that any draws could need,
+ * or scratch would grow now and then. */
+struct layout {
+    size_t partial, rough, turned, bytes;
+};
+
+static struct layout lay_out(const struct piece *p)
+{
+    struct layout at;
+    const struct kern_views *v = p->of;
+    size_t partials = 0, most = 0, planes = 0;
+    for (const struct group *g = p->group; g < p->group + p->ngroups; g++) {
+        size_t jobs = MIN(v->n * g->count, (size_t)MAX(MOST_VIEWS, OUTPUTS));
+        partials = MAX(partials, jobs * grid_of(g->side).blocks * 3 * sizeof(float));
+    }
+    for (size_t j = 0; j < v->each; j++)
+        most += v->side[j] >= KERN_BLUR_PART ? plane_bytes(v->side[j]) : 0;
+    planes = MIN(v->n * most, MAX(most, (size_t)PLANES));
+    at.partial = up(p->buffer->bytes, 256);
+    at.rough = up(at.partial + partials, 256);
+    at.turned = at.rough + up(planes, 256);
+    at.bytes = at.turned + planes;
+    return at;
+}
+
 template <typename T>
-static int make_views(struct kern *kn, T *out, const struct piece *p, size_t side,
-                      size_t most_blurred, const scaling &of)
+static int make_views(struct cuda *cu, const struct piece *p, const struct group *g,
+                      unsigned char *dev, const struct layout &at, const scaling &of)
+{
+    const struct job *jobs = (const struct job *)dev + g->job;
+    float *partial = (float *)(dev + at.partial), *rough = (float *)(dev + at.rough);
+    columns_grid grid = grid_of(g->side);
+    outputs<float> turned = { { (float *)(dev + at.turned) } };
+    outputs<T> out = {};
+    for (size_t k = 0; k < g->count; k++)
+        out.at[k] = (T *)p->of->out[g->first + k];
+    size_t side = g->side, tiles = up(side, TILE_X) / TILE_X * (up(side, TILE_Y) / TILE_Y);
+    size_t radius = side / KERN_BLUR_PART, weights = (2 * radius + 1) * sizeof(float);
+    dim3 tile(TILE_X * 3, RUNS);
+    int rc = 0;
+    if (g->jitters)
+        rc = launch(cu->stream, means, dim3(grid.blocks, g->jitters), dim3(grid.threads), 0,
+                    partial, dev, jobs + g->jittered, side);
+    if (rc == 0)
+        rc = launch(cu->stream, views<T>, dim3(grid.blocks, g->jobs), dim3(grid.threads), 0, out,
+                    rough, partial, dev, jobs, side, g->blurred, g->jittered, of);
+    if (rc == 0 && g->blurred)
+        rc = launch(cu->stream, blur<float, false>, dim3(tiles, g->blurred), tile, weights, turned,
+                    rough, jobs, side, radius, of);
+    if (rc == 0 && g->blurred)
+        rc = launch(cu->stream, blur<T, true>, dim3(tiles, g->blurred), tile, weights, out,
+                    turned.at[0], jobs, side, radius, of);
+    return rc;
+}
+
+/* A planned piece: packed, uploaded, its groups launched. */
+static int make_piece(struct kern *kn, struct piece *p, const scaling &of)
 {
     struct cuda *cu = cuda_of(kn);
-    size_t plane = side * side * 3, chunks = up(side, COLUMNS) / COLUMNS;
-    size_t threads = up(up(side, chunks) / chunks, 32);
-    size_t blocks = up(side, threads) / threads * (up(side, BAND) / BAND);
-    size_t tiles = up(side, TILE_X) / TILE_X * (up(side, TILE_Y) / TILE_Y);
-    size_t radius = side / KERN_BLUR_PART;
-    size_t partial_at = up(p->buffer->bytes, 256);
-    size_t rough_at = up(partial_at + p->count * blocks * 3 * sizeof(float), 256);
-    size_t turned_at = rough_at + up(most_blurred * plane * sizeof(float), 256);
-    unsigned char *dev =
-        (unsigned char *)cuda_scratch(kn, turned_at + most_blurred * plane * sizeof(float));
+    int rc = next_buffer(cu, p), n = 0;
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < p->ngroups; i++)
+        n = make_jobs(p, &p->group[i], n);
+    kn->pool_run(kn->pool, p->count, pack_box, p);
+    struct layout at = lay_out(p);
+    unsigned char *dev = (unsigned char *)cuda_scratch(kn, at.bytes);
     if (!dev)
         return -ENOMEM;
-    const struct job *jobs = (const struct job *)dev;
-    float *partial = (float *)(dev + partial_at);
-    float *rough = (float *)(dev + rough_at), *turned = (float *)(dev + turned_at);
-
-    int rc =
-        cuda_error(cudaMemcpyAsync(dev, p->host, p->bytes, cudaMemcpyHostToDevice, cu->stream));
+    rc = cuda_error(cudaMemcpyAsync(dev, p->host, p->bytes, cudaMemcpyHostToDevice, cu->stream));
     if (rc == 0)
         rc = cuda_error(cudaEventRecord(p->buffer->copied, cu->stream));
-    if (rc == 0 && p->jitters)
-        rc = launch(cu->stream, means, dim3(blocks, p->jitters), dim3(threads), 0, partial, dev,
-                    jobs + p->jittered, side);
-    if (rc == 0)
-        rc = launch(cu->stream, views<T>, dim3(blocks, p->count), dim3(threads), 0, out, rough,
-                    partial, dev, jobs, side, p->blurred, p->jittered, of);
-    dim3 tile(TILE_X * 3, RUNS);
-    size_t weights = (2 * radius + 1) * sizeof(float);
-    if (rc == 0 && p->blurred)
-        rc = launch(cu->stream, blur<float, false>, dim3(tiles, p->blurred), tile, weights, turned,
-                    rough, jobs, side, radius, of);
-    if (rc == 0 && p->blurred)
-        rc = launch(cu->stream, blur<T, true>, dim3(tiles, p->blurred), tile, weights, out, turned,
-                    jobs, side, radius, of);
+    for (size_t i = 0; i < p->ngroups && rc == 0; i++)
+        rc = with_type(p->of->type, [&](auto number) {
+            return make_views<decltype(number)>(cu, p, &p->group[i], dev, at, of);
+        });
     return rc;
 }
 
@@ -688,35 +768,27 @@ size_t cuda_augment_scratch(void)
     return 2 * (size_t)PIECE + 2 * (size_t)PLANES + (size_t)PIECE / 4;
 }
 
-int cuda_augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
-                 size_t n, size_t side, const float *mean, const float *dev)
+int cuda_augment(struct kern *kn, const struct kern_views *v)
 {
     scaling of;
     for (int ch = 0; ch < 3; ch++) {
-        of.mean[ch] = mean[ch];
-        of.inverse[ch] = 1 / dev[ch];
+        of.mean[ch] = v->mean[ch];
+        of.inverse[ch] = 1 / v->dev[ch];
     }
-    for (size_t i = 0; i < n; i++)
-        if (views[i].height > INT_MAX || views[i].width > INT_MAX)
+    for (size_t i = 0; i < v->n; i++)
+        if (v->picture[i].h > INT_MAX || v->picture[i].w > INT_MAX)
             return -ENOTSUP;
-    size_t most = MIN(n, (size_t)MOST_VIEWS);
-    size_t most_blurred = MIN(most, MAX(PLANES / (side * side * 3 * sizeof(float)), (size_t)1));
     struct piece p = {};
-    p.views = views;
-    p.boxes = (struct box *)malloc(most * sizeof(*p.boxes));
-    p.box_of = (size_t *)malloc(most * sizeof(*p.box_of));
-    int rc = p.boxes && p.box_of ? 0 : -ENOMEM;
-    for (; p.first < n && rc == 0; p.first += p.count) {
-        plan(&p, n - p.first, side, most_blurred);
-        if ((rc = next_buffer(cuda_of(kn), &p)) < 0)
-            break;
-        make_jobs(&p, side);
-        kn->pool_run(kn->pool, p.nboxes, pack_box, &p);
-        rc = with_type(type, [&](auto number) {
-            return make_views(kn, (decltype(number) *)out, &p, side, most_blurred, of);
-        });
+    p.of = v;
+    p.box = (struct box *)malloc(MIN(v->n, (size_t)MOST_VIEWS) * sizeof(*p.box));
+    p.group = (struct group *)malloc(v->each * sizeof(*p.group));
+    int rc = p.box && p.group ? 0 : -ENOMEM;
+    p.ngroups = rc == 0 ? make_groups(p.group, v) : 0;
+    for (; p.first < v->n && rc == 0; p.first += p.count) {
+        plan(&p);
+        rc = make_piece(kn, &p, of);
     }
-    free(p.boxes);
-    free(p.box_of);
+    free(p.box);
+    free(p.group);
     return rc;
 }

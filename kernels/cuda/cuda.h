@@ -197,8 +197,7 @@ int cuda_update(struct kern *, const struct kern_update *);
 int cuda_norm(struct kern *, double *, const float *, size_t);
 /* augment.cu */
 size_t cuda_augment_scratch(void); /* bytes, about the most */
-int cuda_augment(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
-                 const float *, const float *);
+int cuda_augment(struct kern *, const struct kern_views *);
 
 #ifdef __cplusplus
 }

@@ -47,13 +47,15 @@ static void taps(long cell[4], double weight[4], size_t p, size_t n, size_t side
 }
 
 /* A value of the picture, 0 .. 255, whose background may be replaced. */
-static double value(const struct kern_view *v, size_t y, size_t x, size_t ch)
+static double value(const struct kern_picture *of, const struct kern_view *v, size_t y, size_t x,
+                    size_t ch)
 {
-    bool background = v->mask && v->mask[y * v->w + x] < 128;
-    return background ? 255 * (double)v->fill : v->rgb[(y * v->w + x) * 3 + ch];
+    bool background = v->masked && of->mask && of->mask[y * of->w + x] < 128;
+    return background ? 255 * (double)v->fill : of->rgb[(y * of->w + x) * 3 + ch];
 }
 
-static void crop_and_resize(double *im, const struct kern_view *v, size_t side)
+static void crop_and_resize(double *im, const struct kern_picture *of, const struct kern_view *v,
+                            size_t side)
 {
     for (size_t y = 0; y < side; y++)
         for (size_t x = 0; x < side; x++) {
@@ -66,7 +68,7 @@ static void crop_and_resize(double *im, const struct kern_view *v, size_t side)
                 for (int i = 0; i < 4; i++)
                     for (int j = 0; j < 4; j++)
                         sum += wy[i] * wx[j] *
-                               value(v, v->top + (size_t)cy[i], v->left + (size_t)cx[j], ch);
+                               value(of, v, v->top + (size_t)cy[i], v->left + (size_t)cx[j], ch);
                 im[(y * side + x) * 3 + ch] = clip01(sum / 255);
             }
         }
@@ -175,29 +177,36 @@ static void blur(double *im, double *tmp, double *weight, size_t side, double si
     blur_axis(im, tmp, side, true, weight, radius);
 }
 
-int ref_augment(struct kern *kn UNUSED, enum kern_type type, void *out,
-                const struct kern_view *views, size_t n, size_t side, const float *mean,
-                const float *dev)
+/* im: room for two pictures of doubles and side more. */
+static void make_view(double *im, const struct kern_picture *of, const struct kern_view *v,
+                      size_t side)
 {
     size_t pixels = side * side;
-    double *im = malloc((pixels * 6 + side) * sizeof(*im));
-    if (!im)
-        return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
-        const struct kern_view *v = &views[i];
-        crop_and_resize(im, v, side);
-        if (v->jitter)
-            jitter(im, pixels, v);
-        if (v->grey)
-            grey(im, pixels);
-        if (v->sigma > 0)
-            blur(im, im + pixels * 3, im + pixels * 6, side, v->sigma);
-        for (size_t p = 0; p < pixels * 3; p++) {
-            double x = v->solarise && im[p] >= 0.5 ? 1 - im[p] : im[p];
-            kern_store(type, out, i * pixels * 3 + p,
-                       (float)((clip01(x) - mean[p % 3]) / dev[p % 3]));
+    crop_and_resize(im, of, v, side);
+    if (v->jitter)
+        jitter(im, pixels, v);
+    if (v->grey)
+        grey(im, pixels);
+    if (v->sigma > 0)
+        blur(im, im + pixels * 3, im + pixels * 6, side, v->sigma);
+    for (size_t p = 0; p < pixels * 3; p++)
+        im[p] = clip01(v->solarise && im[p] >= 0.5 ? 1 - im[p] : im[p]);
+}
+
+int ref_augment(struct kern *kn UNUSED, const struct kern_views *v)
+{
+    for (size_t j = 0; j < v->each; j++) {
+        size_t side = v->side[j], values = side * side * 3;
+        double *im = malloc((values * 2 + side) * sizeof(*im));
+        if (!im)
+            return -ENOMEM;
+        for (size_t i = 0; i < v->n; i++) {
+            make_view(im, &v->picture[i], &v->view[i * v->each + j], side);
+            for (size_t p = 0; p < values; p++)
+                kern_store(v->type, v->out[j], i * values + p,
+                           (float)((im[p] - v->mean[p % 3]) / v->dev[p % 3]));
         }
+        free(im);
     }
-    free(im);
     return 0;
 }

@@ -58,8 +58,7 @@ int ref_positives(struct kern *, const struct kern_positives *, int32_t *);
 int ref_knn(struct kern *, const struct kern_knn *, int32_t *, float *);
 int ref_update(struct kern *, const struct kern_update *);
 int ref_norm(struct kern *, double *, const float *, size_t);
-int ref_augment(struct kern *, enum kern_type, void *, const struct kern_view *, size_t, size_t,
-                const float *, const float *);
+int ref_augment(struct kern *, const struct kern_views *);
 void *ref_alloc(struct kern *, size_t);
 void ref_free(struct kern *, void *);
 uint64_t ref_available(struct kern *);

@@ -642,12 +642,20 @@ static int norm(struct kern *kn, double *value, const float *x, size_t n)
     return RUN(device.norm(kn, value, at(&k, x), n));
 }
 
-static int augment(struct kern *kn, enum kern_type type, void *out, const struct kern_view *views,
-                   size_t n, size_t side, const float *mean, const float *dev)
+static int augment(struct kern *kn, const struct kern_views *v)
 {
     CALL("augment");
-    writes(&k, out, n * side * side * 3 * kern_sizeof(type));
-    return RUN(device.augment(kn, type, at(&k, out), views, n, side, mean, dev));
+    struct kern_views there = *v;
+    void *out[MOST];
+    if (v->each > MOST)
+        die(&k, "too many views");
+    for (size_t j = 0; j < v->each; j++)
+        writes(&k, v->out[j], v->n * v->side[j] * v->side[j] * 3 * kern_sizeof(v->type));
+    send(&k);
+    for (size_t j = 0; j < v->each; j++)
+        out[j] = at(&k, v->out[j]);
+    there.out = out;
+    return receive(&k, device.augment(kn, &there));
 }
 
 void mirror(struct kern *kn)

@@ -71,17 +71,27 @@ static void make_checkpoint(const char *path, struct state *s)
 static void reference(const struct state *s, int row, bool target, bool project, float *out,
                       float *pixels)
 {
-    const float mean[3] = { (float)s->set.mean_r, (float)s->set.mean_g, (float)s->set.mean_b };
-    const float dev[3] = { (float)s->set.dev_r, (float)s->set.dev_g, (float)s->set.dev_b };
     const struct net *net[2] = { &s->large, &s->projector };
     const struct image *im = &pic[row];
     size_t side = (size_t)(0.875 * (double)MIN(im->h, im->w));
-    struct kern_view v = { .rgb = im->rgb, .h = im->h, .w = im->w, .order = { 0, 1, 2, 3 } };
-    size_t top = (im->h - side + 1) / 2, left = (im->w - side + 1) / 2;
-    v.top = (float)top;
-    v.left = (float)left;
-    v.height = v.width = (float)side;
-    kern_augment(kn, KERN_F32, pixels, &v, 1, SIDE, mean, dev);
+    const struct kern_picture from = { .rgb = im->rgb, .h = im->h, .w = im->w };
+    const struct kern_view view = {
+        .top = (im->h - side + 1) / 2, .left = (im->w - side + 1) / 2, .height = side, .width = side
+    };
+    const size_t to = SIDE;
+    void *const at = pixels;
+    const struct kern_views v = {
+        .type = KERN_F32,
+        .n = 1,
+        .each = 1,
+        .picture = &from,
+        .view = &view,
+        .side = &to,
+        .out = &at,
+        .mean = { (float)s->set.mean_r, (float)s->set.mean_g, (float)s->set.mean_b },
+        .dev = { (float)s->set.dev_r, (float)s->set.dev_g, (float)s->set.dev_b },
+    };
+    kern_augment(kn, &v);
     const float *x = pixels;
     for (int part = 0; part < (project ? 2 : 1); part++) {
         struct net_infer *inf = NULL;
