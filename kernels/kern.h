@@ -403,8 +403,9 @@ int kern_positives(struct kern *kn, const struct kern_positives *p, int32_t *pos
 /*
  * The k rows of bank most similar (dot product) to each query, exactly: similarities are dot
  * products summed in double in the order of d, best first, of equals the lower row first. A row
- * whose bank_id equals the query's id is passed over (both NULL: none is). Fewer than k: idx -1,
- * sim -inf in the rest. idx [n][k] int32, sim [n][k] float. d is any; m may be 0.
+ * whose bank_id equals the query's id is passed over (both NULL: none is), and so is one whose
+ * similarity is NaN. Fewer than k: idx -1, sim -inf in the rest. idx [n][k] int32, sim [n][k]
+ * float. d is any; m may be 0.
  */
 struct kern_knn {
     size_t n, m, d, k;

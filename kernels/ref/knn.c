@@ -22,6 +22,8 @@ int ref_knn(struct kern *kn UNUSED, const struct kern_knn *q, int32_t *idx, floa
             double s = 0;
             for (size_t c = 0; c < q->d; c++)
                 s += (double)q->query[i * q->d + c] * q->bank[j * q->d + c];
+            if (isnan(s))
+                continue;
             size_t at = found;
             while (at > 0 && s > best[at - 1]) /* of equals the earlier row stays in front */
                 at--;
