@@ -294,11 +294,11 @@ export UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS ?= halt_on_error=1
 
 check-san:
-	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined \
+	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-asan' SAN=address,undefined \
 	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT) $(SHIM)) $(SAN_CLI)' check
-	$(Q)$(MAKE) BUILD='$(BUILD)-asan' SAN=address,undefined check-fake
-	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED) $(SHIM))' check
-	$(Q)$(MAKE) BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(KERN))' check-fake
+	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-asan' SAN=address,undefined check-fake
+	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED) $(SHIM))' check
+	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(KERN))' check-fake
 
 bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/run.sh
