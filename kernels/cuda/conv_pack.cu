@@ -222,7 +222,7 @@ static __global__ void compare(int *differs, const uint16_t *a, const uint16_t *
 {
     FOR_ALL(i, n)
     if (a[i] != b[i])
-        *differs = 1;
+        atomicMax(differs, 1);
 }
 
 extern "C" int conv_compare(struct kern *kn, int *differs, const void *a, const void *b,
