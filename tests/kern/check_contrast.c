@@ -129,6 +129,23 @@ static struct result results(struct kern *kn, const struct data *d)
     return r;
 }
 
+/*
+ * A probability p of scores that are off by ds, or p - 1, is off by 2 p (1 - p) ds at most, and by
+ * a unit of the last place of both. Scores are sums in float32 of parts of 1, over tau.
+ */
+static bool probabilities_near(const float *got, const float *want, const float *p, size_t n,
+                               double tau)
+{
+    float *off = check_buf(n), *zero = check_zeros(n); /* in units of what is allowed */
+    for (size_t i = 0; i < n; i++) {
+        double by_scores = 2 * (double)p[i] * (1 - (double)p[i]) / tau;
+        double size = fmax(fabs((double)want[i]), (double)p[i]);
+        double most = FLT_EPSILON * (by_scores + size) + FLT_MIN;
+        off[i] = (float)(((double)got[i] - (double)want[i]) / most);
+    }
+    return check_near_(off, zero, n, 1);
+}
+
 static void check_shape(const struct shape *s, bool target_anchored)
 {
     struct data d = data_of(s, target_anchored);
@@ -140,10 +157,11 @@ static void check_shape(const struct shape *s, bool target_anchored)
         for (int t = 0; t < check_nthreads; t++) {
             struct kern *kn = check_open(check_isa(i), check_threads[t]);
             struct result got = results(kn, &d);
-            check_near(got.p, want.p, np, FLT_EPSILON, "%s: probabilities, %zu of %zu, ne %zu%s",
-                       check_isa(i), n, s->d, s->ne, target_anchored ? ", target anchored" : "");
+            ok(probabilities_near(got.p, want.p, want.p, np, d.ct.tau),
+               "%s: probabilities, %zu of %zu, ne %zu%s", check_isa(i), n, s->d, s->ne,
+               target_anchored ? ", target anchored" : "");
             check_near(got.loss, want.loss, n, 8 * FLT_EPSILON, "losses");
-            check_near(got.g, want.g, np, FLT_EPSILON, "gradient by the scores");
+            ok(probabilities_near(got.g, want.g, want.p, np, d.ct.tau), "gradient by the scores");
             check_near(got.do_, want.do_, n * s->d, sum, "gradient by the predictions");
             check_near(got.kl, want.kl, n, 4e-6, "divergences");
             check_near(got.gkl, want.gkl, np, 4 * FLT_EPSILON, "their gradient");
