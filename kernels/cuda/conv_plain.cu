@@ -2,6 +2,7 @@
  * conv_plain.cu - a convolution and its gradients by their definition, a thread for each number
  * that comes out: for shapes that no engine takes, channels of the output that are no multiple of
  * 8 and arrays off 16-byte boundaries. Right for all, and some hundred times slower than an engine.
+ * Sums go cell by cell, or image by image, so that none is of too many.
  */
 #include "kernels/cuda/convolve.h"
 #include "kernels/cuda/storage.cuh"
@@ -49,8 +50,10 @@ static __global__ void forward(kern_conv cv, T *y, const T *__restrict__ x, cons
                 continue;
             const T *from = &x[((o.i0 * cv.h + i) * cv.w + j) * cv.c];
             const T *by = &w[((o.i3 * cv.kh + r) * cv.kw + s) * cv.c];
+            float part = 0;
             for (size_t c = 0; c < cv.c; c++)
-                sum += widen(from[c]) * widen(by[c]);
+                part += widen(from[c]) * widen(by[c]);
+            sum += part;
         }
     if (then.scale)
         sum = sum * then.scale[o.i3] + then.shift[o.i3];
@@ -85,13 +88,14 @@ static __global__ void data(kern_conv cv, T *dx, const T *__restrict__ dy, const
                 continue;
             const T *from = &dy[((o.i0 * cv.oh + p) * cv.ow + q) * cv.k];
             const T *by = &w[(r * cv.kw + s) * cv.c + o.i3];
+            float part = 0;
             for (size_t k = 0; k < cv.k; k++)
-                sum += widen(from[k]) * widen(by[k * cv.kh * cv.kw * cv.c]);
+                part += widen(from[k]) * widen(by[k * cv.kh * cv.kw * cv.c]);
+            sum += part;
         }
     narrow(&dx[at], then.old ? widen(then.old[at]) + sum : sum);
 }
 
-/* Image by image, so that no sum is of too many. */
 template <typename T>
 static __global__ void weights(kern_conv cv, T *dw, const T *__restrict__ x,
                                const T *__restrict__ dy, then<T>, size_t all)
