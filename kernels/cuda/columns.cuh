@@ -7,9 +7,10 @@
  * the rows, what a block reads at once is one piece of memory.
  *
  * Sums of columns are added up in this order: a thread's rows; the threads of a block below one
- * another; then, by the block of a tile that is done last, the blocks, each from where it left its
- * sums. Which rows are whose depends on shapes only. A ticket for each tile counts its blocks, and
- * goes back to 0 with the last.
+ * another, some at a time (in one long run numbers of a coarse grid, as those of two bytes are,
+ * would all be rounded to the same side); then, by the block of a tile that is done last, the
+ * blocks, each from where it left its sums. Which rows are whose depends on shapes only. A ticket
+ * for each tile counts its blocks, and goes back to 0 with the last.
  */
 #ifndef SEMPPL_COLUMNS_CUH
 #define SEMPPL_COLUMNS_CUH
@@ -151,6 +152,7 @@ template <int V, int K, int MOST, typename Finish>
 __device__ inline void add_up(const columns &k, const place &at, const float (&sum)[K][V],
                               float *scratch, unsigned *tickets, Finish finish)
 {
+    enum { TOGETHER = 16 };
     union shared { /* a thread's sums, or those of one slice of the blocks */
         float thread[K * MOST * V];
         double slice[K * MOST];
@@ -166,9 +168,14 @@ __device__ inline void add_up(const columns &k, const place &at, const float (&s
     __syncthreads();
     for (unsigned col = threadIdx.x; col < width && first + col < k.c; col += blockDim.x) {
         float total[K] = {};
-        for (unsigned r = 0; r < k.down; r++)
+        for (unsigned r = 0; r < k.down;) {
+            float run[K] = {};
+            for (unsigned stop = min(r + TOGETHER, k.down); r < stop; r++)
+                for (int q = 0; q < K; q++)
+                    run[q] += s.thread[(q * k.down + r) * width + col];
             for (int q = 0; q < K; q++)
-                total[q] += s.thread[(q * k.down + r) * width + col];
+                total[q] += run[q];
+        }
         if (k.parts == 1) {
             double all[K];
             for (int q = 0; q < K; q++)
