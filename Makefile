@@ -168,8 +168,8 @@ $(BUILD)/cuda/%.c.o: %.c $(BUILD)/.flags $(BUILD)/.cuda-flags
 $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/.cuda-flags
 	$(call say,NVCC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $< >$(@:.o=.ptxas) 2>&1; rc=$$?; \
-	    grep -v '^ptxas info  \|^    [0-9]* bytes stack frame' $(@:.o=.ptxas) >&2; exit $$rc
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $< >$@.log 2>&1; rc=$$?; \
+	    grep -v '^ptxas info  \|^    [0-9]* bytes stack frame' $@.log >&2; mv $@.log $(@:.o=.ptxas); exit $$rc
 $(PLUGIN): $(PLUGIN_OBJ) $(BUILD)/.cuda-objects
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -shared -Wl,--no-undefined,--exclude-libs,ALL -o $@ $(filter %.o,$^) -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib \
@@ -266,7 +266,7 @@ endif
 # -- Tests ----
 
 # Test programs run as they are (--exec ''); those that take longest start first.
-PROVE = BUILD='$(abspath $(BUILD))' SEMPPL_CACHE= prove -j$(JOBS) --exec ''
+PROVE = BUILD='$(abspath $(BUILD))' CUDA='$(CUDA)' SEMPPL_CACHE= prove -j$(JOBS) --exec ''
 TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM) $(PLANS))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
@@ -427,8 +427,8 @@ INSTALLED := $(addprefix bin/,$(PROGRAMS)) \
     $(patsubst %,share/fish/vendor_completions.d/%.fish,$(PROGRAMS)) \
     lib/semppl/$(notdir $(PLUGIN))
 
-# The plugin goes with them if it was ever built.
-install: $(BINARIES) completions $(if $(filter 1,$(CUDA)),$(PLUGIN),$(wildcard $(PLUGIN)))
+# The plugin goes with them if it was ever built; without nvcc it is taken as it is.
+install: $(BINARIES) completions $(if $(filter 1,$(CUDA)),$(PLUGIN))
 	$(Q)for p in $(PROGRAMS); do \
 	    install -D -m 755 $(BUILD)/$$p '$(AT)/bin/'$$p && \
 	    install -D -m 644 $(BUILD)/completions/bash/$$p '$(AT)/share/bash-completion/completions/'$$p && \

@@ -9,7 +9,7 @@ norm_grad_applyIfLi4  8  one register, for compute capability 10.0 alone
 max_any               8  one register, for 10.0 alone, in windows of any shape
 '
 
-if [ ! -e "$BUILD/libsemppl-cuda.so" ]; then
+if [ "${CUDA-1}" = 0 ] || [ ! -e "$BUILD/libsemppl-cuda.so" ]; then
     skip 'what nvcc made of the kernels' 'not built: make CUDA=1'
     finish
     exit
