@@ -89,12 +89,16 @@ ISA_FLAGS_generic :=
 ISA_FLAGS_avx2 := -mavx2 -mfma
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 ISAS := generic avx2 avx512
+# and these once more, for pairs of bfloat16
+PAIRS_SRC := kernels/cpu/conv_isa.c kernels/cpu/conv_sums_isa.c bench/ceiling_isa.c
+ISA_FLAGS_avx512bf16 := $(ISA_FLAGS_avx512) -mavx512bf16
 # *_amx.c are for the tile unit only
 AMX_SRC := $(wildcard kernels/cpu/*_amx.c bench/*_amx.c)
-AMX_FLAGS := $(ISA_FLAGS_avx512) -mavx512bf16 -mamx-tile -mamx-bf16
+AMX_FLAGS := $(ISA_FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 # The objects of sources, those of *_isa.c for each set
 objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_isa.c,$(1))) \
-    $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(filter %_isa.c,$(1))))
+    $(foreach isa,$(ISAS),$(patsubst %.c,$(BUILD)/%.$(isa).o,$(filter %_isa.c,$(1)))) \
+    $(patsubst %.c,$(BUILD)/%.avx512bf16.o,$(filter $(PAIRS_SRC),$(1)))
 LIB_OBJ := $(call objects,$(LIB_SRC))
 LIB := $(BUILD)/libsemppl.a
 
@@ -132,7 +136,7 @@ $$(BUILD)/%.$(1).o: %.c $$(BUILD)/.flags
 	@mkdir -p $$(@D)
 	$$(Q)$$(COMPILE) -O3 -ffp-contract=fast $$(ISA_FLAGS_$(1)) -DISA_SUFFIX=$(1) -MMD -MP -c -o $$@ $$<
 endef
-$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+$(foreach isa,$(ISAS) avx512bf16,$(eval $(call isa_rule,$(isa))))
 $(patsubst %.c,$(BUILD)/%.o,$(AMX_SRC)): COMPILE += -O3 -ffp-contract=fast $(AMX_FLAGS)
 
 $(BUILD)/double/%.o: %.c $(BUILD)/.flags

@@ -11,21 +11,21 @@ struct bench {
     struct pool *pool;
     struct kern *kn;
     double fma;   /* GF/s of float32 multiply-adds */
-    double tile;  /* GF/s of bfloat16 products on the tile unit; 0: there is none */
+    double bf16;  /* GF/s of bfloat16 products: of tiles, of pairs, or made in float32 */
     double copy;  /* GB/s from memory to memory, read and written bytes counted */
     char *photos; /* an encoded image shard */
 };
 
-/* Peak of products of type; without a tile unit those of bfloat16 are made in float32. */
+/* Peak of products of type. */
 static inline double bench_peak(const struct bench *b, enum kern_type type)
 {
-    return type == KERN_BF16 && b->tile > 0 ? b->tile : b->fma;
+    return type == KERN_BF16 ? b->bf16 : b->fma;
 }
 
 /* -- ceilings, measured now: ceiling.c ---- */
 
 double ceiling_fma(struct bench *b);
-double ceiling_tile(struct bench *b);
+double ceiling_bf16(struct bench *b);
 /* Over nbytes in pieces of piece bytes (a divisor), each of them again times. */
 double ceiling_read(struct bench *b, size_t nbytes, size_t piece, int again);
 double ceiling_copy(struct bench *b, size_t nbytes, size_t piece, int again);

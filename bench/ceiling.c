@@ -35,6 +35,13 @@ static int fma_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
+static int pairs_task(void *arg, size_t i, int worker UNUSED)
+{
+    struct job *j = arg;
+    j->work[i] = ceiling_fma_avx512bf16((float *)j->to + i * OUT, (float *)j->from);
+    return 0;
+}
+
 static int tile_task(void *arg, size_t i, int worker UNUSED)
 {
     struct job *j = arg;
@@ -61,9 +68,13 @@ double ceiling_fma(struct bench *b)
     return arithmetic(b, KERN_F32, 64, fma_task);
 }
 
-double ceiling_tile(struct bench *b)
+double ceiling_bf16(struct bench *b)
 {
-    return kern_fast_bf16(b->kn) ? arithmetic(b, KERN_BF16, CEILING_TILES, tile_task) : 0;
+    if (b->kn->isa & ISA_AMX)
+        return arithmetic(b, KERN_BF16, CEILING_TILES, tile_task);
+    if (b->kn->isa & ISA_AVX512BF16)
+        return arithmetic(b, KERN_BF16, 2 * 64, pairs_task);
+    return ceiling_fma(b);
 }
 
 /* -- memory -------------------------------------------------------------------------------- */
@@ -117,14 +128,13 @@ void ceilings(struct bench *b)
     enum { KB = 1 << 10, MB = 1 << 20 };
     size_t threads = (size_t)pool_threads(b->pool);
     b->fma = ceiling_fma(b);
-    b->tile = ceiling_tile(b);
+    b->bf16 = ceiling_bf16(b);
     b->copy = ceiling_copy(b, 512 * MB, MB, 1);
     printf("## Ceilings, measured in this run (%s, %zu threads)\n\n", kern_describe(b->kn),
            threads);
     printf("| ceiling | |\n|:--|--:|\n");
     printf("| float32 multiply-adds | %.0f GF/s |\n", b->fma);
-    if (b->tile > 0)
-        printf("| bfloat16 tiles | %.0f GF/s |\n", b->tile);
+    printf("| bfloat16 products | %.0f GF/s |\n", b->bf16);
     printf("| read, memory (512 MB) | %.1f GB/s |\n", ceiling_read(b, 512 * MB, MB, 1));
     printf("| copy, memory (512 MB to 512 MB) | %.1f GB/s |\n", b->copy);
     printf("| read, last cache (32 MB) | %.1f GB/s |\n", ceiling_read(b, 32 * MB, 512 * KB, 1));

@@ -7,12 +7,12 @@
 #include "kernels/cpu/cpu.h"
 
 /* Chains of multiply-adds; returns how many operations that were, and writes a result that nobody
- * needs. x: 64 random numbers. */
+ * needs. x: 64 random numbers, or pairs of bfloat16. */
 typedef double ceiling_fma_fn(float *out, const float *x);
 /* Reads nbytes, a multiple of 512. */
 typedef uint32_t ceiling_read_fn(const void *p, size_t nbytes);
 
-ceiling_fma_fn ceiling_fma_generic, ceiling_fma_avx2, ceiling_fma_avx512;
+ceiling_fma_fn ceiling_fma_generic, ceiling_fma_avx2, ceiling_fma_avx512, ceiling_fma_avx512bf16;
 ceiling_read_fn ceiling_read_generic, ceiling_read_avx2, ceiling_read_avx512;
 
 /* Products of tiles; ab: CEILING_TILES random numbers of bfloat16. Returns the operations. */

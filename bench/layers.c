@@ -119,9 +119,8 @@ static void network(struct bench *b, const struct network *net)
         layer_print(l);
         b->fma = ceiling_fma(b);
         floor[KERN_F32] = layer_passes(b, KERN_F32, l, net->n, &total[KERN_F32]) / b->fma;
-        b->tile = ceiling_tile(b);
-        floor[KERN_BF16] = layer_passes(b, KERN_BF16, l, net->n, &total[KERN_BF16]);
-        floor[KERN_BF16] /= bench_peak(b, KERN_BF16);
+        b->bf16 = ceiling_bf16(b);
+        floor[KERN_BF16] = layer_passes(b, KERN_BF16, l, net->n, &total[KERN_BF16]) / b->bf16;
         for (int type = 0; type < TYPES; type++)
             print_floor(floor[type], 1);
         printf("\n");

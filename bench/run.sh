@@ -46,7 +46,7 @@ steps() {
     local peak shard rate start
     for p in $PRECISIONS; do
         peak='float32 multiply-adds'
-        [ "$p" = f32 ] || [ -z "$(ceiling 'bfloat16 tiles')" ] || peak='bfloat16 tiles'
+        [ "$p" = f32 ] || peak='bfloat16 products'
         row "semppl-train-step, CIFAR ResNet-18, batch 128, 2 crops, $p" "$(train_rate "$p" r18.h5 shapes.h5)" 8.9 "$peak"
         row "semppl-train-step, CIFAR ResNet-18, batch 128, 4 large and 2 small crops, $p" \
             "$(train_rate "$p" r18m.h5 shapes.h5)" 19.4 "$peak"

@@ -19,7 +19,8 @@ static const struct {
     { "generic", ISA_GENERIC },
     { "avx2", ISA_GENERIC | ISA_AVX2 },
     { "avx512", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 },
-    { "amx", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AMX },
+    { "avx512bf16", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AVX512BF16 },
+    { "amx", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AVX512BF16 | ISA_AMX },
 };
 
 #if defined(__x86_64__)
@@ -30,7 +31,6 @@ static bool has_amx(void)
     enum { TILE = 1 << 24, BF16 = 1 << 22, REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16) &&
-           __builtin_cpu_supports("avx512bf16") &&
            syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
 }
 #endif
@@ -45,7 +45,9 @@ unsigned isa_detect(void)
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
             isa |= ISA_AVX512;
-        if (isa & ISA_AVX512 && has_amx())
+        if (isa & ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
+            isa |= ISA_AVX512BF16;
+        if (isa & ISA_AVX512BF16 && has_amx())
             isa |= ISA_AMX;
     }
 #endif

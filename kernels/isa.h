@@ -5,17 +5,18 @@
 #define SEMPPL_ISA_H
 
 enum {
-    ISA_REF = 0,          /* only the definitions of ref/ */
-    ISA_GENERIC = 1 << 0, /* cpu/ in portable C */
-    ISA_AVX2 = 1 << 1,    /* and FMA */
-    ISA_AVX512 = 1 << 2,  /* F, BW, DQ, VL */
-    ISA_AMX = 1 << 3,     /* and tiles of bfloat16 */
+    ISA_REF = 0,             /* only the definitions of ref/ */
+    ISA_GENERIC = 1 << 0,    /* cpu/ in portable C */
+    ISA_AVX2 = 1 << 1,       /* and FMA */
+    ISA_AVX512 = 1 << 2,     /* F, BW, DQ, VL */
+    ISA_AVX512BF16 = 1 << 3, /* and products of bfloat16 */
+    ISA_AMX = 1 << 4,        /* and tiles of it */
 };
 
 /*
- * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2, avx512 or amx in the
- * environment. An unknown word is ignored. Never reports what the CPU or the operating system
- * lacks.
+ * Bits of what is there, lowered by SEMPPL_ISA = ref, generic, avx2, avx512, avx512bf16 or
+ * amx in the environment. An unknown word is ignored. Never reports what the CPU or the operating
+ * system lacks.
  */
 unsigned isa_detect(void);
 const char *isa_name(unsigned isa); /* of the best bit: "amx" ... */

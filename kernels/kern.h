@@ -21,8 +21,8 @@
  * Kernels word no messages, open no files.
  *
  * kernels/ref/ is the definition (plain loops, double sums); kernels/cpu/ is fast and is tested
- * against it. SEMPPL_ISA=ref|generic|avx2|avx512 in the environment lowers what the CPU backend
- * uses (isa.h).
+ * against it. SEMPPL_ISA=ref|generic|avx2|avx512|avx512bf16 in the environment lowers what the
+ * CPU backend uses (isa.h).
  */
 #ifndef SEMPPL_KERN_H
 #define SEMPPL_KERN_H

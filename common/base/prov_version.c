@@ -59,6 +59,7 @@ static void print_cpu(void)
     PRINT_IF("avx512bw");
     PRINT_IF("avx512dq");
     PRINT_IF("avx512vl");
+    PRINT_IF("avx512bf16");
     unsigned a, b, c, d; /* bit 22 of EDX: tiles of bfloat16 */
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && d & 1u << 22)
         printf(" amx-bf16");

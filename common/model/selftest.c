@@ -127,8 +127,9 @@ static void check_cpu(struct selftest *s)
 {
     unsigned isa = isa_detect();
     struct kern *kn;
-    fprintf(s->f, "instruction sets: generic%s%s%s\n", isa & ISA_AVX2 ? " avx2" : "",
-            isa & ISA_AVX512 ? " avx512" : "", isa & ISA_AMX ? " amx" : "");
+    fprintf(s->f, "instruction sets: generic%s%s%s%s\n", isa & ISA_AVX2 ? " avx2" : "",
+            isa & ISA_AVX512 ? " avx512" : "", isa & ISA_AVX512BF16 ? " avx512bf16" : "",
+            isa & ISA_AMX ? " amx" : "");
     fprintf(s->f, "threads: %d\n", pool_threads(s->pool));
     if (kern_open(&kn, s->pool) < 0) {
         fprintf(s->f, "cpu: no memory for a handle\n");

@@ -5,8 +5,8 @@
  * How work is cut depends on shapes only, and what tasks sum is added in their order, so results
  * are the same bits for any number of threads. Windows of 3 x 3 with stride 1 and whole groups of
  * channels take fewer multiplications (wino.h). bfloat16 goes to the tile unit (conv_amx.h), if
- * there is one; without, it is multiplied as float32. Windows beyond conv.h's limits go to ref/,
- * packed weights included.
+ * there is one; without, it is multiplied in pairs (conv_pairs.h) or as float32. Windows beyond
+ * conv.h's limits go to ref/, packed weights included.
  */
 #include "kernels/cpu/conv_amx.h"
 #include "kernels/cpu/wino.h"
@@ -44,16 +44,17 @@ static bool is_for_tiles(const struct kern *kn, const struct kern_conv *cv)
            cv->kh * cv->kw <= CONV_MAX_TAPS && cv->c < MOST_CHANNELS && cv->k < MOST_CHANNELS;
 }
 
-static const struct conv_kernels *kernels_of(const struct kern *kn)
+/* How many channels are taken for a float: conv.h. */
+static size_t pair_of(const struct kern *kn, const struct kern_conv *cv)
 {
-#if defined(__x86_64__)
-    if (kn->isa & ISA_AVX512)
-        return &conv_kernels_avx512;
-    if (kn->isa & ISA_AVX2)
-        return &conv_kernels_avx2;
-#endif
-    (void)kn;
-    return &conv_kernels_generic;
+    bool paired = cv->type == KERN_BF16 && kn->isa & ISA_AVX512BF16 && cv->c > CONV_PLAIN &&
+                  cv->c % 2 == 0 && cv->k % 2 == 0;
+    return paired ? 2 : 1;
+}
+
+static const struct conv_kernels *kernels_of(const struct conv_plan *p)
+{
+    return p->pair > 1 ? &conv_kernels_avx512bf16 : ISA_BEST(p->kn, conv_kernels);
 }
 
 /* -- packed weights ------------------------------------------------------------------------ */
@@ -66,20 +67,21 @@ static void plan_channels(struct conv_plan *p, struct kern *kn, const struct ker
                           bool backward)
 {
     p->kn = kn;
-    p->ic = backward ? cv->k : cv->c;
+    p->pair = pair_of(kn, cv);
+    p->ic = (backward ? cv->k : cv->c) / p->pair;
     p->oc = backward ? cv->c : cv->k;
     p->plain = !backward && cv->c <= CONV_PLAIN;
     p->ntaps_packed = p->plain ? cv->kh : cv->kh * cv->kw;
     p->nblocks = p->plain ? 1 : (p->ic + CONV_BLOCK - 1) / CONV_BLOCK;
     p->last = p->plain ? cv->kw * cv->c : p->ic - (p->nblocks - 1) * CONV_BLOCK;
-    p->group = kernels_of(kn)->group;
+    p->group = kernels_of(p)->group;
     p->ngroups = (p->oc + p->group - 1) / p->group;
 }
 
-static size_t packed_floats(const struct kern_conv *cv, bool backward)
+static size_t packed_floats(const struct kern *kn, const struct kern_conv *cv, bool backward)
 {
-    return conv_round_up(backward ? cv->c : cv->k, CONV_BLOCK) * (backward ? cv->k : cv->c) *
-           cv->kh * cv->kw;
+    return conv_round_up(backward ? cv->c : cv->k, CONV_BLOCK) *
+           ((backward ? cv->k : cv->c) / pair_of(kn, cv)) * cv->kh * cv->kw;
 }
 
 static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
@@ -90,7 +92,7 @@ static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
         return wino_packed(cv);
     if (!is_fast(cv))
         return ref_conv_packed(kn, cv);
-    return (packed_floats(cv, false) + packed_floats(cv, true)) * sizeof(float);
+    return (packed_floats(kn, cv, false) + packed_floats(kn, cv, true)) * sizeof(float);
 }
 
 struct pack {
@@ -100,22 +102,24 @@ struct pack {
     float *packed[2];
 };
 
-/* A group's weights for input number c of a block (of all, if plain) and a tap. */
+/* A group's weights for float number c of the input (of the row, if plain) and a tap. */
 static float *pack_lanes(const struct pack *a, bool backward, float *to, size_t g, size_t c,
                          size_t tap)
 {
     const struct conv_plan *p = &a->plan[backward];
-    size_t taps = a->cv->kh * a->cv->kw, width = conv_group_width(p, g), from, each;
-    if (backward) {
-        each = taps;
-        from = c * a->cv->c * taps + tap;
-    } else {
-        each = a->cv->c * taps;
-        from = p->plain ? c % p->ic * taps + tap * a->cv->kw + c / p->ic : c * taps + tap;
-    }
-    for (size_t l = 0; l < width; l++) {
+    size_t taps = a->cv->kh * a->cv->kw, width = conv_group_width(p, g);
+    size_t out = (backward ? 1 : a->cv->c) * taps, in = (backward ? a->cv->c : 1) * taps;
+    size_t from =
+        p->plain ? c % p->ic * taps + tap * a->cv->kw + c / p->ic : c * p->pair * in + tap;
+    for (size_t l = 0; l < width; l++, to++) {
         size_t o = g * p->group + l;
-        *to++ = o < p->oc ? a->w[o * each + from] : 0;
+        const float *w = o < p->oc ? a->w + o * out + from : NULL;
+        if (p->pair == 1) {
+            *to = w ? *w : 0;
+            continue;
+        }
+        kern_store(KERN_BF16, to, 0, w ? w[0] : 0);
+        kern_store(KERN_BF16, to, 1, w ? w[in] : 0);
     }
     return to;
 }
@@ -146,7 +150,7 @@ static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, 
         return ref_conv_pack(kn, cv, packed, w);
     struct pack a = { .cv = cv, .w = w };
     a.packed[0] = packed;
-    a.packed[1] = a.packed[0] + packed_floats(cv, false);
+    a.packed[1] = a.packed[0] + packed_floats(kn, cv, false);
     plan_channels(&a.plan[0], kn, cv, false);
     plan_channels(&a.plan[1], kn, cv, true);
     return pool_run(kn->pool, a.plan[0].ngroups + a.plan[1].ngroups, pack_task, &a);
@@ -185,9 +189,9 @@ static void plan_backward(struct conv_plan *p, struct kern *kn, const struct ker
 /* A window of one cell that never leaves the image needs no band: every float is read in place. */
 static void plan_in_place(struct conv_plan *p)
 {
-    p->in_place = p->type == KERN_F32 && !p->plain && p->span_rows == 1 && p->span_cols == 1 &&
-                  p->top == 0 && p->left == 0 && conv_band_rows(p, p->rows) <= p->ih &&
-                  p->columns <= p->iw;
+    p->in_place = conv_input_type(p) == KERN_F32 && !p->plain && p->span_rows == 1 &&
+                  p->span_cols == 1 && p->top == 0 && p->left == 0 &&
+                  conv_band_rows(p, p->rows) <= p->ih && p->columns <= p->iw;
     if (p->in_place)
         p->row_floats = p->row_numbers = p->iw * p->ic;
 }
@@ -253,7 +257,7 @@ static int run(struct conv_plan *p, struct conv_forward *f, double macs,
     f->group_parts = conv_group_parts(p, &limits, macs, p->ngroups);
     if (sums)
         f->sums = memset(shared + places_bytes(p), 0, sums * sizeof(double));
-    int rc = pool_run(p->kn->pool, p->ntasks * f->group_parts, kernels_of(p->kn)->forward, f);
+    int rc = pool_run(p->kn->pool, p->ntasks * f->group_parts, kernels_of(p)->forward, f);
     if (rc == 0 && sums)
         conv_sum_up(p, ep, f->sums, padded);
     return rc;
@@ -292,7 +296,7 @@ static int conv_backward_data(struct kern *kn, const struct kern_conv *cv, void 
     struct conv_plan p;
     struct conv_forward f = { .y = dx,
                               .x = dy,
-                              .packed = (const float *)packed + packed_floats(cv, false),
+                              .packed = (const float *)packed + packed_floats(kn, cv, false),
                               .residual = add ? dx : NULL };
     plan_backward(&p, kn, cv);
     return run(&p, &f, conv_image_macs(cv), NULL);
@@ -314,20 +318,21 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
         return wino_backward_weights(kn, cv, dw, x, dy);
     if (!is_fast(cv))
         return ref_conv_backward_weights(kn, cv, dw, x, dy);
-    const struct conv_kernels *kernels = kernels_of(kn);
     struct conv_plan p;
     plan_forward(&p, kn, cv);
+    const struct conv_kernels *kernels = kernels_of(&p);
     if (p.ic % CONV_BLOCK == 0 && p.ic <= SUM_CHANNELS) /* whole blocks are read */
         plan_in_place(&p);
     size_t plane = cv->oh * cv->ow;
-    size_t most = SUM_FLOATS / (MIN(p.group, conv_round_up(p.oc, CONV_BLOCK)) + CONV_BLOCK);
+    size_t width = MIN(p.group, conv_round_up(p.oc, CONV_BLOCK));
+    size_t most = p.pair * SUM_FLOATS / (width + p.pair * CONV_BLOCK);
     if (plane <= most)
         conv_cut(&p, MIN(most / plane, p.n), p.rows);
     else
         cut_rows(&p, MAX(most / cv->ow, (size_t)1));
     plan_room(&p);
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
-    d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK;
+    d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK * p.pair;
     d.partial_floats = p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
     size_t by_work = (size_t)(conv_image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
     size_t by_memory = PARTIAL_FLOATS / (d.partial_floats * p.ngroups);
@@ -338,7 +343,8 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     uint8_t *shared = kern_shared(kn, places_bytes(&p) +
                                           d.nshards * p.ngroups * d.partial_floats * sizeof(float));
     size_t pixels = phase_pixels(&p, &p.phase[0]);
-    if (!shared || kern_scratch(kn, (p.band_floats + pixels * p.group) * sizeof(float)))
+    size_t operands = (pixels + p.pair - 1) / p.pair * (p.group + CONV_PAIR); /* dy, pairs of x */
+    if (!shared || kern_scratch(kn, (p.band_floats + operands) * sizeof(float)))
         return -ENOMEM;
     list_places(&p, shared);
     d.partial = (float *)(shared + places_bytes(&p));

@@ -14,6 +14,9 @@
  * A window of one cell that stays inside the image needs no band: tiles read the input in place, if
  * it is float32. bfloat16 becomes float32 in the band, and is rounded where it is stored.
  *
+ * Where the processor multiplies pairs of bfloat16 (conv_pairs.h), two neighbouring channels of the
+ * input are taken for one of float32, and what is said of floats holds for them.
+ *
  * Few input channels (a picture's 3) make a block of their own kind: a row of the band is the plain
  * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side.
  */
@@ -24,6 +27,7 @@
 
 enum {
     CONV_BLOCK = 16,     /* channels of a block */
+    CONV_PAIR = 32,      /* floats of a pair of pixels, of a block of pairs of channels */
     CONV_MAX_TAPS = 64,  /* 7 x 7 and some */
     CONV_MAX_STEP = 3,   /* strides; ref/ serves larger ones */
     CONV_MAX_PHASES = 9, /* its square */
@@ -50,8 +54,9 @@ struct conv_phase {
 /* What a pass reads from and writes to, and how the two are cut into tasks. */
 struct conv_plan {
     struct kern *kn;
-    enum kern_type type; /* of the tensors */
-    size_t n, ih, iw, ic, oh, ow, oc;
+    enum kern_type type;              /* of the tensors */
+    size_t pair;                      /* channels that a float of the input stands for: 2, or 1 */
+    size_t n, ih, iw, ic, oh, ow, oc; /* ic: in floats */
     size_t step, out_step; /* between neighbours of a grid, in the input and in the output */
     size_t nphases;
     struct conv_phase phase[CONV_MAX_PHASES];
@@ -109,7 +114,8 @@ struct conv_kernels {
     int (*weights)(void *weights, size_t i, int worker);
     int (*reduce)(void *weights, size_t i, int worker);
 };
-extern const struct conv_kernels conv_kernels_generic, conv_kernels_avx2, conv_kernels_avx512;
+extern const struct conv_kernels conv_kernels_generic, conv_kernels_avx2, conv_kernels_avx512,
+    conv_kernels_avx512bf16;
 
 #ifdef ISA_SUFFIX
 int ISA(conv_weights_task)(void *weights, size_t i, int worker);
@@ -140,6 +146,12 @@ struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
 /* Mean and variance from the tasks' sums, [ntasks][2][padded]. */
 void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
                  size_t padded);
+
+/* What the input holds for the inner loops: pairs are moved as floats are. */
+static inline enum kern_type conv_input_type(const struct conv_plan *p)
+{
+    return p->pair > 1 ? KERN_F32 : p->type;
+}
 
 static inline size_t conv_round_up(size_t n, size_t unit)
 {

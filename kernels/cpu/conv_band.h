@@ -6,7 +6,7 @@
 #define SEMPPL_CPU_CONV_BAND_H
 
 #include "kernels/cpu/conv.h"
-#include "kernels/cpu/vec.h"
+#include "kernels/cpu/conv_pairs.h"
 
 #define VECTORS (CONV_BLOCK / LANES) /* of a block */
 
@@ -84,7 +84,7 @@ static inline size_t conv_pack_band(const struct conv_plan *p, float *band, cons
                                     const struct conv_share *s)
 {
     size_t block_floats = s->images * conv_band_rows(p, s->rows) * p->row_floats;
-    if (p->type == KERN_F32)
+    if (conv_input_type(p) == KERN_F32)
         pack_band(KERN_F32, p, band, x, s, block_floats);
     else
         pack_band(KERN_BF16, p, band, x, s, block_floats);

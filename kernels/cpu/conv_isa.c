@@ -26,7 +26,7 @@ struct tile {
         UNROLL for (int i = 0; i < (PIXELS); i++)                                                  \
         {                                                                                          \
             float f = x[i][c];                                                                     \
-            UNROLL for (int v = 0; v < (NV); v++) acc[i][v] += wv[v] * f;                          \
+            UNROLL for (int v = 0; v < (NV); v++) acc[i][v] = multiply_add(acc[i][v], wv[v], f);   \
         }                                                                                          \
         w += (NV)*LANES;                                                                           \
     } while (0)
@@ -233,8 +233,8 @@ static struct ahead ahead_of(const struct conv_forward *f, size_t spatial, size_
     size_t end =
         ((s.image + s.images - 1) * p->ih + MIN((s.row + s.rows) * p->step, p->ih)) * p->iw * p->ic;
     const uint8_t *x = f->x;
-    from *= kern_sizeof(p->type);
-    end *= kern_sizeof(p->type);
+    from *= kern_sizeof(conv_input_type(p));
+    end *= kern_sizeof(conv_input_type(p));
     return (struct ahead){ x + from, x + end, (end - from) / tiles + LINE };
 }
 

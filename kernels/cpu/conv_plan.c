@@ -27,6 +27,7 @@ void conv_plan_forward(struct conv_plan *p, const struct kern_conv *cv, bool pla
 {
     *p = (struct conv_plan){ .n = cv->n, .ih = cv->h, .iw = cv->w, .oh = cv->oh, .ow = cv->ow };
     p->type = cv->type;
+    p->pair = 1;
     p->ic = cv->c;
     p->oc = cv->k;
     p->plain = plain;
@@ -81,6 +82,7 @@ void conv_plan_backward(struct conv_plan *p, const struct kern_conv *cv)
 {
     *p = (struct conv_plan){ .n = cv->n, .ih = cv->oh, .iw = cv->ow, .oh = cv->h, .ow = cv->w };
     p->type = cv->type;
+    p->pair = 1;
     size_t st = cv->stride;
     p->ic = cv->k;
     p->oc = cv->c;

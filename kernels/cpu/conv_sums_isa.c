@@ -9,7 +9,7 @@
 
 /*
  * dw [ROWS][NV * LANES] += sum over pixels of x [ROWS] (broadcast) times dy [NV * LANES]; in has
- * the place of every pixel in x.
+ * the place of every pixel in x. With PAIRS, of pixels, they lie one behind the other.
  */
 #define SUMS(name, ROWS, NV)                                                                       \
     static void name(float *dw, const float *x, const size_t *in, const float *dy, size_t pixels)  \
@@ -19,13 +19,14 @@
             (vec){ 0 };                                                                            \
         _Pragma("GCC unroll 2") for (size_t i = 0; i < pixels; i++)                                \
         {                                                                                          \
-            const float *from = x + in[i];                                                         \
+            const float *from = x + (PAIRS ? i * CONV_PAIR : in[i]);                               \
             vec d[NV];                                                                             \
             UNROLL for (int v = 0; v < (NV); v++) d[v] = *(const vec *)(dy + v * LANES);           \
             UNROLL for (int r = 0; r < (ROWS); r++)                                                \
             {                                                                                      \
                 float f = from[r];                                                                 \
-                UNROLL for (int v = 0; v < (NV); v++) acc[r][v] += d[v] * f;                       \
+                UNROLL for (int v = 0; v < (NV); v++) acc[r][v] =                                  \
+                    multiply_add(acc[r][v], d[v], f);                                              \
             }                                                                                      \
             dy += (NV)*LANES;                                                                      \
         }                                                                                          \
@@ -73,7 +74,32 @@ static struct sums_kind sums_kind(size_t width, bool plain)
 }
 
 /* The group's channels of dy for the pixels of a share, side by side; zeros behind the last. */
-INLINE void pack_dy(enum kern_type type, const struct conv_plan *p, float *to, const void *dy,
+#if PAIRS
+static void pack_dy(const struct conv_plan *p, float *to, const void *dy, size_t at, size_t pixels,
+                    size_t width, size_t valid)
+{
+    const uint16_t *a = (const uint16_t *)dy + at;
+    for (size_t i = 0; i < pixels; i += 2, a += 2 * p->oc) {
+        const uint16_t *b = i + 1 < pixels ? a + p->oc : NULL;
+        for (size_t k = 0; k < width; k += LANES, to += LANES)
+            vec_store(to, pair_up(a + k, b ? b + k : NULL, MIN(valid - k, (size_t)LANES)), LANES);
+    }
+}
+
+/* A block of x at a tap, in pairs of pixels. */
+static const float *x_of(const float *x, const size_t *in, size_t pixels, float *room)
+{
+    float *to = room;
+    for (size_t i = 0; i < pixels; i += 2, to += CONV_PAIR) {
+        const uint16_t *a = (const void *)(x + in[i]);
+        const uint16_t *b = i + 1 < pixels ? (const void *)(x + in[i + 1]) : NULL;
+        vec_store(to, pair_up(a, b, LANES), LANES);
+        vec_store(to + LANES, pair_up(a + LANES, b ? b + LANES : NULL, LANES), LANES);
+    }
+    return room;
+}
+#else
+INLINE void pack_as(enum kern_type type, const struct conv_plan *p, float *to, const void *dy,
                     size_t at, size_t pixels, size_t width, size_t valid)
 {
     for (size_t i = 0; i < pixels; i++, at += p->oc, to += width) {
@@ -84,6 +110,22 @@ INLINE void pack_dy(enum kern_type type, const struct conv_plan *p, float *to, c
             to[k] = k < valid ? kern_load(type, dy, at + k) : 0;
     }
 }
+
+static void pack_dy(const struct conv_plan *p, float *to, const void *dy, size_t at, size_t pixels,
+                    size_t width, size_t valid)
+{
+    if (p->type == KERN_F32)
+        pack_as(KERN_F32, p, to, dy, at, pixels, width, valid);
+    else
+        pack_as(KERN_BF16, p, to, dy, at, pixels, width, valid);
+}
+
+static const float *x_of(const float *x, const size_t *in UNUSED, size_t pixels UNUSED,
+                         float *room UNUSED)
+{
+    return x;
+}
+#endif
 
 /* A share's band, packed into scratch or the input itself. */
 static const float *band_of(const struct conv_weights *d, const struct conv_share *sh, float *room,
@@ -108,10 +150,7 @@ static const float *dy_of(const struct conv_weights *d, const struct conv_share 
     size_t pixels = sh->images * sh->rows * p->ow, valid = MIN(width, p->oc - g * p->group);
     if (p->type == KERN_F32 && width == p->oc)
         return (const float *)d->dy + at;
-    if (p->type == KERN_F32)
-        pack_dy(KERN_F32, p, room, d->dy, at, pixels, width, valid);
-    else
-        pack_dy(KERN_BF16, p, room, d->dy, at, pixels, width, valid);
+    pack_dy(p, room, d->dy, at, pixels, width, valid);
     return room;
 }
 
@@ -120,6 +159,11 @@ static void look_ahead(const float *block, const size_t *in, size_t from, size_t
 {
     for (size_t i = from; i < to; i++)
         __builtin_prefetch(block + in[i], 0, 2);
+}
+
+static size_t block_channels(const struct conv_plan *p, size_t b)
+{
+    return (b + 1 < p->nblocks ? CONV_BLOCK : p->last) * p->pair;
 }
 
 /* One group of output channels over a fixed part of the pixels: shard by shard, each band in turn
@@ -136,19 +180,23 @@ int ISA(conv_weights_task)(void *arg, size_t i, int worker)
     for (size_t t = p->ntasks * shard / d->nshards; t < p->ntasks * (shard + 1) / d->nshards; t++) {
         struct conv_share sh = conv_share_of(p, t);
         size_t pixels = sh.images * sh.rows * p->ow, block_floats;
+        size_t n = (pixels + PAIRS) / (1 + PAIRS);
+        float *pairs = room + p->band_floats + n * width;
         const float *band = band_of(d, &sh, room, &block_floats);
         const float *dy = dy_of(d, &sh, g, room + p->band_floats);
         for (size_t b = 0; b < p->nblocks; b++, band += block_floats) {
-            size_t cn = b + 1 < p->nblocks ? CONV_BLOCK : p->last;
+            size_t cn = block_channels(p, b);
             bool more = p->in_place && b + 1 < p->nblocks;
-            for (size_t a = 0; a < ph->ntaps; a++)
+            for (size_t a = 0; a < ph->ntaps; a++) {
+                const float *x = x_of(band + ph->tap[a].in, ph->in, pixels, pairs);
                 for (size_t c = 0; c < cn; c += kind.rows) {
                     if (more)
                         look_ahead(band + block_floats, ph->in, pixels * c / cn,
                                    pixels * (c + kind.rows) / cn);
-                    kind.run(partial + ((b * ph->ntaps + a) * d->row_stride + c) * width,
-                             band + ph->tap[a].in + c, ph->in, dy, pixels);
+                    kind.run(partial + ((b * ph->ntaps + a) * d->row_stride + c) * width, x + c,
+                             ph->in, dy, n);
                 }
+            }
         }
     }
     return 0;
@@ -161,7 +209,7 @@ int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
     const struct conv_plan *p = d->plan;
     size_t g = i / p->nblocks, b = i % p->nblocks, width = conv_group_width(p, g);
     size_t valid = MIN(width, p->oc - g * p->group), ntaps = p->phase[0].ntaps;
-    size_t cn = b + 1 < p->nblocks ? CONV_BLOCK : p->last, kw = p->plain ? p->last / p->ic : 1;
+    size_t ic = p->ic * p->pair, cn = block_channels(p, b), kw = p->plain ? p->last / ic : 1;
     size_t taps = ntaps * kw; /* of the whole window */
     for (size_t a = 0; a < ntaps; a++)
         for (size_t c = 0; c < cn; c++) {
@@ -171,11 +219,11 @@ int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
             for (size_t s = 0; s < d->nshards; s++, from += p->ngroups * d->partial_floats)
                 for (size_t k = 0; k < width; k++)
                     sum[k] += from[k];
-            size_t channel = p->plain ? c % p->ic : b * CONV_BLOCK + c;
-            size_t tap = p->plain ? a * kw + c / p->ic : a;
-            float *to = d->dw + (g * p->group * p->ic + channel) * taps + tap;
+            size_t channel = p->plain ? c % ic : b * CONV_BLOCK * p->pair + c;
+            size_t tap = p->plain ? a * kw + c / ic : a;
+            float *to = d->dw + (g * p->group * ic + channel) * taps + tap;
             for (size_t k = 0; k < valid; k++)
-                to[k * p->ic * taps] += sum[k];
+                to[k * ic * taps] += sum[k];
         }
     return 0;
 }

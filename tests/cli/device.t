@@ -46,7 +46,7 @@ check_err 2 'selftest takes no operand' 'no operand' 'semppl-ckpt selftest x'
 check 'selftest without a plugin' 'semppl-ckpt selftest >self'
 check 'says so' 'grep -q "^plugin: none, libsemppl-cuda.so is not installed" self'
 check 'the kernels of the processor are as defined' 'grep -qE "^cpu [a-z0-9]+: ([0-9]+) of \1 checks of kernels are as defined" self'
-check 'whatever it has' 'for i in ref generic avx2 avx512 amx; do SEMPPL_ISA=$i semppl-ckpt selftest -j3 || exit 1; done'
+check 'whatever it has' 'for i in ref generic avx2 avx512 avx512bf16 amx; do SEMPPL_ISA=$i semppl-ckpt selftest -j3 || exit 1; done'
 
 # -- finding it ----
 

@@ -13,7 +13,7 @@
 const int check_threads[] = { 1, 2, 5 };
 int check_nthreads = 3;
 
-static const char *isas[6]; /* what this machine has, NULL behind */
+static const char *isas[7]; /* what this machine has, NULL behind */
 static uint64_t drawn;      /* random buffers so far */
 static const char on_device[] = "cuda";
 
@@ -25,7 +25,7 @@ __attribute__((noreturn)) static void die(const char *what)
 
 void check_init(void)
 {
-    static const char *const all[] = { "ref", "generic", "avx2", "avx512", "amx" };
+    static const char *const all[] = { "ref", "generic", "avx2", "avx512", "avx512bf16", "amx" };
     const char *asked = getenv("CHECK_DEVICE");
     int n = 0;
     if (asked && strcmp(asked, on_device) == 0) {

@@ -22,8 +22,8 @@
 
 void check_init(void);
 
-/* The i-th of "ref", "generic", "avx2", "avx512", "amx" that this machine has; NULL behind the
- * last. */
+/* The i-th of "ref", "generic", "avx2", "avx512", "avx512bf16", "amx" that this machine has; NULL
+ * behind the last. */
 const char *check_isa(int i);
 const char *check_best_isa(void);
 

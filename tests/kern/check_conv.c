@@ -52,6 +52,9 @@ static const struct shape shapes[] = {
     /* what sums of float32 over pixels distinguish */
     { 2, 10, 12, 3, 72, 3, 3, 1, 1, 1, 1 }, /* cells of a picture, a group of 64 and a rest */
     { 2, 4, 5, 528, 80, 1, 1, 1, 0, 0, 0 }, /* an input in place, but its pixels far apart */
+    /* pairs: an odd number of channels' and of pixels'; an input in place */
+    { 3, 5, 7, 6, 10, 3, 3, 1, 1, 1, 1 },
+    { 3, 5, 9, 96, 22, 1, 1, 2, 0, 0, 0 },
 };
 
 static struct kern_conv conv_of(const struct shape *s)
