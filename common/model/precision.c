@@ -3,7 +3,6 @@
  */
 #include "common/model/precision.h"
 #include "common/base/fail.h"
-#include "common/base/log.h"
 #include "common/base/prov.h"
 
 const char *const precision_names[] = { "auto", "f32", "bf16", "f16", "tf32", NULL };
@@ -11,17 +10,12 @@ const char *const precision_names[] = { "auto", "f32", "bf16", "f16", "tf32", NU
 int precision_choose(enum kern_type *type, enum precision p, struct kern *kn)
 {
     static const char *const notes[] = { "\"f32\"", "\"bf16\"", "\"f16\"" };
-    bool fast = kern_fast_bf16(kn), tf32 = p == PRECISION_TF32;
-    *type = p == PRECISION_F16                                     ? KERN_F16
-            : p == PRECISION_BF16 || (p == PRECISION_AUTO && fast) ? KERN_BF16
-                                                                   : KERN_F32;
+    bool tf32 = p == PRECISION_TF32, bf16 = p == PRECISION_AUTO && kern_fast_bf16(kn);
+    *type = p == PRECISION_F16 ? KERN_F16 : p == PRECISION_BF16 || bf16 ? KERN_BF16 : KERN_F32;
     if (!kern_has(kn, *type) || (kern_tf32(kn, tf32) < 0 && tf32))
         return fail(-EUSAGE,
                     "--precision %s is for CUDA devices, and this is %s: give bf16 or f32, or "
                     "--device cuda",
                     precision_names[p], kern_describe(kn));
-    if (*type == KERN_BF16 && !fast)
-        log_warn("%s has no matrix units for bfloat16: --precision f32 is many times faster",
-                 kern_describe(kn));
     return prov_note("precision", tf32 ? "\"tf32\"" : notes[*type]);
 }

@@ -24,9 +24,8 @@ extern const char *const precision_names[]; /* NULL behind the last */
 
 /*
  * What p means on this device, noted in this program's line of the history; TF32 is then on in kn,
- * or off. auto: bfloat16 where the device has matrix units for it, else float32. Warns if bfloat16
- * is asked for without them. -EUSAGE (worded) if the device has no float16, or no TF32; -ENOMEM
- * (worded).
+ * or off. auto: bfloat16 where the device has matrix units for it, else float32. -EUSAGE (worded)
+ * if the device has no float16, or no TF32; -ENOMEM (worded).
  */
 int precision_choose(enum kern_type *type, enum precision p, struct kern *kn);
 
