@@ -13,8 +13,11 @@
  * Activations are channels-last, [n][h][w][c], stored as float32, bfloat16 or IEEE float16 (enum
  * kern_type; the latter two uint16_t in memory). float16 is for CUDA devices and for the
  * definitions; what leaves its range becomes infinity. Weights, gradients of weights, statistics,
- * embeddings and losses are float32; sums are accumulated in float32 or better, in an order that
- * depends on shapes only: on the CPU results are the same bits for any number of threads.
+ * embeddings and losses are float32, but convolutions of two-byte activations may round the weights
+ * that they pack to that type: devices do, and the CPU where it multiplies pairs or tiles of
+ * bfloat16; its other kernels and the definitions don't. Sums are accumulated in float32 or better,
+ * in an order that depends on shapes only: on the CPU results are the same bits for any number of
+ * threads.
  *
  * Every call returns 0 or a negative errno: -EINVAL (a shape or argument that makes no sense),
  * -ENOMEM (no scratch), -ENOTSUP (a type this device has no kernel for), -EIO (the device failed).
