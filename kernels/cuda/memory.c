@@ -21,6 +21,8 @@ int cuda_error(cudaError_t err)
     cudaGetLastError(); /* or the next launch would be blamed */
     if (err == cudaErrorMemoryAllocation)
         return -ENOMEM;
+    if (err >= cudaErrorStreamCaptureUnsupported && err <= cudaErrorStreamCaptureImplicit)
+        return -EIO; /* what cannot be recorded is done call by call: no trouble */
     const char *none = NULL;
     __atomic_compare_exchange_n(&first_trouble, &none, cudaGetErrorString(err), false,
                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED);
@@ -85,7 +87,8 @@ void *cuda_scratch(struct kern *kn, size_t bytes)
     struct cuda *cu = cuda_of(kn);
     if (bytes <= cu->scratch_bytes)
         return cu->scratch;
-    cudaStreamSynchronize(cu->stream);
+    if (cuda_error(cudaStreamSynchronize(cu->stream)) < 0) /* so while calls are recorded */
+        return NULL;
     if (cu->scratch && cu->recorded && cu->nretired < (int)ARRAY_LEN(cu->retired))
         cu->retired[cu->nretired++] = cu->scratch;
     else

@@ -162,12 +162,13 @@ static int start(struct kern *kn, struct cuda *cu, char *why, size_t room)
         err = cudaEventCreateWithFlags(&cu->copied[i], cudaEventDisableTiming);
     if (err == cudaSuccess)
         err = cudaMalloc((void **)&cu->tickets, 2 * CUDA_TICKETS * sizeof *cu->tickets);
-    if (err == cudaSuccess)
+    if (err == cudaSuccess) {
+        cu->parked.tickets = cu->tickets + CUDA_TICKETS;
         err = cudaMemsetAsync(cu->tickets, 0, 2 * CUDA_TICKETS * sizeof *cu->tickets, cu->stream);
+    }
     if (err != cudaSuccess)
         return no(cuda_error(err), why, room, "CUDA device %d: %s", cu->index,
                   cudaGetErrorString(err));
-    cu->parked.tickets = cu->tickets + CUDA_TICKETS;
     cu->multiprocessors = prop.multiProcessorCount;
     kn->fast_bf16 = prop.major >= 8;
     snprintf(kn->description, sizeof kn->description, "cuda:%d %.40s", cu->index, prop.name);
