@@ -40,7 +40,8 @@ check 'the same again'              'train -n 1 --precision tf32 -c 0.h5 -o t2.h
 check 'as the history tells'        'semppl-ckpt show t.h5 | grep -q "\"precision\": \"tf32\""'
 check 'features in TF32'            'semppl-embed -q --precision tf32 --device cuda -c t.h5 -o t32.h5 train.h5 &&
     semppl-embed -q --precision f32 --device cuda -c t.h5 -o f32.h5 train.h5'
-check 'near those of float32'       'h5diff -d 0.05 t32.h5 f32.h5 x'
+# of up to 4.4; off by 0.052 at most, in bfloat16 by 0.4
+check 'near those of float32'       'h5diff -d 0.1 t32.h5 f32.h5 x'
 check_exit 1 'and not the same'     'h5diff -q t32.h5 f32.h5 x'
 check 'a dump of a step'            'train -n 1 --precision f32 --dump-step d.h5 -c 4.h5 -o 5.h5'
 

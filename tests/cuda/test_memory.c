@@ -39,8 +39,8 @@ int main(void)
         return 1;
     }
     large = set;
-    large.batch = 24;
-    large.large_side = 24;
+    large.batch = 12;
+    large.large_side = 20;
     large.optimizer = OPTIMIZER_ADAMW;
     check("float32", KERN_F32, &large);
     check("bfloat16", KERN_BF16, &large);
