@@ -24,17 +24,18 @@ struct run {
 };
 
 /* Gradients are as near as vectors but where a rounding takes a number across a ReLU's 0. AdamW
- * divides noise, where a gradient is nothing else, by its own size. The most that was seen with
- * T_SEED 1 to 5: a gradient of AdamW's off by 0.019, vectors of bfloat16's queue by 0.087. */
+ * divides noise, where a gradient is nothing else, by its own size. Numbers are for the default
+ * seed: with others a rounding to two bytes may turn a ReLU or a vote, and so small a network, of
+ * six pictures, is then another one. */
 static const struct run runs[] = {
     { "LARS, divergence of views", KERN_F32, false, OPTIMIZER_LARS, INV_S, 0, 1e-5, 5e-5, 1e-2,
       1e-2 },
-    { "AdamW, turned pairs, in parts", KERN_F32, false, OPTIMIZER_ADAMW, INV_R, 6, 1e-5, 5e-5, 3e-2,
+    { "AdamW, turned pairs, in parts", KERN_F32, false, OPTIMIZER_ADAMW, INV_R, 6, 1e-5, 5e-5, 1e-2,
       1e-1 },
     /* as far from the CPU's bfloat16 as either is from float32; unrelated gradients are sqrt(2)
      * apart */
-    { "bfloat16", KERN_BF16, false, OPTIMIZER_LARS, INV_S, 0, 0.1, 0.15, 1.2, 1.2 },
-    /* from the CPU's float32: up to 4e-3, 6e-3, 0.23 and 0.2 with three seeds */
+    { "bfloat16", KERN_BF16, false, OPTIMIZER_LARS, INV_S, 0, 0.1, 5e-2, 1.2, 1.2 },
+    /* from the CPU's float32 */
     { "float16", KERN_F16, false, OPTIMIZER_LARS, INV_S, 0, 2e-2, 2e-2, 0.4, 0.4 },
     { "TF32", KERN_F32, true, OPTIMIZER_LARS, INV_S, 0, 2e-2, 2e-2, 0.4, 0.4 },
 };
