@@ -42,7 +42,7 @@ int fail_words_errno(const char *fmt, ...)
     va_start(ap, fmt);
     set(strerror_r(err, why, sizeof why), fmt, ap);
     va_end(ap);
-    return -err;
+    return err == EFBIG ? -ENOSPC : -err; /* a limit on the size of files is a full disk too */
 }
 
 const char *fail_text(void)

@@ -40,7 +40,8 @@ enum exit_status {
 #define fail(err, ...) (fail_words(__VA_ARGS__), fail_number(err))
 
 /*
- * Like fail(), with ": " and strerror(errno) behind the sentence; returns -errno:
+ * Like fail(), with ": " and strerror(errno) behind the sentence; returns -errno, or -ENOSPC for
+ * EFBIG:
  *     int fail_errno(const char *fmt, ...);
  */
 #define fail_errno(...) fail_negative(fail_words_errno(__VA_ARGS__))

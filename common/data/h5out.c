@@ -351,12 +351,10 @@ static int publish(struct h5out *o)
     return sync_folder(o->path);
 }
 
-/* A limit on the size of files is the same to the caller as a full disk. */
 static int sink_failed(const struct h5out *o)
 {
-    int error = o->sink->error;
-
-    return fail(error == EFBIG ? -ENOSPC : -error, "%s: %s", o->name, strerror(error));
+    errno = o->sink->error;
+    return fail_errno("%s", o->name);
 }
 
 int h5out_commit(struct h5out *o, const char *format, int version, const struct history *h)

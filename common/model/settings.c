@@ -6,7 +6,6 @@
  */
 #include "common/model/settings.h"
 #include "common/base/fail.h"
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -325,7 +324,8 @@ static int parse(const struct setting *row, const char *text, union value *v)
         v->u = strtoull(text, &end, 10);
     else
         v->i = strtoll(text, &end, 10);
-    bool number = end != text && *end == '\0' && errno == 0 && !isspace((unsigned char)*text);
+    bool plain = text[strspn(text, "+-.0123456789eE")] == '\0'; /* no nan, inf, 0x1p3, spaces */
+    bool number = plain && end != text && *end == '\0' && errno == 0;
     bool negative = row->kind == OPT_KIND_U64 && *text == '-';
     return number && !negative && in_range(row, *v) ? 0 : -EUSAGE;
 }

@@ -5,6 +5,15 @@
 
 programs='semppl-prep semppl-ckpt semppl-train-step semppl-embed semppl-knn semppl-eval'
 
+# not_in_synopsis PROGRAM: its options that the head of its manual page leaves out, but for those that all programs have
+not_in_synopsis() {
+    local head letter name
+    head=$(sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/{s/\\//g;p}' "$TOP/man/$1.1" | grep -oE 'Fl [a-z0-9-]+' | sed 's/^Fl //')
+    "$1" --help | sed -n 's/^  \(-\(.\), \|    \)--\([a-z0-9-]*\).*/\3 \2/p' | grep -vE '^(help|version|completion) ?' |
+        while read -r name letter; do
+            grep -qx -- "-$name" <<<"$head" || { [ "$letter" ] && grep -q "^[^-]*$letter" <<<"$head"; } || echo "$name"
+        done
+}
 # verbs PROGRAM: one a line, from its help text; an empty line for a program without
 verbs() {
     local v
@@ -32,6 +41,7 @@ for p in $programs; do
     check_err 2 "$p refuses a shell it does not know" 'bash, zsh or fish' "$p --completion tcsh"
     if [ -e "$TOP/man/$p.1" ]; then
         check_same "$p's manual page has every option, and no other" "all_help_options $p" "manual_options $p"
+        [ "$(verbs "$p")" ] || check_out "and all of them in its synopsis" '' "not_in_synopsis $p"
     else
         check "$p has a manual page" false
     fi

@@ -42,6 +42,8 @@ int main(void)
     ok(fail_errno("%s", "b.h5") == -ENOENT, "fail_errno() returns -errno");
     ok(strcmp(fail_text(), "b.h5: No such file or directory") == 0, "and says why: %s",
        fail_text());
+    errno = EFBIG;
+    ok(fail_errno("b.h5") == -ENOSPC, "a file as large as may be is a full disk");
     errno = 0;
     ok(fail_errno("nothing") < 0, "fail_errno() is a failure even without errno");
     fail(-EIO, "a\nb\033[31m\x7f\xc3\xa9");

@@ -98,6 +98,8 @@ static void assignments(void)
                                 "tau=x",
                                 "tau=1x",
                                 "tau=nan",
+                                "tau=0x1",
+                                "tau= 1",
                                 "tau=-1",
                                 "tau=1e9",
                                 "negatives=1.5",
