@@ -104,8 +104,10 @@ static void show_text(const struct state *s)
     printf("\nqueue      %lld of %zu labelled embeddings a large crop\n", (long long)s->queue_fill,
            s->capacity);
     printf("classes    %zu", s->classes.n);
-    for (size_t i = 0; i < MIN(s->classes.n, 20); i++)
-        printf(" %s", s->classes.name[i]);
+    for (size_t i = 0; i < MIN(s->classes.n, 20); i++) {
+        putchar(' ');
+        rows_print_name(stdout, s->classes.name[i], rows_name_width(s->classes.name[i]));
+    }
     printf("%s\n\nsettings\n", s->classes.n > 20 ? " ..." : "");
     settings_preset(&preset, 0);
     for (const struct setting *row = settings_table; row->name; row++)
@@ -203,6 +205,8 @@ static int run_compare(int n, char **operands)
 {
     if (n != 2)
         return fail(-EUSAGE, "compare wants two checkpoints, not %d", n);
+    if (strcmp(operands[0], "-") == 0 && strcmp(operands[1], "-") == 0)
+        return fail(-EUSAGE, "standard input can be read once only");
     struct ckpt a = { 0 }, b = { 0 };
     int rc = ckpt_read(&a, operands[0]);
     if (rc == 0)
@@ -370,6 +374,8 @@ static int run_import(int n, char **operands)
 {
     if (n != 1)
         return fail(-EUSAGE, "import wants one file, not %d", n);
+    if (o.list && (o.json || opt_given(&o.output)))
+        return fail(-EUSAGE, "--list only names arrays: it goes with neither --json nor -o");
     if (o.list)
         return list_arrays(operands[0]);
     if (o.json && strcmp(o.output, "-") == 0)

@@ -304,6 +304,10 @@ static int evaluate(struct job *j, int n, char **operands)
         stdin_used = stdin_used || strcmp(operands[i], "-") == 0;
     if (strcmp(o.bank, "-") == 0 && stdin_used)
         return fail(-EUSAGE, "standard input cannot be both the bank and the test rows");
+    if (o.report &&
+        ((rc = score_report_spares(o.report, (const char *const[]){ o.bank, o.log }, 2)) < 0 ||
+         (rc = score_report_spares(o.report, (const char *const *)operands, (size_t)n)) < 0))
+        return rc;
     if ((rc = pool_open(&j->pool, opt_common.threads)) < 0)
         return rc;
     if ((rc = device_open(&j->kn, j->pool, o.device)) < 0 || (rc = open_bank(j)) < 0)

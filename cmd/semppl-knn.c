@@ -259,7 +259,7 @@ static int check_options(int n, char **operands)
     int rc = check_written(o.out, n, operands);
     if (rc == 0 && o.sheet && (rc = sheet_check_path("--sheet", o.sheet)) == 0)
         rc = check_written(o.sheet, n, operands);
-    return rc;
+    return rc == 0 ? outfile_apart((const char *const[]){ o.out, o.sheet }, 2) : rc;
 }
 
 static int label_all(struct job *j, int n, char **operands)

@@ -94,20 +94,10 @@ struct job {
 static int check_target(const char *path)
 {
     const char *read[] = { o.labels, o.files_from };
-    uint8_t head[8] = { 0 };
-    struct stat st;
-    if (path == NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    if (path == NULL)
         return 0;
     int rc = outfile_spares(path, read, ARRAY_LEN(read));
-    if (rc < 0)
-        return rc;
-    FILE *f = fopen(path, "re");
-    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
-    if (f != NULL)
-        fclose(f);
-    return image_sniff(head, n) == IMAGE_NONE
-               ? 0
-               : fail(-EUSAGE, "%s is a picture, and would be replaced", path);
+    return rc < 0 ? rc : image_spares(path);
 }
 
 static int check_options(int n, char **operands)

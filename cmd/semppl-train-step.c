@@ -70,19 +70,17 @@ static int probe(const char *path)
     return rc;
 }
 
-static int check_dump(int n, char **operands)
+/* A checkpoint may follow itself; nothing else that is written replaces anything. */
+static int check_outputs(int n, char **operands)
 {
-    if (o.steps != 1)
-        return fail(-EUSAGE, "--dump-step is of one step: give -n 1");
-    bool piped = strcmp(o.dump, "-") == 0;
-    if (piped && strcmp(o.out, "-") == 0)
-        return fail(-EUSAGE, "the checkpoint and the dump cannot both go to standard output: give "
-                             "-o FILE");
-    bool used = outfile_same(o.dump, o.in) || outfile_same(o.dump, o.out);
-    for (int i = 0; i < n && !used; i++)
-        used = outfile_same(o.dump, operands[i]);
-    return used && !piped ? fail(-EUSAGE, "--dump-step %s: that file has another use here", o.dump)
-                          : probe(o.dump);
+    const char *const out[] = { only_views() ? NULL : o.out, o.log, o.views, o.dump };
+    int rc = outfile_apart(out, ARRAY_LEN(out));
+    for (size_t i = 0; i < ARRAY_LEN(out) && rc == 0; i++) {
+        rc = outfile_spares(out[i], (const char *const *)operands, (size_t)n);
+        if (rc == 0 && out[i] != o.out)
+            rc = outfile_spares(out[i], &o.in, 1);
+    }
+    return rc;
 }
 
 /* A power of two changes no bit but of what float16 cannot hold. */
@@ -114,17 +112,13 @@ static int check_usage(int n, char **operands)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
     rc = o.views ? sheet_check_path("--show-views", o.views) : 0;
-    if (rc < 0 || only_views())
-        return rc;
-    const char *const *data = (const char *const *)operands; /* a checkpoint may follow itself */
-    rc = outfile_spares(o.out, data, (size_t)n);
     if (rc == 0)
-        rc = outfile_spares(o.log, data, (size_t)n);
-    if (rc == 0)
-        rc = outfile_spares(o.log, (const char *const[]){ o.in, o.out }, 2);
-    if (rc == 0)
+        rc = check_outputs(n, operands);
+    if (rc == 0 && o.dump && o.steps != 1)
+        rc = fail(-EUSAGE, "--dump-step is of one step: give -n 1");
+    if (rc == 0 && !only_views())
         rc = probe(o.out);
-    return rc == 0 && o.dump ? check_dump(n, operands) : rc;
+    return rc == 0 && o.dump ? probe(o.dump) : rc;
 }
 
 static int read_state(struct state *s)

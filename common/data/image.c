@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum { TILE = 64 }; /* pixels a side */
 
@@ -133,6 +134,20 @@ int image_decode(struct image *im, struct image_info *info, const uint8_t *bytes
     if (info == NULL)
         image_big_end(&own);
     return rc;
+}
+
+int image_spares(const char *out)
+{
+    uint8_t head[8] = { 0 };
+    struct stat st;
+    bool there = strcmp(out, "-") != 0 && stat(out, &st) == 0 && S_ISREG(st.st_mode);
+    FILE *f = there ? fopen(out, "re") : NULL;
+    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    return image_sniff(head, n) == IMAGE_NONE
+               ? 0
+               : fail(-EUSAGE, "%s is a picture, and would be replaced", out);
 }
 
 int image_write(const struct image *im, const char *path)

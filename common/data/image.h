@@ -74,5 +74,7 @@ int image_encode_png(const struct image *im, uint8_t **out, size_t *n);
 int image_encode_bits(const uint8_t *plane, size_t h, size_t w, uint8_t **out, size_t *n);
 /* By the ending .png, .jpg or .jpeg; written beside, then renamed. -EUSAGE for another ending. */
 int image_write(const struct image *im, const char *path);
+/* -EUSAGE (worded) if out, which is to be written, is a JPEG or PNG file. "-" is none. */
+int image_spares(const char *out);
 
 #endif

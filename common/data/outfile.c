@@ -52,6 +52,16 @@ int outfile_spares(const char *out, const char *const *read, size_t n)
     return 0;
 }
 
+int outfile_apart(const char *const *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; out[i] && j < i; j++)
+            if (out[j] && outfile_same(out[i], out[j]))
+                return fail(-EUSAGE, "%s cannot take two outputs",
+                            strcmp(out[i], "-") == 0 ? "standard output" : out[i]);
+    return 0;
+}
+
 int outfile_open(struct outfile *o, const char *path)
 {
     struct stat st;
@@ -96,9 +106,10 @@ static void sync_directory(const char *path)
 
 int outfile_sync(struct outfile *o)
 {
-    errno = 0;
-    if (fflush(o->file) != 0 || ferror(o->file))
+    if (fflush(o->file) != 0)
         return fail_errno("%s: cannot be written", o->path);
+    if (ferror(o->file)) /* of an earlier write, whose reason is forgotten: hardly another */
+        return fail(-ENOSPC, "%s: not everything could be written", o->path);
     if (o->tmp != NULL && fsync(fileno(o->file)) != 0)
         return fail_errno("%s: cannot be brought to disk", o->path);
     return 0;

@@ -19,6 +19,8 @@ struct outfile {
 bool outfile_same(const char *a, const char *b);
 /* -EUSAGE (worded) if out is one of the n files that are read. NULL and "-" are none. */
 int outfile_spares(const char *out, const char *const *read, size_t n);
+/* -EUSAGE (worded) if two of the n names that are written are of one file, or "-". NULL is none. */
+int outfile_apart(const char *const *out, size_t n);
 
 int outfile_open(struct outfile *o, const char *path);
 int outfile_sync(struct outfile *o);   /* all to disk: then the commit can hardly fail */

@@ -101,7 +101,8 @@ struct shard_writer;
  * side > 0: decoded side x side, 0: encoded. truth: whether the truth column is written. classes is
  * copied. attributes: recipe is a JSON text stored as the root attribute "recipe" (how the pixels
  * were made), or NULL. h stays the caller's and is read whenever a file is finished, so it may
- * grow; NULL: no history.
+ * grow; NULL: no history. A numbered name that is a picture is not replaced: -EUSAGE, worded, when
+ * it is its turn.
  */
 int shard_writer_open(struct shard_writer **w, const char *path, uint64_t limit, size_t side,
                       bool truth, const struct classes *classes, const char *recipe,

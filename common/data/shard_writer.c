@@ -4,6 +4,7 @@
 #include "common/base/fail.h"
 #include "common/base/mem.h"
 #include "common/data/columns.h"
+#include "common/data/image.h"
 #include "common/data/shard.h"
 #include <ctype.h>
 #include <libgen.h>
@@ -195,8 +196,10 @@ static int finish(struct shard_writer *w)
     struct h5out o;
     char *name = w->head ? mem_printf("%s%0*zu%s", w->head, w->digits, w->nfiles, w->tail)
                          : mem_strdup(w->path);
-    int rc = name ? h5out_open(&o, name) : -ENOMEM;
+    int rc = name ? image_spares(name) : -ENOMEM;
 
+    if (rc == 0)
+        rc = h5out_open(&o, name);
     free(name);
     if (rc < 0)
         return rc;

@@ -40,5 +40,7 @@ int score_json(const struct score *s, FILE *f, const struct history *h);
  * is not there).
  */
 int score_report(const struct score *s, const char *dir, const char *log, const struct history *h);
+/* -EUSAGE (worded) if one of these would replace one of the n files that are read; NULL is none. */
+int score_report_spares(const char *dir, const char *const *read, size_t n);
 
 #endif

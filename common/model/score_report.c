@@ -84,6 +84,20 @@ static int draw_log(struct image *im, const char *log)
     return rc;
 }
 
+enum { RECORD, CONFUSION, CURVE, NFILES };
+static const char *const files[NFILES] = { "eval.json", "confusion.png", "learning-curve.png" };
+
+int score_report_spares(const char *dir, const char *const *read, size_t n)
+{
+    int rc = 0;
+    for (int i = 0; i < NFILES && rc == 0; i++) {
+        char *path = mem_printf("%s/%s", dir, files[i]);
+        rc = path ? outfile_spares(path, read, n) : -ENOMEM;
+        free(path);
+    }
+    return rc;
+}
+
 static int write_picture(const struct image *im, const char *dir, const char *name)
 {
     char *path = mem_printf("%s/%s", dir, name);
@@ -95,7 +109,7 @@ static int write_picture(const struct image *im, const char *dir, const char *na
 static int write_json(const struct score *s, const char *dir, const struct history *h)
 {
     struct outfile out = { 0 };
-    char *path = mem_printf("%s/eval.json", dir);
+    char *path = mem_printf("%s/%s", dir, files[RECORD]);
     int rc = path ? outfile_open(&out, path) : -ENOMEM;
     if (rc >= 0)
         rc = score_json(s, out.file, h);
@@ -109,22 +123,22 @@ static int write_json(const struct score *s, const char *dir, const struct histo
 
 int score_report(const struct score *s, const char *dir, const char *log, const struct history *h)
 {
-    struct image im = { 0 };
+    struct image confusion = { 0 }, curve = { 0 };
     char title[128];
-    if (mkdir(dir, 0777) < 0 && errno != EEXIST)
-        return fail_errno("%s", dir);
-    int rc = write_json(s, dir, h);
-    if (rc < 0)
-        return rc;
     snprintf(title, sizeof title, "%.2f %% of %llu right", 100 * score_top1(s),
              (unsigned long long)s->rows);
-    if ((rc = draw_confusion(&im, title, s->classes->name, s->confusion, s->nclasses)) >= 0)
-        rc = write_picture(&im, dir, "confusion.png");
-    image_release(&im);
-    if (rc >= 0 && log) {
-        if ((rc = draw_log(&im, log)) >= 0)
-            rc = write_picture(&im, dir, "learning-curve.png");
-        image_release(&im);
-    }
+    int rc = draw_confusion(&confusion, title, s->classes->name, s->confusion, s->nclasses);
+    if (rc >= 0 && log)
+        rc = draw_log(&curve, log);
+    if (rc >= 0 && mkdir(dir, 0777) < 0 && errno != EEXIST) /* all that is read has been read */
+        rc = fail_errno("%s", dir);
+    if (rc >= 0)
+        rc = write_json(s, dir, h);
+    if (rc >= 0)
+        rc = write_picture(&confusion, dir, files[CONFUSION]);
+    if (rc >= 0 && log)
+        rc = write_picture(&curve, dir, files[CURVE]);
+    image_release(&confusion);
+    image_release(&curve);
     return rc;
 }

@@ -61,6 +61,7 @@ check_out 'all arrays of a pickle' $'20\ntypes/f4\tf4\t[3][4]' \
     'semppl-ckpt import -l "$data"/arrays-p2.pkl | tee l | wc -l; grep types/f4 l'
 check_err 0 'and classes that are not known' 'nothing is known of the class lost.module.Thing' \
     'semppl-ckpt import -l "$data"/arrays-p4.pkl'
+check_err 2 'a list is all' 'neither --json nor -o' 'semppl-ckpt import --list -o x.h5 "$data"/arrays-p2.pkl'
 check_err 3 'arrays that are no ResNet' 'none of its 20 arrays is named as in a ResNet.*--list' \
     'import "$data"/arrays-p2.pkl -o x.h5'
 

@@ -70,6 +70,7 @@ check_err 2 'selective kernels are for bottlenecks' 'sk.*resnet18' 'new --sk yes
 check_err 2 'an unknown encoder'               'resnet9' 'semppl-ckpt new --encoder resnet9 -o x.h5'
 check_err 2 'new takes no operand'             'x\.h5' 'semppl-ckpt new x.h5'
 check_err 2 'compare wants two'                'two' 'semppl-ckpt compare a.h5'
+check_err 2 'but standard input is one'        'once only' 'semppl-ckpt compare - - <a.h5'
 check_err 2 'show wants one'                   'one' 'semppl-ckpt show'
 check_exit 2 'a temperature of zero'           'new --tau 0 -o x.h5'
 check 'nothing was written on failure'         '! [ -e x.h5 ]'

@@ -50,8 +50,13 @@ check 'a report'                                'semppl-eval linear -q --report 
 check 'is a record and two pictures'            '$python read.py <rep/eval.json && [ "$(head -c 4 rep/confusion.png | tail -c 3)" = PNG ] && [ -s rep/learning-curve.png ] && [ "$(ls rep | wc -l)" = 3 ]'
 check 'it may be written again'                 'semppl-eval knn -q --report rep -b bank.h5 t.h5'
 head -c 150 log.jsonl >cut.jsonl
-check_err 3 'a cut-off log'                     'cut\.jsonl.*line 2' 'semppl-eval knn --report rep --log cut.jsonl -b bank.h5 t.h5'
-check_err 3 'a log of nothing'                  'no line' 'semppl-eval knn --report rep --log /dev/null -b bank.h5 t.h5'
+check_err 3 'a cut-off log'                     'cut\.jsonl.*line 2' 'semppl-eval knn --report new --log cut.jsonl -b bank.h5 t.h5'
+check_err 3 'a log of nothing'                  'no line' 'semppl-eval knn --report new --log /dev/null -b bank.h5 t.h5'
+check 'nothing was written for them'            '! [ -e new ]'
+mkdir same && cp bank.h5 same/eval.json && cp t.h5 same/confusion.png && cp log.jsonl same/learning-curve.png
+for i in '-b same/eval.json t.h5' '-b bank.h5 same/confusion.png' '--log same/learning-curve.png -b bank.h5 t.h5'; do
+    check_err 2 "a report does not replace what it is made of: $i" 'same/[a-z.-]* is an input' "semppl-eval knn --report same $i"
+done
 check_err 2 'a log without a report'            '--report' 'semppl-eval knn --log log.jsonl -b bank.h5 t.h5'
 
 check_err 3 'pictures in bank and test are refused' '80 test rows are in the bank' 'semppl-eval knn -b bank.h5 bank.h5'

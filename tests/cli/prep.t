@@ -311,6 +311,9 @@ cp "$(find photos -type f | head -1)" first.jpg
 check_err 2 'no picture is replaced'           'first\.jpg is a picture' 'semppl-prep -o first.jpg photos'
 check_err 2 'nor by a ledger'                  'first\.jpg is a picture' \
     'semppl-prep --ledger first.jpg -o b.h5 photos'
+mkdir numbered && cp first.jpg numbered/0.jpg
+check_err 2 'nor by a numbered shard'          'numbered/0\.jpg is a picture' 'semppl-prep -o numbered/%d.jpg photos'
+check 'which is whole'                         'cmp first.jpg numbered/0.jpg'
 check_err 2 'no label list either'             'l\.tsv is an input' \
     'semppl-prep --labels l.tsv --ledger ./l.tsv -o b.h5 odd'
 check_err 2 'nor a list of files'              'list is an input' 'semppl-prep --files-from list -o ./list'

@@ -86,11 +86,24 @@ check_err 2 'a loss scale for others' 'precision f16' 'train --precision bf16 --
 check_err 2 'one that would round'   'power of 2, not 1000' 'train --precision f16 --loss-scale 1000 -n 1 -c s2.h5 -o x.h5 pixels.h5'
 check_err 2 'of float32 only'        'precision f32' 'train -n 1 --precision bf16 -c s2.h5 -o x.h5 --dump-step y.h5 pixels.h5'
 check_err 2 'not with the checkpoint in one pipe' 'standard output' both
-for used in s2.h5 d.h5 pixels.h5; do
-    cp $used kept
-    check_err 2 "not into $used, in use"   'another use' 'dump --dump-step ./$used'
-    check 'which is whole'               'cmp $used kept'
+# -- nothing that is read is written over, and no file is written twice
+cp s2.h5 s2.png
+cp pixels.h5 pixels.png
+twice() { check_err 2 "$1 and $2 are not one file" 'x\.png cannot take two outputs' "train -n 1 -c s2.h5 --precision f32 -o o.h5 $1 x.png $2 x.png pixels.h5"; }
+for option in --log --show-views --dump-step; do
+    for used in s2.png pixels.png; do
+        cp $used kept
+        check_err 2 "$option not into $used" 'png is an input' "train -n 1 -c s2.png --precision f32 -o o.h5 $option ./$used pixels.png"
+        check 'which is whole'           'cmp $used kept'
+    done
+    twice -o $option
 done
+twice --log --show-views
+twice --log --dump-step
+twice --show-views --dump-step
+check_err 2 'nor by crops alone'     'png is an input' 'train -n 0 -c s2.png --show-views s2.png pixels.h5'
+check_err 2 'nor shards by a checkpoint' 'png is an input' 'train -n 1 -c s2.h5 -o pixels.png pixels.png'
+check 'nothing was written'          '! [ -e x.png ] && cmp pixels.png pixels.h5 && cmp s2.png s2.h5'
 check_err 3 'nowhere to write it'    'none/x\.h5' 'dump --dump-step none/x.h5'
 check_err 3 'no step to dump'        'schedule has ended' 'dump --set steps=2 --dump-step x.h5'
 
@@ -118,6 +131,8 @@ with() { train -n 2 -c 0.h5 -o "$1" --set mask_probability="$2" --log "$1.log" "
 check 'and what is learned'          'with m1.h5 1 masked.h5 && with p1.h5 1 train.h5 && ! same m1.h5 p1.h5'
 check 'with probability 0 they are as if there were none' 'with m0.h5 0 masked.h5 && with p0.h5 0 train.h5 && same m0.h5 p0.h5'
 check_out 'nor does it matter without masks' "$(last loss p0.h5.log)" 'last loss p1.h5.log'
+ln -s /dev/full full.png
+check_err 5 'a picture on a full disk' 'full' 'train -n 0 -c s0.h5 --show-views full.png pixels.h5'
 check_err 2 'a picture of no kind'   'show-views v\.gif' 'train -n 0 -c s0.h5 --show-views v.gif pixels.h5'
 
 # -- settings
@@ -125,6 +140,11 @@ check 'a setting stays'              'train -n 1 -c 0.h5 -o t.h5 --set tau=0.5 t
 check 'and is in the history'        'semppl-ckpt show t.h5 | grep -q "tau=0.5"'
 check_err 2 'an unknown one'         'taub' 'train -n 1 -c 0.h5 -o x.h5 --set taub=0.5 train.h5'
 check_err 2 'one that is fixed'      'dim' 'train -n 1 -c 0.h5 -o x.h5 --set dim=16 train.h5'
+
+escape=$(printf '\033')
+mkdir -p "escape/a${escape}b" && cp "$(find photos -type f | head -1)" "escape/a${escape}b"
+check 'names of classes are shown without control characters' 'semppl-prep -q -o e.h5 escape && train -n 1 -c 0.h5 -o e1.h5 e.h5 &&
+    semppl-ckpt show e1.h5 >shown && grep -q "^classes  *1 a?b$" shown && ! grep -q "$escape" shown'
 
 # -- refusals: nothing is written
 check_err 3 'other data'             '20 pictures.*40' 'train -n 1 -c 4.h5 -o x.h5 unlabelled.h5'
