@@ -90,9 +90,10 @@ ISA_FLAGS_avx2 := -mavx2 -mfma
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 ISAS := generic avx2 avx512
 # and these once more, for pairs of bfloat16
-PAIRS_SRC := kernels/cpu/conv_isa.c kernels/cpu/conv_sums_isa.c bench/ceiling_isa.c
+PAIRS_SRC := $(addprefix kernels/cpu/,conv_isa.c conv_sums_isa.c wino_isa.c wino_sums_isa.c) bench/ceiling_isa.c
 ISA_FLAGS_avx512bf16 := $(ISA_FLAGS_avx512) -mavx512bf16
-# *_amx.c are for the tile unit only
+# *_bf16.c are for these products only, *_amx.c for the tile unit
+BF16_SRC := $(wildcard kernels/cpu/*_bf16.c)
 AMX_SRC := $(wildcard kernels/cpu/*_amx.c bench/*_amx.c)
 AMX_FLAGS := $(ISA_FLAGS_avx512bf16) -mamx-tile -mamx-bf16
 # The objects of sources, those of *_isa.c for each set
@@ -137,6 +138,7 @@ $$(BUILD)/%.$(1).o: %.c $$(BUILD)/.flags
 	$$(Q)$$(COMPILE) -O3 -ffp-contract=fast $$(ISA_FLAGS_$(1)) -DISA_SUFFIX=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS) avx512bf16,$(eval $(call isa_rule,$(isa))))
+$(patsubst %.c,$(BUILD)/%.o,$(BF16_SRC)): COMPILE += -O3 -ffp-contract=fast $(ISA_FLAGS_avx512bf16)
 $(patsubst %.c,$(BUILD)/%.o,$(AMX_SRC)): COMPILE += -O3 -ffp-contract=fast $(AMX_FLAGS)
 
 $(BUILD)/double/%.o: %.c $(BUILD)/.flags
@@ -393,7 +395,8 @@ $(BUILD)/%.tidy: %.c .clang-tidy $(H_FILES) $(BUILD)/.flags
 	$(call say,TIDY,$<)
 	@mkdir -p $(@D)
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(PKG_CFLAGS) $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) $(call CUDA_INCLUDE,$<) \
-	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) $(if $(filter %_amx.c,$<),$(AMX_FLAGS)) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
+	    $(if $(filter %_isa.c,$<),-DISA_SUFFIX=generic) $(if $(filter %_bf16.c,$<),$(ISA_FLAGS_avx512bf16)) \
+	    $(if $(filter %_amx.c,$<),$(AMX_FLAGS)) 2>$@.err >$@.out || { cat $@.out $@.err >&2; exit 1; }
 	@touch $@
 
 compile_commands.json: $(BUILD)/.flags FORCE

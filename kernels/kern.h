@@ -15,9 +15,10 @@
  * definitions; what leaves its range becomes infinity. Weights, gradients of weights, statistics,
  * embeddings and losses are float32, but convolutions of two-byte activations may round the weights
  * that they pack to that type: devices do, and the CPU where it multiplies pairs or tiles of
- * bfloat16; its other kernels and the definitions don't. Sums are accumulated in float32 or better,
- * in an order that depends on shapes only: on the CPU results are the same bits for any number of
- * threads.
+ * bfloat16; its other kernels and the definitions don't. Windows of 3 x 3 may be multiplied in
+ * Winograd's form, whose factors are rounded too where the CPU multiplies pairs
+ * (kernels/cpu/wino.h). Sums are accumulated in float32 or better, in an order that depends on
+ * shapes only: on the CPU results are the same bits for any number of threads.
  *
  * Every call returns 0 or a negative errno: -EINVAL (a shape or argument that makes no sense),
  * -ENOMEM (no scratch), -ENOTSUP (a type this device has no kernel for), -EIO (the device failed).

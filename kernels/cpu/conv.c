@@ -89,7 +89,7 @@ static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
     if (is_for_tiles(kn, cv))
         return conv_amx_packed(cv);
     if (wino_is(cv))
-        return wino_packed(cv);
+        return wino_packed(kn, cv);
     if (!is_fast(cv))
         return ref_conv_packed(kn, cv);
     return (packed_floats(kn, cv, false) + packed_floats(kn, cv, true)) * sizeof(float);

@@ -39,6 +39,21 @@ INLINE vec pair_up(const uint16_t *a, const uint16_t *b, size_t n)
         high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, b));
     return (vec)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
+
+/* Rounds numbers to bfloat16, as they lie in memory, or to pairs, number by number. */
+INLINE void store_rounded(uint16_t *to, vec v)
+{
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+
+INLINE void store_paired(float *to, vec a, vec b)
+{
+    const __m512i across =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(across, both));
+}
 #endif
 
 #endif

@@ -18,22 +18,29 @@ bool wino_is(const struct kern_conv *cv)
            cv->k % WINO_CHANNELS == 0;
 }
 
-size_t wino_packed(const struct kern_conv *cv)
+static const struct wino_kernels *kernels_of(const struct kern *kn, enum kern_type type)
 {
-    return 2 * WINO_CELLS * cv->c * cv->k * sizeof(float);
+    return type == KERN_BF16 && kn->isa & ISA_AVX512BF16 ? &wino_kernels_avx512bf16
+                                                         : ISA_BEST(kn, wino_kernels);
 }
 
-static const struct wino_kernels *kernels_of(const struct kern *kn)
+/* Floats of the weights of a pass. */
+static size_t packed_floats(const struct kern *kn, const struct kern_conv *cv)
 {
-    return ISA_BEST(kn, wino_kernels);
+    return WINO_CELLS * cv->c * cv->k / kernels_of(kn, cv->type)->pair;
+}
+
+size_t wino_packed(const struct kern *kn, const struct kern_conv *cv)
+{
+    return 2 * packed_floats(kn, cv) * sizeof(float);
 }
 
 int wino_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
 {
+    const struct wino_kernels *kernels = kernels_of(kn, cv->type);
     struct wino_pack a = { cv->c, cv->k, w, { packed } };
-    size_t group = kernels_of(kn)->group;
-    a.packed[1] = a.packed[0] + WINO_CELLS * cv->c * cv->k;
-    return pool_run(kn->pool, (cv->c + cv->k) / group, kernels_of(kn)->pack, &a);
+    a.packed[1] = a.packed[0] + packed_floats(kn, cv);
+    return pool_run(kn->pool, (cv->c + cv->k) / kernels->group, kernels->pack, &a);
 }
 
 static void count_tiles(struct wino *w)
@@ -45,12 +52,13 @@ static void count_tiles(struct wino *w)
 
 static int run(struct wino *w, const struct kern_epilogue *ep)
 {
-    const struct wino_kernels *kernels = kernels_of(w->kn);
+    const struct wino_kernels *kernels = kernels_of(w->kn, w->type);
+    size_t inputs = w->ic / kernels->pair;
     count_tiles(w);
-    size_t blocks = MIN(TURNED / (WINO_CELLS * w->ic), (size_t)MOST_TILES) / WINO_PLACES;
+    size_t blocks = MIN(TURNED / (WINO_CELLS * inputs), (size_t)MOST_TILES) / WINO_PLACES;
     w->each = MAX(blocks, (size_t)1) * WINO_PLACES;
     w->ntasks = (w->tiles + w->each - 1) / w->each;
-    size_t turned = WINO_CELLS * (w->each * w->ic + WINO_SET);
+    size_t turned = WINO_CELLS * (w->each * inputs + WINO_SET);
     size_t products = WINO_CELLS * (w->each * kernels->group + WINO_SET);
     size_t sums = ep && ep->mean ? w->ntasks * 2 * w->oc : 0;
     if (kern_scratch(w->kn, (w->ic + turned + products) * sizeof(float)))
@@ -116,7 +124,7 @@ int wino_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, co
                       .left = cv->kw - 1 - cv->pad_left,
                       .type = cv->type,
                       .x = dy,
-                      .packed = packed + WINO_CELLS * cv->c * cv->k,
+                      .packed = packed + packed_floats(kn, cv),
                       .residual = add ? dx : NULL,
                       .y = dx };
     return run(&w, NULL);
@@ -125,6 +133,7 @@ int wino_backward_data(struct kern *kn, const struct kern_conv *cv, void *dx, co
 int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw, const void *x,
                           const void *dy)
 {
+    const struct wino_kernels *kernels = kernels_of(kn, cv->type);
     struct wino_sums s = { .g = plain(kn, cv, x), .dy = dy, .dw = dw };
     count_tiles(&s.g);
     s.blocks_c = (cv->c + WINO_BLOCK - 1) / WINO_BLOCK;
@@ -137,7 +146,6 @@ int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw
     s.partial = kern_shared(kn, s.shards * pairs * block * sizeof(float));
     if (!s.partial || kern_scratch(kn, (MAX(cv->c, cv->k) + 2 * turned) * sizeof(float)))
         return -ENOMEM;
-    int rc = pool_run(kn->pool, s.shards * pairs, kernels_of(kn)->sums, &s);
-    return rc ? rc
-              : pool_run(kn->pool, pairs * (WINO_BLOCK / WINO_ROWS), kernels_of(kn)->reduce, &s);
+    int rc = pool_run(kn->pool, s.shards * pairs, kernels->sums, &s);
+    return rc ? rc : pool_run(kn->pool, pairs * (WINO_BLOCK / WINO_ROWS), kernels->reduce, &s);
 }

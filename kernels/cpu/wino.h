@@ -1,6 +1,5 @@
 /*
- * wino.h - convolutions with windows of 3 x 3 and stride 1, in fewer multiplications, of float32:
- * bfloat16 becomes that where it is read, and is rounded where it is stored.
+ * wino.h - convolutions with windows of 3 x 3 and stride 1, in fewer multiplications.
  *
  * Winograd's minimal filtering, F(2x2, 3x3) (Lavin and Gray, Fast Algorithms for Convolutional
  * Neural Networks, arXiv 1509.09308, section 4.1): a tile of 2 x 2 outputs is
@@ -13,6 +12,13 @@
  * A task turns some tiles of all channels into scratch that stays in the second cache, multiplies
  * them group by group, and turns each group's products into outputs. How work is cut depends on
  * shapes only. Results differ from plain sums by a few roundings.
+ *
+ * Arithmetic is in float32: bfloat16 becomes that where it is read, and is rounded where it is
+ * stored. With AVX512_BF16 the products of bfloat16 tensors take pairs of bfloat16 (conv_pairs.h),
+ * of neighbouring channels or, in backward-weights, tiles, twice as many at once: turned inputs,
+ * gradients and weights are rounded too, after they have been turned in float32. A sum is then off
+ * by a part of 2^-8 or so of its size where plain products of bfloat16 are exact
+ * (tests/kern/check_conv.c says how far): as much again as its rounding to bfloat16.
  */
 #ifndef SEMPPL_CPU_WINO_H
 #define SEMPPL_CPU_WINO_H
@@ -25,7 +31,7 @@ enum {
     WINO_CHANNELS = 32, /* both numbers of channels are multiples */
     WINO_BLOCK = 64,    /* backward-weights: channels of a block, either way */
     WINO_PLACES = 12,   /* tiles that are multiplied at once: a divisor of what a task has */
-    WINO_CHUNK = 48,    /* backward-weights: tiles between two visits of the sums */
+    WINO_CHUNK = 48,    /* backward-weights: tiles, or pairs, between two visits of the sums */
     WINO_ROWS = 8,      /* rows of a block of sums that are put together at once */
     WINO_SET = 5 * 16,  /* floats between cells: not all in the same set of the first cache */
 };
@@ -53,7 +59,8 @@ struct wino_sums {
     size_t blocks_c, blocks_k, shards;
 };
 
-/* Weights of 3 x 3 for a group of outputs, [cells][inputs][group]; backward: turned round. */
+/* Weights of 3 x 3 for a group of outputs, [cells][inputs / pair][group] of floats or pairs;
+ * backward: turned round. */
 struct wino_pack {
     size_t c, k;
     const float *w;
@@ -62,12 +69,14 @@ struct wino_pack {
 
 struct wino_kernels {
     size_t group; /* output channels */
+    size_t pair;  /* numbers that are taken for a float: inputs, of forward and backward-data */
     int (*pack)(void *pack, size_t i, int worker);
     int (*forward)(void *wino, size_t i, int worker);
     int (*sums)(void *sums, size_t i, int worker);
     int (*reduce)(void *sums, size_t i, int worker);
 };
-extern const struct wino_kernels wino_kernels_generic, wino_kernels_avx2, wino_kernels_avx512;
+extern const struct wino_kernels wino_kernels_generic, wino_kernels_avx2, wino_kernels_avx512,
+    wino_kernels_avx512bf16;
 
 #ifdef ISA_SUFFIX
 int ISA(wino_sums_task)(void *sums, size_t i, int worker);
@@ -76,7 +85,7 @@ int ISA(wino_reduce_task)(void *sums, size_t i, int worker);
 
 /* Is a convolution one of these? */
 bool wino_is(const struct kern_conv *cv);
-size_t wino_packed(const struct kern_conv *cv);
+size_t wino_packed(const struct kern *kn, const struct kern_conv *cv);
 int wino_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
 int wino_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                  const float *packed, const struct kern_epilogue *ep);

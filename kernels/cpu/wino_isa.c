@@ -2,7 +2,8 @@
  * wino_isa.c - see wino.h: packs weights, forward and backward-data.
  *
  * Turned inputs lie as [cell][places of WINO_PLACES tiles][inputs / 16][tile][16], so that a
- * product finds all it needs at constant distances from one pointer.
+ * product finds all it needs at constant distances from one pointer. With PAIRS these inputs are
+ * pairs of channels.
  */
 #include "kernels/cpu/wino_tile.h"
 
@@ -20,6 +21,18 @@ INLINE void turn_weights(vec *to, size_t step, vec g0, vec g1, vec g2)
     to[3 * step] = g2;
 }
 
+/* G g G' of LANES windows, out floats from one to the next; turned round for backward-data. */
+INLINE void turn_windows(vec cell[WINO_CELLS], const float *w, size_t out, bool round)
+{
+    vec tap[9], rows[12];
+    for (int t = 0; t < 9; t++)
+        for (size_t l = 0; l < LANES; l++)
+            tap[round ? 8 - t : t][l] = w[l * out + (size_t)t];
+    UNROLL for (int s = 0; s < 3; s++) turn_weights(rows + s, 3, tap[s], tap[3 + s], tap[6 + s]);
+    UNROLL for (int r = 0; r < 4; r++)
+        turn_weights(cell + 4 * r, 1, rows[3 * r], rows[3 * r + 1], rows[3 * r + 2]);
+}
+
 /* A group of outputs from o on, of one pass. */
 static int pack_task(void *arg, size_t i, int worker UNUSED)
 {
@@ -27,42 +40,47 @@ static int pack_task(void *arg, size_t i, int worker UNUSED)
     bool backward = i >= a->k / GROUP;
     size_t g = backward ? i - a->k / GROUP : i, ic = backward ? a->k : a->c;
     size_t out = 9 * (backward ? 1 : a->c), in = 9 * (backward ? a->c : 1);
-    float *to = a->packed[backward] + g * WINO_CELLS * ic * GROUP;
-    for (size_t c = 0; c < ic; c++)
+    float *to = a->packed[backward] + g * WINO_CELLS * (ic / PAIR) * GROUP;
+    for (size_t c = 0; c < ic; c += PAIR)
         for (size_t v = 0; v < 2; v++) {
             const float *w = a->w + (g * GROUP + v * LANES) * out + c * in;
-            vec tap[9], rows[12], cell[WINO_CELLS];
-            for (int t = 0; t < 9; t++)
-                for (size_t l = 0; l < LANES; l++)
-                    tap[backward ? 8 - t : t][l] = w[l * out + (size_t)t];
-            UNROLL for (int s = 0; s < 3; s++)
-                turn_weights(rows + s, 3, tap[s], tap[3 + s], tap[6 + s]);
-            UNROLL for (int r = 0; r < 4; r++)
-                turn_weights(cell + 4 * r, 1, rows[3 * r], rows[3 * r + 1], rows[3 * r + 2]);
-            UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
-                vec_store(to + (e * ic + c) * GROUP + v * LANES, cell[e], LANES);
+            vec cell[PAIR][WINO_CELLS];
+            for (size_t i = 0; i < PAIR; i++)
+                turn_windows(cell[i], w + i * in, out, backward);
+            UNROLL for (size_t e = 0; e < WINO_CELLS; e++) wino_store(
+                to + (e * ic + c) / PAIR * GROUP + v * LANES, cell[0][e], cell[PAIR - 1][e]);
         }
     return 0;
 }
 
 /* -- inputs -------------------------------------------------------------------------------- */
 
+/* Numbers i and on of floats, or of pairs. */
+INLINE void store_turned(float *to, size_t i, vec v)
+{
+#if PAIRS
+    store_rounded((uint16_t *)to + i, v);
+#else
+    vec_store(to + i, v, LANES);
+#endif
+}
+
 INLINE void turn_inputs(enum kern_type type, const struct wino *w, size_t first, size_t tiles,
                         float *to, const float *zeros)
 {
-    size_t apart = w->each * w->ic + WINO_SET;
+    size_t inputs = w->ic / PAIR, apart = w->each * inputs + WINO_SET;
     for (size_t t = 0; t < tiles; t++) {
         struct wino_place p = wino_place(w, first + t);
         const void *cell[WINO_CELLS];
         wino_cells(type, cell, 4, w->x, p.image, p.row - w->top, p.col - w->left, w->ih, w->iw,
                    w->ic, zeros);
-        float *at = to + t / WINO_PLACES * WINO_PLACES * w->ic + t % WINO_PLACES * DEPTH;
-        for (size_t c = 0; c < w->ic; c += DEPTH, at += WINO_PLACES * DEPTH)
-            for (size_t l = 0; l < DEPTH; l += LANES) {
+        float *at = to + t / WINO_PLACES * WINO_PLACES * inputs + t % WINO_PLACES * DEPTH;
+        for (size_t c = 0; c < w->ic; c += PAIR * DEPTH, at += WINO_PLACES * DEPTH)
+            for (size_t l = 0; l < PAIR * DEPTH; l += LANES) {
                 vec v[WINO_CELLS];
                 wino_turn_input(type, v, cell, c + l);
                 UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
-                    vec_store(at + e * apart + l, v[e], LANES);
+                    store_turned(at + e * apart, l, v[e]);
             }
     }
 }
@@ -83,8 +101,8 @@ static void multiply(float *to, const float *x, const float *u, size_t inputs)
             UNROLL for (int i = 0; i < AT_ONCE; i++)
             {
                 float f = x[i * DEPTH + d];
-                acc[i][0] += f * u0;
-                acc[i][1] += f * u1;
+                acc[i][0] = multiply_add(acc[i][0], u0, f);
+                acc[i][1] = multiply_add(acc[i][1], u1, f);
             }
         }
     }
@@ -183,18 +201,19 @@ INLINE void write_outputs(enum kern_type type, const struct wino *w, size_t firs
 INLINE void forward(enum kern_type type, const struct wino *w, size_t i, int worker)
 {
     size_t first = i * w->each, tiles = MIN(w->each, w->tiles - first);
-    size_t turned = w->each * w->ic + WINO_SET, apart = w->each * GROUP + WINO_SET;
+    size_t inputs = w->ic / PAIR;
+    size_t turned = w->each * inputs + WINO_SET, apart = w->each * GROUP + WINO_SET;
     float *zeros = kern_scratch_of(w->kn, worker), *x = zeros + w->ic, *m = x + WINO_CELLS * turned;
     memset(zeros, 0, w->ic * sizeof *zeros);
     turn_inputs(type, w, first, tiles, x, zeros);
     const float *u = w->packed;
     for (size_t k = 0; k < w->oc; k += GROUP) {
-        for (size_t e = 0; e < WINO_CELLS; e++, u += w->ic * GROUP)
+        for (size_t e = 0; e < WINO_CELLS; e++, u += inputs * GROUP)
             for (size_t t = 0; t < tiles; t += AT_ONCE) /* beyond the last: nothing reads them */
                 multiply(m + e * apart + t * GROUP,
-                         x + e * turned + t / WINO_PLACES * WINO_PLACES * w->ic +
+                         x + e * turned + t / WINO_PLACES * WINO_PLACES * inputs +
                              t % WINO_PLACES * DEPTH,
-                         u, w->ic);
+                         u, inputs);
         write_outputs(type, w, first, tiles, k, m, w->sums ? w->sums + i * 2 * w->oc : NULL);
     }
 }
@@ -202,12 +221,13 @@ INLINE void forward(enum kern_type type, const struct wino *w, size_t i, int wor
 static int forward_task(void *arg, size_t i, int worker)
 {
     const struct wino *w = arg;
-    if (w->type == KERN_F32)
+    if (!PAIRS && w->type == KERN_F32)
         forward(KERN_F32, w, i, worker);
     else
         forward(KERN_BF16, w, i, worker);
     return 0;
 }
 
-const struct wino_kernels ISA(wino_kernels) = { GROUP, pack_task, forward_task, ISA(wino_sums_task),
-                                                ISA(wino_reduce_task) };
+const struct wino_kernels ISA(wino_kernels) = {
+    GROUP, PAIR, pack_task, forward_task, ISA(wino_sums_task), ISA(wino_reduce_task)
+};

@@ -31,22 +31,28 @@ INLINE void turn(enum kern_type type, const struct wino_sums *s, size_t first, s
 {
     const struct wino *g = &s->g;
     size_t apart = WINO_CHUNK * WINO_BLOCK;
-    for (size_t t = 0; t < tiles; t++, x += WINO_BLOCK, dy += WINO_BLOCK) {
-        struct wino_place p = wino_place(g, first + t);
-        const void *cell[WINO_CELLS];
-        vec v[WINO_CELLS];
-        wino_cells(type, cell, 4, g->x, p.image, p.row - g->top, p.col - g->left, g->ih, g->iw,
-                   g->ic, zeros);
-        for (size_t l = 0; l < cols; l += LANES) {
-            wino_turn_input(type, v, cell, c + l);
-            UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
-                vec_store(x + e * apart + l, v[e], LANES);
+    for (size_t t = 0; t < tiles; t += PAIR, x += WINO_BLOCK, dy += WINO_BLOCK) {
+        const void *in[PAIR][WINO_CELLS], *out[PAIR][4];
+        vec v[PAIR][WINO_CELLS];
+        for (size_t i = 0; i < PAIR; i++) {
+            struct wino_place p = wino_place(g, first + t + i);
+            size_t h = t + i < tiles;
+            wino_cells(type, in[i], 4, g->x, p.image, p.row - g->top, p.col - g->left, h * g->ih,
+                       g->iw, g->ic, zeros);
+            wino_cells(type, out[i], 2, s->dy, p.image, p.row, p.col, h * g->oh, g->ow, g->oc,
+                       zeros);
         }
-        wino_cells(type, cell, 2, s->dy, p.image, p.row, p.col, g->oh, g->ow, g->oc, zeros);
-        for (size_t l = 0; l < rows; l += LANES) {
-            turn_gradient(type, v, cell, k + l);
+        for (size_t l = 0; l < cols; l += LANES) {
+            for (size_t i = 0; i < PAIR; i++)
+                wino_turn_input(type, v[i], in[i], c + l);
             UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
-                vec_store(dy + e * apart + l, v[e], LANES);
+                wino_store(x + e * apart + l, v[0][e], v[PAIR - 1][e]);
+        }
+        for (size_t l = 0; l < rows; l += LANES) {
+            for (size_t i = 0; i < PAIR; i++)
+                turn_gradient(type, v[i], out[i], k + l);
+            UNROLL for (size_t e = 0; e < WINO_CELLS; e++)
+                wino_store(dy + e * apart + l, v[0][e], v[PAIR - 1][e]);
         }
     }
 }
@@ -62,8 +68,8 @@ static void add_products(float *sums, const float *x, const float *dy, size_t ti
         UNROLL for (int i = 0; i < AT_ONCE; i++)
         {
             float f = dy[i];
-            acc[i][0] += f * x0;
-            acc[i][1] += f * x1;
+            acc[i][0] = multiply_add(acc[i][0], x0, f);
+            acc[i][1] = multiply_add(acc[i][1], x1, f);
         }
     }
     UNROLL for (int i = 0; i < AT_ONCE; i++) UNROLL for (int v = 0; v < 2; v++)
@@ -82,9 +88,9 @@ int ISA(wino_sums_task)(void *arg, size_t i, int worker)
     float *zeros = kern_scratch_of(s->g.kn, worker), *x = zeros + most,
           *dy = x + WINO_CELLS * apart;
     memset(zeros, 0, most * sizeof *zeros);
-    for (size_t t = begin; t < end; t += WINO_CHUNK) {
-        size_t tiles = MIN((size_t)WINO_CHUNK, end - t);
-        if (s->g.type == KERN_F32)
+    for (size_t t = begin; t < end; t += PAIR * WINO_CHUNK) {
+        size_t tiles = MIN((size_t)PAIR * WINO_CHUNK, end - t);
+        if (!PAIRS && s->g.type == KERN_F32)
             turn(KERN_F32, s, t, tiles, c, cols, k, rows, x, dy, zeros);
         else
             turn(KERN_BF16, s, t, tiles, c, cols, k, rows, x, dy, zeros);
@@ -92,7 +98,7 @@ int ISA(wino_sums_task)(void *arg, size_t i, int worker)
             for (size_t r = 0; r < rows; r += AT_ONCE)
                 for (size_t l = 0; l < cols; l += GROUP)
                     add_products(sums + (e * WINO_BLOCK + r) * WINO_BLOCK + l, x + e * apart + l,
-                                 dy + e * apart + r, tiles, t > begin);
+                                 dy + e * apart + r, (tiles + PAIR - 1) / PAIR, t > begin);
     }
     return 0;
 }

@@ -4,10 +4,23 @@
 #ifndef SEMPPL_CPU_WINO_TILE_H
 #define SEMPPL_CPU_WINO_TILE_H
 
-#include "kernels/cpu/vec.h"
+#include "kernels/cpu/conv_pairs.h"
 #include "kernels/cpu/wino.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
+
+enum { PAIR = 1 + PAIRS }; /* numbers that are taken for a float */
+
+/* Stores numbers a, or pairs of a and b. */
+INLINE void wino_store(float *to, vec a, vec b)
+{
+#if PAIRS
+    store_paired(to, a, b);
+#else
+    (void)b;
+    vec_store(to, a, LANES);
+#endif
+}
 
 /* Where a tile is. */
 struct wino_place {
