@@ -10,8 +10,9 @@
 #ifndef SEMPPL_CPU_AMX_H
 #define SEMPPL_CPU_AMX_H
 
-#include "kernels/cpu/cpu.h"
 #include <immintrin.h>
+
+#include "kernels/cpu/ahead.h"
 
 enum {
     AMX_TILE = 16,                /* rows of a tile, and columns of a tile of c */
@@ -142,30 +143,6 @@ static inline void amx_block_end(const struct amx_block *k)
         _tile_stored(2, k->c + AMX_TILE * AMX_SIDE, AMX_LINE);
     if (k->rows > AMX_TILE && k->cols > AMX_TILE)
         _tile_stored(3, k->c + AMX_TILE * AMX_SIDE + AMX_TILE, AMX_LINE);
-}
-
-/*
- * A tensor's part that is needed soon, asked for a little with each block, so that it arrives from
- * memory while there is something to calculate.
- */
-struct amx_ahead {
-    const uint8_t *at, *end;
-    size_t each; /* bytes a block */
-};
-
-static inline struct amx_ahead amx_ahead(const uint16_t *from, size_t numbers, size_t blocks)
-{
-    const uint8_t *at = (const uint8_t *)from;
-    size_t bytes = numbers * sizeof *from;
-    return (struct amx_ahead){ at, at + bytes, bytes / MAX(blocks, (size_t)1) + 64 };
-}
-
-static inline void amx_look_ahead(struct amx_ahead *a)
-{
-    const uint8_t *to = a->at + MIN(a->each, (size_t)(a->end - a->at));
-    for (; a->at < to; a->at += 64)
-        _mm_prefetch(a->at, _MM_HINT_T1);
-    a->at = MIN(a->at, a->end);
 }
 
 #endif

@@ -104,7 +104,7 @@ struct task {
     uint16_t *copy;         /* of pixels, where the band is the tensor */
     size_t base, limit;     /* in the output; places below limit are stored */
     double *sums, *squares; /* or NULL */
-    struct amx_ahead ahead;
+    struct ahead ahead;
 };
 
 /* A block whose sums are finished. */
@@ -205,16 +205,16 @@ static const uint16_t *tile_of(const struct conv_pass *p, const uint16_t *band, 
 }
 
 /* Input of the task that this worker will probably get next. */
-static struct amx_ahead ahead_of(const struct conv_pass *p, size_t spatial, size_t blocks)
+static struct ahead ahead_of(const struct conv_pass *p, size_t spatial, size_t blocks)
 {
     const struct conv_plan *pl = &p->plan;
     size_t next = spatial + (size_t)pool_threads(p->kn->pool);
     if (next >= pl->ntasks)
-        return (struct amx_ahead){ 0 };
+        return (struct ahead){ 0 };
     struct conv_share s = conv_share_of(pl, next);
     size_t from = s.image * pl->ih + MIN(s.row * pl->step, pl->ih);
     size_t end = (s.image + s.images - 1) * pl->ih + MIN((s.row + s.rows) * pl->step, pl->ih);
-    return amx_ahead(p->x + from * pl->iw * pl->ic, (end - from) * pl->iw * pl->ic, blocks);
+    return ahead_begin(p->x + from * pl->iw * pl->ic, (end - from) * pl->iw * pl->ic, blocks);
 }
 
 /*
@@ -249,7 +249,7 @@ static void run_phase(struct task *w, size_t i, size_t from, size_t to)
             k.b0 = p->packed + g * AMX_SIDE * p->runs.steps * AMX_DEPTH;
             k.b1 = k.b0 + AMX_B;
             amx_block_begin(&k);
-            amx_look_ahead(&w->ahead);
+            ahead_look(&w->ahead);
             store(w, &last);
             amx_block_end(&k);
             last = (struct finished){ k.c, ph->out + t * AMX_TILE, k.rows, g * AMX_SIDE,

@@ -13,26 +13,26 @@ static size_t zeros_of(const struct sums *s) /* numbers */
 }
 
 /* What the next share reads: of x and dy as many pixels as it has, or a's rows. */
-static void ahead_of(const struct sums *s, size_t next, size_t blocks, struct amx_ahead ahead[2])
+static void ahead_of(const struct sums *s, size_t next, size_t blocks, struct ahead ahead[2])
 {
     const struct conv_plan *p = &s->plan;
     if (s->rows) {
-        ahead[0] = amx_ahead(s->rows + next * s->a_numbers, s->a_numbers, blocks);
+        ahead[0] = ahead_begin(s->rows + next * s->a_numbers, s->a_numbers, blocks);
         return;
     }
     struct sums_share sh = sums_share_of(s, next);
     size_t first = (sh.image * p->oh + sh.row) * p->ow + sh.col, plane = p->oh * p->ow;
     size_t from = first * p->ih * p->iw / plane, all = p->n * p->ih * p->iw;
     size_t pixels = MIN(sh.pixels * p->ih * p->iw / plane, all - from);
-    ahead[0] = amx_ahead(s->x + from * p->ic, pixels * p->ic, blocks);
-    ahead[1] = amx_ahead(s->dy + first * p->oc, sh.pixels * p->oc, blocks);
+    ahead[0] = ahead_begin(s->x + from * p->ic, pixels * p->ic, blocks);
+    ahead[1] = ahead_begin(s->dy + first * p->oc, sh.pixels * p->oc, blocks);
 }
 
 /* Adds the products of a share: some of b's blocks, for all taps and all of a. With a version for
  * each tap, a is read once while the version stays. */
 static void add_share(const struct sums *s, size_t steps, size_t first, size_t blocks,
                       const uint16_t *rows, const uint16_t *pairs, float *sums, bool add,
-                      struct amx_ahead ahead[2])
+                      struct ahead ahead[2])
 {
     struct amx_block k = { .stride = AMX_DEPTH * sizeof *rows,
                            .b_each = AMX_DEPTH,
@@ -54,8 +54,8 @@ static void add_share(const struct sums *s, size_t steps, size_t first, size_t b
                     k.b0 = pairs + b * s->b_numbers + (v * s->pairs * 2 + s->pair[tap]) * AMX_DEPTH;
                     k.b1 = k.b0 + s->pairs * AMX_DEPTH;
                     amx_block_begin(&k);
-                    amx_look_ahead(&ahead[0]);
-                    amx_look_ahead(&ahead[1]);
+                    ahead_look(&ahead[0]);
+                    ahead_look(&ahead[1]);
                     amx_block_end(&k);
                 }
 }
@@ -84,7 +84,7 @@ static int sums_task(void *arg, size_t i, int worker)
     amx_begin();
     for (size_t t = begin; t < end; t++) {
         struct sums_share sh = sums_share_of(s, t);
-        struct amx_ahead ahead[2] = { { 0 } };
+        struct ahead ahead[2] = { { 0 } };
         if (!s->rows)
             sums_make_rows(s, &sh, own, zeros);
         sums_make_pairs(s, &sh, first, blocks, pairs, band, zeros);

@@ -341,5 +341,5 @@ static int cpu_knn(struct kern *kn, const struct kern_knn *q, int32_t *idx, floa
 void cpu_init_knn(struct kern_ops *o, unsigned isa)
 {
     openblas_set_num_threads(1); /* the pool is the only source of threads */
-    o->knn = isa & ISA_AMX ? knn_amx : cpu_knn;
+    o->knn = isa & ISA_AVX512BF16 ? knn_bf16 : cpu_knn;
 }

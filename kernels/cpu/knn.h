@@ -69,8 +69,8 @@ static inline void knn_listed(struct knn_lists *l, size_t query, size_t n)
         knn_lists_weed(l, query);
 }
 
-/* knn_amx.c: scores by bfloat16 tiles. */
-int knn_amx(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim);
+/* knn_bf16.c: scores by products of bfloat16, for handles with ISA_AVX512BF16. */
+int knn_bf16(struct kern *kn, const struct kern_knn *q, int32_t *idx, float *sim);
 
 /* knn_isa.c */
 enum { KNN_DOTS = 16 };
