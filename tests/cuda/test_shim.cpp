@@ -425,6 +425,12 @@ static void graphs()
     ok(cudaMalloc(&p, 4) == cudaErrorStreamCaptureUnsupported &&
            cudaStreamEndCapture(s, &graph) == cudaErrorStreamCaptureInvalidated,
        "so does an allocation");
+    int usual = 1;
+    cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal);
+    ok(cudaMemcpyAsync(x.on, &usual, sizeof usual, cudaMemcpyHostToDevice, s) ==
+               cudaErrorStreamCaptureUnsupported &&
+           cudaStreamEndCapture(s, &graph) == cudaErrorStreamCaptureInvalidated,
+       "and a copy of memory that is not page-locked");
     cudaGetLastError();
     cudaStreamDestroy(s);
     cudaStreamDestroy(side);

@@ -11,6 +11,8 @@
  * the call, and written before it returns.
  *
  * While a stream is captured its work becomes nodes of a graph, with its arguments as they are.
+ * Copies from or to other than page-locked memory, of which a replay would be of what is there
+ * then, if anything, are refused.
  */
 #include "shim.h"
 #include <algorithm>
@@ -210,6 +212,15 @@ cudaError_t shim_unsafe()
     return cudaSuccess;
 }
 
+static cudaError_t not_captured(shim_stream *s)
+{
+    if (s->into) {
+        s->into->invalid = true;
+        return shim_result(cudaErrorStreamCaptureUnsupported);
+    }
+    return cudaSuccess;
+}
+
 /* -- Copies ---- */
 
 static cudaError_t copy(void *to, const void *from, size_t n, cudaMemcpyKind kind, cudaStream_t s,
@@ -232,8 +243,13 @@ static cudaError_t copy(void *to, const void *from, size_t n, cudaMemcpyKind kin
     if (kind != cudaMemcpyDefault &&
         (to_device != (target == SHIM_DEVICE) || from_device != (source == SHIM_DEVICE)))
         return shim_result(cudaErrorInvalidMemcpyDirection);
+    if (source == SHIM_HOST || target == SHIM_HOST) {
+        cudaError_t err = not_captured(stream);
+        if (err != cudaSuccess)
+            return err;
+    }
     action run = [=] { memcpy(to, from, n); };
-    if (source == SHIM_HOST && !stream->into) {
+    if (source == SHIM_HOST) {
         std::string bytes((const char *)from, n);
         run = [=] { memcpy(to, bytes.data(), n); };
     }
@@ -305,15 +321,6 @@ static cudaError_t query(const works &all)
     for (const work_ptr &w : all)
         if (!w->done)
             return shim_result(cudaErrorNotReady);
-    return cudaSuccess;
-}
-
-static cudaError_t not_captured(shim_stream *s)
-{
-    if (s->into) {
-        s->into->invalid = true;
-        return shim_result(cudaErrorStreamCaptureUnsupported);
-    }
     return cudaSuccess;
 }
 
