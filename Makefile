@@ -288,7 +288,7 @@ check-device: $(ON_DEVICE) $(PLUGIN)
 	$(Q)CHECK_DEVICE=cuda SEMPPL_CUDA='$(abspath $(PLUGIN))' $(subst SEMPPL_CACHE=,SEMPPL_CACHE='$(abspath $(BUILD))/cache',$(PROVE)) $(ON_DEVICE)
 
 check-cuda: $(BUILD)/semppl-ckpt $(ON_DEVICE) $(PLUGIN)
-	$(Q)BUILD='$(BUILD)' tests/cuda/check.sh $(notdir $(T:.c=))
+	$(Q)BUILD='$(BUILD)' LIMIT="$${LIMIT:-7200}" tests/cuda/check.sh $(notdir $(T:.c=))
 
 # What is worth its time under sanitizers: all of C's own tests, and the programs at the ends of the pipeline. What
 # uses threads is run again under the thread sanitizer, to which the threads of a kernel are threads too.
@@ -310,10 +310,11 @@ bench: all $(BENCH)
 	$(Q)BUILD='$(BUILD)' bench/run.sh
 
 bench-cuda: all $(BENCH) $(BENCH_CUDA) $(PLUGIN)
-	$(Q)BUILD='$(BUILD)' bench/cuda/run.sh
+	$(Q)BUILD='$(BUILD)' LIMIT="$${LIMIT:-3600}" bench/cuda/run.sh
 
 # All of it with the libraries that it was linked to, in folders as they are here: unpacked elsewhere,
-# tests/cuda/check.sh and bench/cuda/run.sh find it.
+# tests/cuda/check.sh and bench/cuda/run.sh find it, print as they go, and keep within ten minutes each. Most of it is the
+# plugin: CUDA_ARCHS=90a alone makes it a fourth.
 KIT_SCRIPTS := bench/steps.sh $(addprefix bench/cuda/,run.sh kernels.awk) $(addprefix tests/cuda/,check.sh device.sh)
 cuda-kit: $(BINARIES) $(BENCH) $(BENCH_CUDA) $(EXAMPLES) $(KERN) $(DEVICE) $(PLUGIN)
 	$(call say,KIT,$(BUILD)/cuda-kit.tar.gz)

@@ -1,7 +1,10 @@
 /*
  * bench.c - the tables of `make bench-cuda` that need no program: all, or those that are named.
  *
- *     bench [tiny] [encoders] [layers] [passes] [search] [once]
+ *     bench [tiny] [ceilings] [encoders] [layers] [passes] [search] [once]
+ *
+ * Shares are of ceilings that every call measures, but for once alone. A row is printed as soon as
+ * it is measured.
  */
 #include "bench/cuda/rig.h"
 #include "common/base/log.h"
@@ -73,13 +76,11 @@ double rig_seconds(struct rig *r, int (*f)(void *arg), void *arg)
 
 static void ceilings(struct rig *r)
 {
-    rig_must(r, kern_measure(r->kn, &r->copy, &r->product), "the device's ceilings");
     printf("## Ceilings, measured in this run (%s)\n\n", kern_describe(r->kn));
     printf("| ceiling | |\n|:--|--:|\n");
     printf("| copy on the device, by the runtime | %.0f GB/s |\n", 1e-9 * r->copy);
     printf("| bfloat16 product, 8192 x 8192 x 8192, by cuBLASLt | %.0f TF/s |\n\n",
            1e-12 * r->product);
-    fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -87,14 +88,12 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*print)(struct rig *r);
-    } tables[] = { { "encoders", encoders },
-                   { "layers", layers },
-                   { "passes", passes },
-                   { "search", search },
-                   { "once", once } };
+    } tables[] = { { "ceilings", ceilings }, { "encoders", encoders }, { "layers", layers },
+                   { "passes", passes },     { "search", search },     { "once", once } };
     struct rig r = { 0 };
     const char *why;
     int first = 1;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc > 1 && strcmp(argv[1], "tiny") == 0) {
         r.tiny = true;
         first = 2;
@@ -105,7 +104,7 @@ int main(int argc, char **argv)
         bench_die(why);
     bool only_once = argc == first + 1 && strcmp(argv[first], "once") == 0;
     if (!only_once)
-        ceilings(&r);
+        rig_must(&r, kern_measure(r.kn, &r.copy, &r.product), "the device's ceilings");
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         bool named = argc == first && strcmp(tables[i].name, "once") != 0;
         for (int j = first; j < argc; j++)
@@ -113,7 +112,6 @@ int main(int argc, char **argv)
         if (named)
             tables[i].print(&r);
         rig_clear(&r);
-        fflush(stdout);
     }
     kern_close(r.kn);
     pool_close(r.pool);

@@ -149,7 +149,6 @@ static void print(const struct rig *r, const char *name, size_t n, double second
     double floor = work / r->product;
     printf("| %s | %zu | %.0f | %.2f | %.0f %% | %.0f |\n", name, n, (double)n / seconds,
            1e3 * seconds, 100 * floor / seconds, (double)n / floor);
-    fflush(stdout);
 }
 
 /* Operations: forward, and back to weights and inputs, of which the picture is none. */

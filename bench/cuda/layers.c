@@ -33,7 +33,6 @@ struct total {
 static void print_share(double work, double seconds, double floor)
 {
     printf(" %6.1f %3.0f %% |", 1e-12 * work / seconds, 100 * floor / seconds);
-    fflush(stdout);
 }
 
 static void layer(struct rig *r, const struct layer *l, size_t n, struct total *total)

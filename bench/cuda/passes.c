@@ -135,7 +135,6 @@ static void print(const struct rig *r, double seconds, double bytes)
 {
     printf(" %.3f | %.0f | %.0f %% |\n", 1e3 * seconds, 1e-9 * bytes / seconds,
            100 * bytes / seconds / r->copy);
-    fflush(stdout);
 }
 
 static void tensor(struct rig *r, size_t n, size_t side, size_t c, const struct kind *kind,

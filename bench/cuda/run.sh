@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# run.sh - every table of `make bench-cuda`, on standard output; those of a real device also in bench/RESULTS-cuda.md.
+# run.sh - every table of `make bench-cuda`, on standard output as it is measured; those of a real device also in
+# bench/RESULTS-cuda.md.
 #
-#   BUILD=build bench/cuda/run.sh
+#   BUILD=build bench/cuda/run.sh           all, what tells most first
+#   BUILD=build bench/cuda/run.sh PART      one of the parts below
+#
+# LIMIT=600     seconds for all of it: what runs longer is ended, what comes after is left out
 #
 # On the device of tests all is tiny: that proves that it runs, and the numbers mean nothing.
 set -euo pipefail
@@ -10,15 +14,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/cuda/device.sh
 # shellcheck source=bench/steps.sh
 . bench/steps.sh
+PARTS=(programs ceilings encoders passes search layers kernels)
+LIMIT=${LIMIT:-600}
 
-all=$(semppl-ckpt selftest) || { echo "$all" >&2; exit 1; }
-found() { sed -n "s/^$1: //p" <<<"$all" | head -n 1; }
+# What the self-test says, once for all parts.
+export BENCH_DEVICE=${BENCH_DEVICE:-$(semppl-ckpt selftest || :)}
+found() { sed -n "s/^$1: //p" <<<"$BENCH_DEVICE" | head -n 1; }
 tiny=
 STEPS_TIMES=8
 DEVICE=cuda
 case $(found 'device 0') in
 fibers,*) tiny=tiny STEPS_TIMES=2 ;;
-'') echo "no CUDA device" >&2 && exit 1 ;;
+'') echo "no CUDA device: $BENCH_DEVICE" >&2 && exit 1 ;;
 esac
 
 machine() {
@@ -83,7 +90,7 @@ programs() {
 # The kernels that take most of a pass of training, as ncu sees them: time, and the shares of what memory and
 # multiprocessors could do.
 kernels() {
-    command -v ncu >/dev/null || return 0
+    command -v ncu >/dev/null || { echo "No table of kernels: there is no ncu (Nsight Compute)." && return; }
     echo "## Kernels of a pass of training of ResNet-50, by Nsight Compute"
     echo
     echo "| kernel | calls | ms | share of time | memory | arithmetic |"
@@ -92,14 +99,39 @@ kernels() {
     metrics+=,sm__throughput.avg.pct_of_peak_sustained_elapsed
     ncu --clock-control none --csv --page raw --metrics $metrics "$BUILD/bench/cuda/bench" ${tiny:+"$tiny"} once 2>/dev/null |
         bench/cuda/kernels.awk
-    echo
 }
 
-{
+# Each part is a process of its own: one that fails or hangs costs the others nothing.
+everything() {
+    local part rc left bad=0
     machine
-    "$BUILD/bench/cuda/bench" ${tiny:+"$tiny"}
-    programs
+    for part in "${PARTS[@]}"; do
+        rc=0 left=$((LIMIT - SECONDS))
+        if [ "$left" -le 0 ]; then
+            bad=1 && echo "Left out: $part, the $LIMIT s are over."
+            continue
+        fi
+        timeout -k 5 "$left" bench/cuda/run.sh "$part" || rc=$?
+        [ "$rc" = 0 ] || bad=1
+        case $rc in
+        0) ;;
+        124 | 137) echo && echo "Cut off: $part, the $LIMIT s are over." && echo ;;
+        *) echo && echo "Failed: $part, status $rc." && echo ;;
+        esac
+    done
+    return "$bad"
+}
+
+case ${1-} in
+'')
+    rc=0
+    everything | tee "$BUILD/RESULTS-cuda.md" || rc=$?
+    [ -n "$tiny" ] || cp "$BUILD/RESULTS-cuda.md" bench/RESULTS-cuda.md
+    exit $rc
+    ;;
+programs | kernels)
+    "$1"
     echo
-    kernels
-} | tee "$BUILD/RESULTS-cuda.md"
-[ -n "$tiny" ] || cp "$BUILD/RESULTS-cuda.md" bench/RESULTS-cuda.md
+    ;;
+*) "$BUILD/bench/cuda/bench" ${tiny:+"$tiny"} "$1" ;;
+esac

@@ -51,7 +51,6 @@ static void search_row(struct rig *r, size_t n, size_t m, size_t d, size_t k)
     double t = rig_seconds(r, neighbours, &j);
     printf("| %zu x %zu x %zu | %zu | %.2f | %.0f | %.0f %% |\n", n, m, d, k, 1e3 * t,
            1e-12 * work / t, 100 * work / r->product / t);
-    fflush(stdout);
     rig_clear(r);
 }
 
@@ -109,7 +108,6 @@ static void view_row(struct rig *r, size_t n, const size_t *side, size_t each)
     if (each > 4)
         printf(" and %zu of %zu", each - 4, side[4]);
     printf(" | %.2f | %.0f |\n", 1e3 * t, (double)(n * each) / t);
-    fflush(stdout);
     free(out);
     free(view);
     free(picture);

@@ -43,4 +43,13 @@ check 'runs tests plainly and by each tool' '[ "$(grep -c "^ok *check_dense" sai
 printf '#!/bin/sh\necho "========= Invalid __global__ write of size 4 bytes"\nexit 9\n' >tools/compute-sanitizer
 check_exit 1 'what a tool finds fails' 'TOOLS=memcheck "$TOP/tests/cuda/check.sh" check_dense >said'
 check 'and is shown' 'grep -q "^FAILED  check_dense under memcheck, status 9" said && grep -q "Invalid __global__ write" said'
+
+# On a machine that is lent for minutes, and has neither libraries of NVIDIA's that the loader finds nor a python3
+printf '#!/bin/sh\nexit 127\n' | tee tools/python3 >tools/ldconfig
+chmod +x tools/*
+export BENCH_DEVICE='device 0: fibers, by hearsay'
+check_exit 1 'tables for which there is no time' 'LIMIT=0 "$TOP/bench/cuda/run.sh" >table.md'
+check_out 'are named' '7' 'grep -c "^Left out: " table.md'
+check_exit 1 'tests likewise' 'LIMIT=0 TOOLS= "$TOP/tests/cuda/check.sh" check_dense >said'
+check 'are named too' 'grep -q "^left out check_dense: " said && grep -q "^1 failed or not done: check_dense" said'
 finish

@@ -11,10 +11,10 @@ export BUILD PATH="$BUILD:$PATH" SEMPPL_CUDA="${SEMPPL_CUDA:-$BUILD/libsemppl-cu
 
 vendor_folders() {
     python3 -c 'import glob, sysconfig
-for p in sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")): print(p)' 2>/dev/null
+for p in sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")): print(p)' 2>/dev/null || : # no python3
 }
 for name in libcudnn.so.9 libcublasLt.so; do
-    if ! ldconfig -p 2>/dev/null | grep -q "[[:space:]]$name"; then
+    if ! ldconfig -p 2>/dev/null | grep "[[:space:]]$name" >/dev/null; then
         folders=$(vendor_folders | tr '\n' ':')
         export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${folders%:}"
         break
