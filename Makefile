@@ -103,6 +103,11 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_isa.c,$(1))) \
 LIB_OBJ := $(call objects,$(LIB_SRC))
 LIB := $(BUILD)/libsemppl.a
 
+# The tile unit's kernels once more, on an imitation of it (tests/tiles/tiles.h), and tests that use them
+TILES_OBJ := $(patsubst %.c,$(BUILD)/tiles/%.o,$(filter kernels/%,$(AMX_SRC))) $(addprefix $(BUILD)/tests/tiles/,tiles.o isa_tiles.o)
+TILES := $(addprefix $(BUILD)/tiles/tests/,kern/check_conv kern/check_knn kern/grad_conv unit/test_net)
+TEST_TILES := $(BUILD)/tests/tiles/test_tiles
+
 # The definitions and all above them once more, in double precision: tests/double/double.h
 DOUBLE_OBJ := $(patsubst %.c,$(BUILD)/double/%.o,$(filter-out kernels/cpu/%,$(LIB_SRC)))
 
@@ -146,6 +151,11 @@ $(BUILD)/double/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -include tests/double/double.h -MMD -MP -c -o $@ $<
 
+$(BUILD)/tiles/%.o: %.c $(BUILD)/.flags
+	$(call say,CC,'$< (tiles)')
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -O3 -ffp-contract=fast $(ISA_FLAGS_avx512bf16) -include tests/tiles/instead.h -MMD -MP -c -o $@ $<
+
 $(LIB): $(LIB_OBJ) $(BUILD)/.objects
 	@rm -f $@
 	$(Q)ar rcs $@ $(filter %.o,$^)
@@ -155,10 +165,16 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 	$(Q)$(LINK) -o $@ $< $(LIB) $(LDLIBS)
 
 # Tests, examples and benchmarks: one program each
-$(sort $(UNIT) $(KERN) $(DEVICE) $(EXAMPLES) $(BENCH) $(BENCH_CUDA) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+$(sort $(UNIT) $(KERN) $(TEST_TILES) $(DEVICE) $(EXAMPLES) $(BENCH) $(BENCH_CUDA) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
-$(KERN): $(addprefix $(BUILD)/tests/kern/,check.o mirror.o)
+$(KERN) $(foreach t,$(TILES),$(if $(findstring /kern/,$(t)),$(t))): $(addprefix $(BUILD)/tests/kern/,check.o mirror.o)
+$(TEST_TILES): $(BUILD)/tests/tiles/tiles.o
+# What comes before the library is not taken from it.
+$(TILES): $(BUILD)/tiles/%: $(BUILD)/%.o $(TILES_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -273,8 +289,8 @@ endif
 
 # Test programs run as they are (--exec ''); those that take longest start first.
 PROVE = BUILD='$(abspath $(BUILD))' CUDA='$(CUDA)' SEMPPL_CACHE= prove -j$(JOBS) --exec ''
-TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(UNIT) $(SHIM) $(PLANS))
-TESTS := $(foreach t,$(TESTS),$(if $(filter tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
+TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(TILES) $(UNIT) $(TEST_TILES) $(SHIM) $(PLANS))
+TESTS := $(foreach t,$(TESTS),$(if $(filter tiles/% tests/tiles/% tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
 check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA))
 	$(Q)$(PROVE) $(TESTS)
@@ -294,14 +310,14 @@ check-cuda: $(BUILD)/semppl-ckpt $(ON_DEVICE) $(PLUGIN)
 # uses threads is run again under the thread sanitizer, to which the threads of a kernel are threads too.
 SAN_CLI := $(wildcard $(patsubst %,tests/cli/%.t,options prep ckpt bridge knn))
 THREADED := $(filter %/test_pool %/test_log %/test_views %/test_loader %/check_conv %/check_knn %/check_augment, \
-    $(UNIT) $(KERN)) $(wildcard tests/cli/train.t)
+    $(UNIT) $(KERN) $(TILES)) $(wildcard tests/cli/train.t)
 export ASAN_OPTIONS ?= allocator_may_return_null=1
 export UBSAN_OPTIONS ?= halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS ?= halt_on_error=1
 
 check-san:
 	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-asan' SAN=address,undefined \
-	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT) $(SHIM)) $(SAN_CLI)' check
+	    T='$(patsubst $(BUILD)/%,%,$(KERN) $(UNIT) $(TILES) $(TEST_TILES) $(SHIM)) $(SAN_CLI)' check
 	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-asan' SAN=address,undefined check-fake
 	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(THREADED) $(SHIM))' check
 	$(Q)$(MAKE) CUDA=0 BUILD='$(BUILD)-tsan' SAN=thread T='$(patsubst $(BUILD)/%,%,$(KERN))' check-fake

@@ -5,11 +5,6 @@
 #include "common/base/base.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 static const struct {
     const char *name;
@@ -23,18 +18,6 @@ static const struct {
     { "amx", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AVX512BF16 | ISA_AMX },
 };
 
-#if defined(__x86_64__)
-/* Tiles of bfloat16, for which Linux wants to be asked: they make a thread's state 8 KiB larger
- * (Linux, Documentation/arch/x86/xstate.rst). */
-static bool has_amx(void)
-{
-    enum { TILE = 1 << 24, BF16 = 1 << 22, REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILE) && (d & BF16) &&
-           syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
-}
-#endif
-
 unsigned isa_detect(void)
 {
     unsigned isa = ISA_GENERIC;
@@ -47,7 +30,7 @@ unsigned isa_detect(void)
             isa |= ISA_AVX512;
         if (isa & ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
             isa |= ISA_AVX512BF16;
-        if (isa & ISA_AVX512BF16 && has_amx())
+        if (isa & ISA_AVX512BF16 && isa_tiles())
             isa |= ISA_AMX;
     }
 #endif

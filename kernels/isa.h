@@ -4,6 +4,8 @@
 #ifndef SEMPPL_ISA_H
 #define SEMPPL_ISA_H
 
+#include <stdbool.h>
+
 enum {
     ISA_REF = 0,             /* only the definitions of ref/ */
     ISA_GENERIC = 1 << 0,    /* cpu/ in portable C */
@@ -20,5 +22,11 @@ enum {
  */
 unsigned isa_detect(void);
 const char *isa_name(unsigned isa); /* of the best bit: "amx" ... */
+
+/*
+ * Are there tiles of bfloat16? Linux wants to be asked for them, which this does: they make a
+ * thread's state 8 KiB larger (Linux, Documentation/arch/x86/xstate.rst).
+ */
+bool isa_tiles(void);
 
 #endif

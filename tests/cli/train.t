@@ -176,7 +176,7 @@ check_err 5 'too big for the memory' 'GB.*batch' 'train -n 1 -c 0.h5 -o x.h5 --s
 limited() { (ulimit -v 2000000 && semppl-train-step -q "$@"); }
 if limited --version >/dev/null 2>&1; then
     check_err 5 'one that would fit in parts' 'micro_batch=480 makes that about 1\.. GB' \
-        'limited -n 1 -c 0.h5 -o x.h5 --set batch=480 --set large_side=64 train.h5'
+        'limited -n 1 --precision f32 -c 0.h5 -o x.h5 --set batch=480 --set large_side=64 train.h5'
 else
     skip 'one that would fit in parts' 'the programs do not start with so little memory'
 fi
