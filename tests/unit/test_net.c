@@ -1,71 +1,10 @@
 /*
- * test_net.c - networks with all kinds of layers, forwards and backwards, against central finite
- * differences and against each other.
+ * test_net.c - networks with all kinds of layers, forwards and backwards, against each other. Their
+ * gradients are compared with finite differences in tests/double/.
  */
-#include "tests/t.h"
-#include "common/base/rng.h"
-#include "common/model/encoder.h"
 #include "kernels/ops.h"
+#include "tests/unit/net_data.h"
 #include <errno.h>
-#include <string.h>
-
-#define N 4     /* pictures */
-#define SIDE 13 /* of the input */
-
-/* A network with its numbers in place, on one device. */
-struct rig {
-    struct pool *pool;
-    struct kern *kn;
-    struct net net;
-    struct net_weights w;
-    float *grad, *x, *dx, *dout;
-    size_t nx, nout;
-};
-
-static void fill(float *x, size_t n, uint64_t id)
-{
-    struct rng r;
-    rng_init(&r, t_seed(), RNG_TEST, 0, id, 0);
-    for (size_t i = 0; i < n; i++)
-        x[i] = rng_normal(&r);
-}
-
-/* The definitions (ref), or what the machine has, as far as SEMPPL_ISA lets it. */
-static void rig_open(struct rig *g, bool ref, int threads)
-{
-    static char wish[32];
-    const char *given = getenv("SEMPPL_ISA");
-    if (!*wish)
-        snprintf(wish, sizeof wish, "%s", given ? given : "best");
-    setenv("SEMPPL_ISA", ref ? "ref" : wish, 1); /* an unknown word is ignored */
-    if (pool_open(&g->pool, threads) < 0 || kern_open(&g->kn, g->pool) < 0)
-        exit(1);
-}
-
-/* Memory, random weights, inputs and output gradients for the net that was built. */
-static void rig_fill(struct rig *g)
-{
-    const struct net_tensor *in = &g->net.tensor[0];
-    g->nx = N * in->h * in->w * in->c;
-    g->nout = N * net_outputs(&g->net);
-    g->w.param = kern_alloc(g->kn, g->net.floats * sizeof(float));
-    g->w.running = kern_alloc(g->kn, g->net.stat_floats * sizeof(float));
-    g->grad = kern_alloc(g->kn, g->net.floats * sizeof(float));
-    g->x = kern_alloc(g->kn, g->nx * sizeof(float));
-    g->dx = kern_alloc(g->kn, g->nx * sizeof(float));
-    g->dout = kern_alloc(g->kn, g->nout * sizeof(float));
-    fill(g->x, g->nx, 1000);
-    fill(g->dout, g->nout, 1001);
-    for (int p = 0; p < g->net.nparams; p++) {
-        const struct net_param *q = &g->net.param[p];
-        float *at = g->w.param + q->offset;
-        fill(at, q->count, (uint64_t)p);
-        for (size_t i = 0; i < q->count; i++)
-            at[i] = q->fan_in ? at[i] / sqrtf((float)q->fan_in) : q->constant + 0.3f * at[i];
-    }
-    if (net_pack(g->kn, &g->net, &g->w) < 0)
-        exit(1);
-}
 
 /* From now on its activations are bfloat16; x: its input in float32. So are its weights, which only
  * some instruction sets round. */
@@ -82,141 +21,6 @@ static void rig_bfloat16(struct rig *g, const float *x)
     }
     if (net_pack(g->kn, &g->net, &g->w) < 0)
         exit(1);
-}
-
-static void rig_close(struct rig *g)
-{
-    net_unpack(g->kn, &g->net, &g->w);
-    kern_free(g->kn, g->w.param);
-    kern_free(g->kn, g->w.running);
-    kern_free(g->kn, g->grad);
-    kern_free(g->kn, g->x);
-    kern_free(g->kn, g->dx);
-    kern_free(g->kn, g->dout);
-    net_release(&g->net);
-    kern_close(g->kn);
-    pool_close(g->pool);
-    *g = (struct rig){ 0 };
-}
-
-/* Stem, max-pool, a block with identity, a bottleneck with projection, average pool. The input is a
- * residual too, and d is read as residual, by the layer that adds it, and later. */
-static void build_trunk(struct net *net, bool same)
-{
-    net_init(net, "trunk", KERN_F32, SIDE, SIDE, 3);
-    int a = net_add_conv(net, 0, "a", 3, 3, 1, same, "a_bn", 1, 0, true);
-    int b = net_add_conv(net, a, "b", 6, 7, 2, same, "b_bn", 1, -1, true);
-    int c = net_add_maxpool(net, b, 3, 2, same);
-    int d = net_add_conv(net, c, "d", 6, 3, 1, same, "d_bn", 1, -1, true);
-    d = net_add_conv(net, d, "e", 6, 3, 1, same, "e_bn", 1, c, true);
-    int m = net_add_conv(net, d, "m", 6, 3, 1, same, "m_bn", 1, d, true);
-    int f = net_add_conv(net, m, "f", 5, 1, 1, same, "f_bn", 1, -1, true);
-    f = net_add_conv(net, f, "g", 5, 3, 2, same, "g_bn", 1, -1, true);
-    int s = net_add_conv(net, d, "h", 9, 1, 2, same, "h_bn", 1, -1, false);
-    f = net_add_conv(net, f, "i", 9, 1, 1, same, "i_bn", 1, s, true);
-    f = net_add_conv(net, f, "j", 7, 3, 1, same, NULL, 1, -1, false);
-    if (net_add_avgpool(net, f) < 0)
-        exit(1);
-}
-
-/* A bottleneck with selective kernels and ResNet-D's shortcut. */
-static int add_sk_block(struct net *net, int in, size_t stride, bool same)
-{
-    int m = net_add_conv(net, in, "f", 5, 1, 1, same, "f_bn", 1, -1, true);
-    int u = net_add_conv(net, m, "u", 10, 3, stride, same, "u_bn", 1, -1, true);
-    int z = net_add_sk_squeeze(net, u);
-    z = net_add_linear(net, z, "z", 7, false, "z_bn", true);
-    z = net_add_linear(net, z, "y", 10, false, NULL, false);
-    int v = net_add_sk_select(net, u, z);
-    int s = net_add_avgpool2(net, in, stride);
-    s = net_add_conv(net, s, "s", 6, 1, 1, same, "s_bn", 1, -1, false);
-    return net_add_conv(net, v, "v", 6, 1, 1, same, "v_bn", 1, s, true);
-}
-
-static void build_sk(struct net *net, bool same)
-{
-    net_init(net, "sk", KERN_F32, SIDE, SIDE, 3);
-    int a = net_add_conv(net, 0, "a", 4, 3, 1, same, "a_bn", 1, -1, true);
-    a = add_sk_block(net, a, 2, same);
-    a = add_sk_block(net, a, 1, same);
-    if (net_add_avgpool(net, a) < 0)
-        exit(1);
-}
-
-static double loss(struct rig *g)
-{
-    struct net_pass *p;
-    const float *out;
-    double sum = 0;
-    if (net_pack(g->kn, &g->net, &g->w) < 0 || net_pass_open(&p, g->kn, &g->net, N, false) < 0 ||
-        net_forward(p, &g->w, g->x, NULL, &out) < 0)
-        exit(1);
-    for (size_t i = 0; i < g->nout; i++)
-        sum += (double)out[i] * g->dout[i];
-    net_pass_close(p);
-    return sum;
-}
-
-/* One way through and back with dx; the pass stays open. */
-static struct net_pass *there_and_back(struct rig *g, const float *weight, const float **out)
-{
-    struct net_pass *p;
-    memset(g->grad, 0, g->net.floats * sizeof(float));
-    if (net_pass_open(&p, g->kn, &g->net, N, true) < 0 ||
-        net_forward(p, &g->w, g->x, weight, out) < 0 ||
-        net_backward(p, &g->w, g->dout, g->grad, g->dx) < 0)
-        exit(1);
-    return p;
-}
-
-/*
- * The derivative along a random direction of unit length through count numbers at, which the loss
- * depends on. A ReLU or a maximum may change sides within a step, hardly within all of three; the
- * shortest one is long enough for float32.
- */
-static void slope(struct rig *g, float *at, const float *grad, size_t count, const char *what)
-{
-    enum { MAX_COUNT = 4096 };
-    static float dir[MAX_COUNT], was[MAX_COUNT];
-    double got = 0, norm = 0, length = 0, best = INFINITY;
-    if (count > MAX_COUNT)
-        exit(1);
-    fill(dir, count, 2000 + count);
-    memcpy(was, at, count * sizeof *at);
-    for (size_t i = 0; i < count; i++)
-        length += (double)dir[i] * dir[i];
-    for (size_t i = 0; i < count; i++) {
-        dir[i] /= (float)sqrt(length);
-        got += (double)grad[i] * dir[i];
-        norm += (double)grad[i] * grad[i];
-    }
-    float step = 9e-3f;
-    for (int attempt = 0; attempt < 3; attempt++) {
-        step /= 3;
-        double side[2];
-        for (int k = 0; k < 2; k++) {
-            for (size_t i = 0; i < count; i++)
-                at[i] = was[i] + (k ? step : -step) * dir[i];
-            side[k] = loss(g);
-        }
-        double want = (side[1] - side[0]) / (2 * (double)step);
-        best = fabs(want - got) < fabs(best - got) ? want : best;
-    }
-    memcpy(at, was, count * sizeof *at);
-    near(got, best, 0.12 * sqrt(norm / (double)count) + 3e-3, "%s: gradient of %s", g->net.part,
-         what);
-}
-
-static void gradients(struct rig *g)
-{
-    const float *out;
-    struct net_pass *p = there_and_back(g, NULL, &out);
-    for (int i = 0; i < g->net.nparams; i++) {
-        const struct net_param *q = &g->net.param[i];
-        slope(g, g->w.param + q->offset, g->grad + q->offset, q->count, q->name);
-    }
-    slope(g, g->x, g->dx, g->nx, "the input");
-    net_pass_close(p);
 }
 
 static double distance(const float *a, const float *b, size_t n)
@@ -282,7 +86,6 @@ static void two_views(struct rig *g)
 
 static void check_all(struct rig *g)
 {
-    gradients(g);
     agreements(g);
     two_views(g);
 }
