@@ -18,16 +18,38 @@ int mem_product(size_t *out, size_t a, size_t b)
     return 0;
 }
 
+enum { HUGE_PAGE = 2 << 20 };
+
+static size_t block_align(size_t bytes)
+{
+    return bytes < 2 * HUGE_PAGE ? 64 : HUGE_PAGE;
+}
+
+/* A large block is whole huge pages. */
+static size_t block_room(size_t bytes)
+{
+    size_t align = block_align(bytes);
+    return MAX((bytes + align - 1) / align * align, align);
+}
+
 void *mem_block(size_t bytes)
 {
-    enum { HUGE_PAGE = 2 << 20 };
-    size_t align = bytes < 2 * HUGE_PAGE ? 64 : HUGE_PAGE;
+    size_t align = block_align(bytes);
     if (bytes > PTRDIFF_MAX - align)
         return NULL;
-    size_t room = MAX((bytes + align - 1) / align * align, align);
-    void *p = aligned_alloc(align, room);
+    void *p = aligned_alloc(align, block_room(bytes));
     if (p && align == HUGE_PAGE)
-        (void)madvise(p, room, MADV_HUGEPAGE); /* advice: small pages do as well */
+        (void)madvise(p, block_room(bytes), MADV_HUGEPAGE); /* advice: small pages do as well */
+    return p;
+}
+
+/* Pages that are given up come back as zeros when somebody touches them (madvise(2)). */
+void *mem_zeroed(size_t bytes)
+{
+    void *p = mem_block(bytes);
+    bool large = block_align(bytes) == HUGE_PAGE;
+    if (p && (!large || madvise(p, block_room(bytes), MADV_DONTNEED) < 0))
+        memset(p, 0, bytes);
     return p;
 }
 
@@ -38,12 +60,10 @@ void *mem_alloc(size_t n, size_t size, const char *what)
         fail(-ENOMEM, "no memory for %s: %zu times %zu bytes", what, n, size);
         return NULL;
     }
-    void *p = mem_block(bytes);
-    if (!p) {
+    void *p = mem_zeroed(bytes);
+    if (!p)
         fail(-ENOMEM, "no memory for %s: %zu bytes", what, bytes);
-        return NULL;
-    }
-    return memset(p, 0, bytes);
+    return p;
 }
 
 int mem_grow(void *block, size_t *cap, size_t n, size_t size)

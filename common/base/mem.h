@@ -2,8 +2,8 @@
  * mem.h - memory that is checked: sizes that cannot wrap, and growth that cannot lose the old
  * block.
  *
- * All functions but mem_block() return NULL (or -ENOMEM) after wording the failure with fail().
- * What they return is the caller's and is released with free(), except for spools.
+ * All functions but mem_block() and mem_zeroed() return NULL (or -ENOMEM) after wording the failure
+ * with fail(). What they return is the caller's and is released with free(), except for spools.
  */
 #ifndef SEMPPL_MEM_H
 #define SEMPPL_MEM_H
@@ -20,6 +20,10 @@ int mem_product(size_t *out, size_t a, size_t b);
  * table every 4096 bytes, and for the kernel the first time.
  */
 void *mem_block(size_t bytes);
+
+/* The same, cleared: a large block not here, by one thread, but page by page when it is first
+ * touched, by the thread that does. */
+void *mem_zeroed(size_t bytes);
 
 /* n * size zeroed bytes, 64-byte aligned; never NULL for n = 0. what names the thing in the
  * failure. */

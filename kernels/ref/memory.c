@@ -9,10 +9,7 @@
 
 void *ref_alloc(struct kern *kn UNUSED, size_t nbytes)
 {
-    void *p = mem_block(nbytes);
-    if (p)
-        memset(p, 0, nbytes);
-    return p;
+    return mem_zeroed(nbytes);
 }
 
 void ref_free(struct kern *kn UNUSED, void *dev)

@@ -32,6 +32,17 @@ static void check_alloc(void)
             p[0] = p[bytes] = 1;
         free(p);
     }
+    bool clear = true;
+    size_t bytes = (16 << 20) + 1;
+    free(mem_block(28 << 20)); /* from then on the C library keeps what is smaller when released */
+    for (int i = 0; i < 3; i++) {
+        p = mem_zeroed(bytes);
+        for (size_t k = 0; k < bytes; k += 1021)
+            clear = clear && p[k] == 0;
+        clear = clear && p[bytes - 1] == 0;
+        free(memset(p, 1, bytes));
+    }
+    ok(clear, "a large block is zeroed each time");
     ok(!mem_block(SIZE_MAX - 8) && !mem_block(PTRDIFF_MAX), "no block next to the end");
     ok(!mem_alloc(SIZE_MAX / 4, 8, "a wrap"), "a size that wraps: %s", fail_text());
     ok(!mem_alloc(SIZE_MAX - 8, 1, "too much"), "a size next to the end: %s", fail_text());
