@@ -22,7 +22,7 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES), aligned(2), may_alias));
 typedef uint16_t bvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias)); /* bfloat16 */
 /* As many doubles as a register holds, and the floats that become them. */
 typedef double dvec __attribute__((vector_size(4 * LANES)));
@@ -54,6 +54,18 @@ INLINE vec vec_select(ivec mask, vec a, vec b)
     return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
 }
 
+/* 0 where v < 0, else v: NaN and -0 stay. */
+INLINE vec vec_relu(vec v)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)v);
+#else
+    return vec_select(v < 0, (vec){ 0 }, v);
+#endif
+}
+
 /* Lanes of a and b, those of b after all of a, in the order of the constants that follow; itype is
  * a vector of as many integers. */
 #if defined(__clang__)
@@ -76,23 +88,31 @@ INLINE vec vec_widen(bvec b)
 }
 
 /*
- * And back, with the rounding of kern_store(), bit by bit; the processor's own instruction turns
- * denormals into 0. Masks save half of what GCC makes of the portable form, without which a pass
- * over the second cache would wait for arithmetic.
+ * And back, with the rounding of kern_store(), bit by bit: the number is the upper half. The
+ * processor's own instruction turns denormals into 0. Masks save half of what GCC makes of the
+ * portable form, without which a pass over the second cache would wait for arithmetic.
  */
-INLINE bvec vec_narrow(vec v)
+INLINE uvec vec_round(vec v)
 {
 #if defined(__AVX512F__)
     __m512i u = (__m512i)v, r = _mm512_add_epi32(u, _mm512_set1_epi32(0x7fff));
     __mmask16 odd = _mm512_test_epi32_mask(u, _mm512_set1_epi32(0x10000));
-    __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
     r = _mm512_mask_add_epi32(r, odd, r, _mm512_set1_epi32(1));
-    r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
-    return (bvec)_mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16));
+    const __m512i quiet = _mm512_set1_epi32(0x22); /* instead of each kind of NaN, v made quiet */
+    return (uvec)_mm512_fixupimm_ps((__m512)r, (__m512)v, quiet, 0);
 #else
     uvec u = (uvec)v;
-    u = (uvec)vec_select(v != v, (vec)(u | 0x400000u), (vec)(u + 0x7fffu + (u >> 16 & 1u)));
-    return __builtin_convertvector(u >> 16, bvec);
+    return (uvec)vec_select(v != v, (vec)(u | 0x400000u), (vec)(u + 0x7fffu + (u >> 16 & 1u)));
+#endif
+}
+
+INLINE bvec vec_narrow(vec v)
+{
+    uvec u = vec_round(v) >> 16;
+#if defined(__AVX512F__)
+    return (bvec)_mm512_cvtepi32_epi16((__m512i)u);
+#else
+    return __builtin_convertvector(u, bvec);
 #endif
 }
 
@@ -122,6 +142,81 @@ INLINE void vec_store_as(enum kern_type type, void *p, size_t at, vec v, size_t 
         *(bvec *)to = b;
     else
         memcpy(to, &b, n * sizeof(*to));
+}
+
+/*
+ * Two vectors of numbers of a type, for passes that do little with each. float32 lie one vector
+ * behind the other; of bfloat16 the first vector has those of even places and the second those of
+ * odd ones, which a shift and a mask make of one load, and back: half the work of vec_load_as() and
+ * vec_store_as(), whose numbers cross the register.
+ */
+enum { LANES2 = 2 * LANES };
+struct vec2 {
+    vec v[2];
+};
+
+#if LANES == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif LANES == 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#endif
+
+/* The first n <= LANES2 floats in the order of type, for sums and factors of columns; others 0. */
+INLINE struct vec2 vec2_columns(enum kern_type type, const float *p, size_t n)
+{
+    size_t first = MIN(n, (size_t)LANES);
+    struct vec2 c = { { vec_load(p, first), vec_load(p + first, n - first) } };
+    if (type == KERN_F32)
+        return c;
+    return (struct vec2){ { VEC_SHUFFLE(ivec, c.v[0], c.v[1], EVEN),
+                            VEC_SHUFFLE(ivec, c.v[0], c.v[1], ODD) } };
+}
+
+INLINE void vec2_store_columns(enum kern_type type, float *p, struct vec2 c, size_t n)
+{
+    if (type != KERN_F32)
+        c = (struct vec2){ { VEC_SHUFFLE(ivec, c.v[0], c.v[1], LOW),
+                             VEC_SHUFFLE(ivec, c.v[0], c.v[1], HIGH) } };
+    size_t first = MIN(n, (size_t)LANES);
+    vec_store(p, c.v[0], first);
+    vec_store(p + first, c.v[1], n - first);
+}
+
+/* The first n <= LANES2 numbers from element at of an array of type; the others are 0. */
+INLINE struct vec2 vec2_load_as(enum kern_type type, const void *p, size_t at, size_t n)
+{
+    if (type == KERN_F32)
+        return vec2_columns(KERN_F32, (const float *)p + at, n);
+    uvec u = { 0 };
+    if (n == LANES2)
+        u = *(const uvec *)(const void *)((const uint16_t *)p + at);
+    else
+        memcpy(&u, (const uint16_t *)p + at, n * sizeof(uint16_t));
+    return (struct vec2){ { (vec)(u << 16), (vec)(u & 0xffff0000u) } };
+}
+
+INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
+{
+    if (type == KERN_F32) {
+        vec2_store_columns(KERN_F32, (float *)p + at, v, n);
+        return;
+    }
+    uvec u = vec_round(v.v[0]) >> 16 | (vec_round(v.v[1]) & 0xffff0000u);
+    if (n == LANES2)
+        *(uvec *)(void *)((uint16_t *)p + at) = u;
+    else
+        memcpy((uint16_t *)p + at, &u, n * sizeof(uint16_t));
 }
 
 INLINE dvec vec_wide(const float *p)
