@@ -24,9 +24,6 @@ static size_t summed(size_t w)
     return w < WIDE ? SUMMED : AT_ONCE;
 }
 
-/* Both vectors of a vec2. */
-#define BOTH(h) for (int h = 0; h < 2; h++)
-
 /*
  * Loads what a pass reads once. Half the bytes for the same instructions: bfloat16 leaves the
  * processor less time to see what comes next, so it is told, AHEAD numbers before.

@@ -36,13 +36,16 @@ INLINE size_t cell_at(const struct kern_maxpool *mp, size_t r, size_t s)
 INLINE void max_step(enum kern_type type, const struct kern_maxpool *mp, void *y, size_t at,
                      const void *x, struct window v, size_t j, size_t n)
 {
-    vec most = vec_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
+    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
     for (size_t r = v.top; r < v.bottom; r++)
         for (size_t s = v.left; s < v.right; s++) {
-            vec now = vec_load_as(type, x, cell_at(mp, r, s) + j, n);
-            most = vec_select(now > most, now, most);
+            struct vec2 now = vec2_load_as(type, x, cell_at(mp, r, s) + j, n);
+            BOTH(h)
+            {
+                most.v[h] = vec_select(now.v[h] > most.v[h], now.v[h], most.v[h]);
+            }
         }
-    vec_store_as(type, y, at + j, most, n);
+    vec2_store_as(type, y, at + j, most, n);
 }
 
 INLINE void max_row_of(enum kern_type type, const struct kern_maxpool *mp, void *y, const void *x,
@@ -51,8 +54,8 @@ INLINE void max_row_of(enum kern_type type, const struct kern_maxpool *mp, void 
     for (size_t q = 0; q < mp->ow; q++) {
         struct window v = window_of(mp, p, q);
         size_t j = 0;
-        for (; j + LANES <= mp->c; j += LANES)
-            max_step(type, mp, y, q * mp->c, x, v, j, LANES);
+        for (; j + LANES2 <= mp->c; j += LANES2)
+            max_step(type, mp, y, q * mp->c, x, v, j, LANES2);
         if (j < mp->c)
             max_step(type, mp, y, q * mp->c, x, v, j, mp->c - j);
     }
@@ -66,29 +69,52 @@ static void max_row(const struct kern_maxpool *mp, void *y, const void *x, size_
         max_row_of(KERN_BF16, mp, y, x, p);
 }
 
-/* Which cell of the window is the first maximum, for each channel; then dy goes there. */
+/*
+ * Which cell of the window is the first maximum, for each channel; then dy goes there. Cells from
+ * fresh.top and fresh.left on are in no earlier window: theirs is all that they have so far, and is
+ * not rounded once more.
+ */
 INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, void *dx,
-                          const void *dy, size_t at, const void *x, struct window v, size_t j,
-                          size_t n)
+                          const void *dy, size_t at, const void *x, struct window v,
+                          struct window fresh, size_t j, size_t n)
 {
-    vec most = vec_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
-    vec g = vec_load_as(type, dy, at + j, n);
-    ivec which = { 0 };
+    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
+    struct vec2 g = vec2_load_as(type, dy, at + j, n);
+    ivec which[2] = { { 0 } };
     int32_t cell = 0;
     for (size_t r = v.top; r < v.bottom; r++)
         for (size_t s = v.left; s < v.right; s++, cell++) {
-            vec now = vec_load_as(type, x, cell_at(mp, r, s) + j, n);
-            ivec better = now > most;
-            most = vec_select(better, now, most);
-            which = (better & cell) | (~better & which);
+            struct vec2 now = vec2_load_as(type, x, cell_at(mp, r, s) + j, n);
+            BOTH(h)
+            {
+                ivec better = now.v[h] > most.v[h];
+                most.v[h] = vec_select(better, now.v[h], most.v[h]);
+                which[h] = (better & cell) | (~better & which[h]);
+            }
         }
+    BOTH(h)
+    {
+        g.v[h] += (vec){ 0 }; /* to the 0 that is there: -0 becomes 0 */
+    }
     cell = 0;
     for (size_t r = v.top; r < v.bottom; r++)
         for (size_t s = v.left; s < v.right; s++, cell++) {
             size_t to = cell_at(mp, r, s) + j;
-            vec_store_as(type, dx, to,
-                         vec_load_as(type, dx, to, n) + vec_select(which == cell, g, (vec){ 0 }),
-                         n);
+            struct vec2 part;
+            BOTH(h)
+            {
+                part.v[h] = vec_select(which[h] == cell, g.v[h], (vec){ 0 });
+            }
+            if (r >= fresh.top && s >= fresh.left) {
+                vec2_store_exact(type, dx, to, part, n);
+                continue;
+            }
+            struct vec2 sum = vec2_load_as(type, dx, to, n);
+            BOTH(h)
+            {
+                sum.v[h] += part.v[h];
+            }
+            vec2_store_as(type, dx, to, sum, n);
         }
 }
 
@@ -98,6 +124,7 @@ INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void
     size_t at = 0, row = mp->w * mp->c * kern_sizeof(type), cleared = 0;
     for (size_t p = 0; p < mp->oh; p++) {
         size_t end = p + 1 < mp->oh ? window_of(mp, p, 0).bottom : mp->h;
+        struct window fresh = { .top = cleared };
         if (end > cleared) { /* rows are cleared just before the first gradient comes */
             memset((uint8_t *)dx + cleared * row, 0, (end - cleared) * row);
             cleared = end;
@@ -105,10 +132,11 @@ INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void
         for (size_t q = 0; q < mp->ow; q++, at += mp->c) {
             struct window v = window_of(mp, p, q);
             size_t j = 0;
-            for (; j + LANES <= mp->c; j += LANES)
-                max_back_step(type, mp, dx, dy, at, x, v, j, LANES);
+            for (; j + LANES2 <= mp->c; j += LANES2)
+                max_back_step(type, mp, dx, dy, at, x, v, fresh, j, LANES2);
             if (j < mp->c)
-                max_back_step(type, mp, dx, dy, at, x, v, j, mp->c - j);
+                max_back_step(type, mp, dx, dy, at, x, v, fresh, j, mp->c - j);
+            fresh.left = v.right;
         }
     }
 }
@@ -133,18 +161,23 @@ struct part {
 INLINE void mean2_step(enum kern_type type, void *to, size_t at, const void *from,
                        const struct part *part, size_t nparts, size_t j, size_t n)
 {
-    vec sum = { 0 };
-    for (size_t i = 0; i < nparts; i++)
-        sum += vec_load_as(type, from, part[i].at + j, n) * part[i].part;
-    vec_store_as(type, to, at + j, sum, n);
+    struct vec2 sum = { 0 };
+    for (size_t i = 0; i < nparts; i++) {
+        struct vec2 x = vec2_load_as(type, from, part[i].at + j, n);
+        BOTH(h)
+        {
+            sum.v[h] += x.v[h] * part[i].part;
+        }
+    }
+    vec2_store_as(type, to, at + j, sum, n);
 }
 
 INLINE void mean2_sum(enum kern_type type, void *to, size_t at, const void *from,
                       const struct part *part, size_t nparts, size_t c)
 {
     size_t j = 0;
-    for (; j + LANES <= c; j += LANES)
-        mean2_step(type, to, at, from, part, nparts, j, LANES);
+    for (; j + LANES2 <= c; j += LANES2)
+        mean2_step(type, to, at, from, part, nparts, j, LANES2);
     if (j < c)
         mean2_step(type, to, at, from, part, nparts, j, c - j);
 }
@@ -214,21 +247,33 @@ INLINE void mean_step(enum kern_type type, float *y, const void *x, size_t cells
                       size_t j, size_t n)
 {
     enum { RUN = 32 };
-    vec sum = { 0 };
+    struct vec2 sum = { 0 };
     for (size_t i = 0; i < cells; i += RUN) {
-        vec run = { 0 };
-        for (size_t k = i; k < MIN(i + RUN, cells); k++)
-            run += vec_load_as(type, x, k * c + j, n);
-        sum += run;
+        struct vec2 run = { 0 };
+        for (size_t k = i; k < MIN(i + RUN, cells); k++) {
+            struct vec2 now = vec2_load_as(type, x, k * c + j, n);
+            BOTH(h)
+            {
+                run.v[h] += now.v[h];
+            }
+        }
+        BOTH(h)
+        {
+            sum.v[h] += run.v[h];
+        }
     }
-    vec_store(y + j, sum / (float)cells, n);
+    BOTH(h)
+    {
+        sum.v[h] /= (float)cells;
+    }
+    vec2_store_columns(type, y + j, sum, n);
 }
 
 INLINE void mean_of(enum kern_type type, float *y, const void *x, size_t cells, size_t c)
 {
     size_t j = 0;
-    for (; j + LANES <= c; j += LANES)
-        mean_step(type, y, x, cells, c, j, LANES);
+    for (; j + LANES2 <= c; j += LANES2)
+        mean_step(type, y, x, cells, c, j, LANES2);
     if (j < c)
         mean_step(type, y, x, cells, c, j, c - j);
 }
@@ -241,16 +286,17 @@ static void mean(enum kern_type type, float *y, const void *x, size_t cells, siz
         mean_of(KERN_BF16, y, x, cells, c);
 }
 
+/* The gradient of a cell, then that of all others, which is the same. */
 INLINE void mean_back_of(enum kern_type type, void *dx, const float *dy, size_t cells, size_t c)
 {
     float part = 1 / (float)cells;
-    for (size_t at = 0; at < cells * c; at += c) {
-        size_t j = 0;
-        for (; j + LANES <= c; j += LANES)
-            vec_store_as(type, dx, at + j, vec_load(dy + j, LANES) * part, LANES);
-        if (j < c)
-            vec_store_as(type, dx, at + j, vec_load(dy + j, c - j) * part, c - j);
-    }
+    size_t j = 0, bytes = c * kern_sizeof(type);
+    for (; j + LANES <= c; j += LANES)
+        vec_store_as(type, dx, j, vec_load(dy + j, LANES) * part, LANES);
+    if (j < c)
+        vec_store_as(type, dx, j, vec_load(dy + j, c - j) * part, c - j);
+    for (size_t i = 1; i < cells; i++)
+        memcpy((uint8_t *)dx + i * bytes, dx, bytes);
 }
 
 static void mean_back(enum kern_type type, void *dx, const float *dy, size_t cells, size_t c)

@@ -154,6 +154,7 @@ enum { LANES2 = 2 * LANES };
 struct vec2 {
     vec v[2];
 };
+#define BOTH(h) for (int h = 0; h < 2; h++)
 
 #if LANES == 16
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
@@ -206,17 +207,28 @@ INLINE struct vec2 vec2_load_as(enum kern_type type, const void *p, size_t at, s
     return (struct vec2){ { (vec)(u << 16), (vec)(u & 0xffff0000u) } };
 }
 
-INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
+/* Of numbers of the type, for which there is nothing to round. */
+INLINE void vec2_store_exact(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
 {
     if (type == KERN_F32) {
         vec2_store_columns(KERN_F32, (float *)p + at, v, n);
         return;
     }
-    uvec u = vec_round(v.v[0]) >> 16 | (vec_round(v.v[1]) & 0xffff0000u);
+    uvec u = (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u);
     if (n == LANES2)
         *(uvec *)(void *)((uint16_t *)p + at) = u;
     else
         memcpy((uint16_t *)p + at, &u, n * sizeof(uint16_t));
+}
+
+INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
+{
+    if (type != KERN_F32)
+        BOTH(h)
+        {
+            v.v[h] = (vec)vec_round(v.v[h]);
+        }
+    vec2_store_exact(type, p, at, v, n);
 }
 
 INLINE dvec vec_wide(const float *p)
