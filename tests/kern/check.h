@@ -96,6 +96,15 @@ bool check_same_(const void *got, const void *want, size_t nbytes);
     ok(check_gradient_((f), (arg), (x), (n), (grad), (step), (tol)), __VA_ARGS__)
 bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, const float *grad,
                      double step, double tol);
+/*
+ * How far off a sum of n numbers in float32 may be that are drawn with mean 0 and deviation size,
+ * products of two or not, whatever the order it is made in: an addition is off by 2^-24 of what it
+ * makes, that of i numbers by size * sqrt(i) of this, and no order makes more than the sums of 1, 2
+ * .. n numbers. Sixteen deviations of all these errors together, which are independent too (Higham
+ * and Mary, "Sharper probabilistic backward error analysis for basic linear algebra kernels with
+ * random data", SIAM J. Sci. Comput. 42, 2020).
+ */
+double check_sum_error(size_t n, double size);
 /* sum x*y in double: the usual scalar that makes a gradient of an array. */
 double check_dot(const float *x, const float *y, size_t n);
 

@@ -222,7 +222,13 @@ static void check_random(const char *isa)
                 void *half = check_bytes(count * 2);
                 ok(augment(kn, type, half, v, N, side, mean, dev) == 0, "%s storage",
                    check_type_name(type));
-                check_same(half, check_typed(type, got, count), count * 2, "is the same, rounded");
+                /* what nvcc joins to one rounding may differ from type to type */
+                if (strcmp(isa, "cuda") == 0)
+                    check_near_as(type, check_floats(type, half, count), got, count, 2e-5 / 0.2,
+                                  "is the same, rounded");
+                else
+                    check_same(half, check_typed(type, got, count), count * 2,
+                               "is the same, rounded");
             }
             check_close(kn);
         }

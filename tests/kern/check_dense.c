@@ -1,6 +1,5 @@
 /*
  * check_dense.c - matrix products, biases, unit vectors and row copies against their definition.
- *
  */
 #include "tests/kern/check.h"
 #include <errno.h>
@@ -34,8 +33,7 @@ static void check_product(const struct shape *s, bool ta, bool tb)
           *c0 = check_normal(s->m * s->n);
     struct kern *ref = check_open("ref", 1);
     float *want = product(ref, s, ta, tb, a, b, c0), *first = NULL;
-    /* sums of k products wander to sqrt(k), and so do their roundings */
-    double tol = 48 * FLT_EPSILON * (1 + sqrt((double)s->k)) * fmax(s->alpha, 1);
+    double tol = check_sum_error(s->k, fmax(s->alpha, 1));
     for (int t = 0; t < check_nthreads; t++) {
         struct kern *kn = check_open(check_best_isa(), check_threads[t]);
         float *got = product(kn, s, ta, tb, a, b, c0);
