@@ -6,7 +6,13 @@
  * The device is the first that the plugin has; by SEMPPL_CUDA a fake one, whose memory
  * faults with SEMPPL_SHIM_STRICT=1 where the host touches it: this also proves that the model
  * reaches it by the kernel library alone.
+ *
+ * The steps are smooth: no rounding turns a ReLU (steady()), nor, where factors are rounded to 16
+ * bits, a vote. As drawn, so small a network is another one after such a turn: of eight seeds two
+ * tables of the CPU itself, ref and avx512bf16, were up to 1e-2 apart in float32, 0.5 in float16,
+ * and 1.4, as far as unrelated gradients, in bfloat16.
  */
+#include "common/base/log.h"
 #include "common/model/precision.h"
 #include "tests/unit/step_data.h"
 
@@ -23,21 +29,18 @@ struct run {
     double loss, vectors, gradient, moved; /* relative, and apart(); moved: since the step began */
 };
 
-/* Gradients are as near as vectors but where a rounding takes a number across a ReLU's 0. AdamW
- * divides noise, where a gradient is nothing else, by its own size. Numbers are for the default
- * seed: with others a rounding to two bytes may turn a ReLU or a vote, and so small a network, of
- * six pictures, is then another one. */
+/* What was seen with a dozen seeds was a fifth below these at least, and in float32 several times.
+ */
 static const struct run runs[] = {
-    { "LARS, divergence of views", KERN_F32, false, OPTIMIZER_LARS, INV_S, 0, 1e-5, 5e-5, 1e-2,
-      1e-2 },
-    { "AdamW, turned pairs, in parts", KERN_F32, false, OPTIMIZER_ADAMW, INV_R, 6, 1e-5, 5e-5, 1e-2,
+    { "LARS, divergence of views", KERN_F32, false, OPTIMIZER_LARS, INV_S, 0, 1e-5, 2e-5, 1e-3,
+      5e-3 },
+    /* which divides noise, where a gradient is nothing else, by its own size */
+    { "AdamW, turned pairs, in parts", KERN_F32, false, OPTIMIZER_ADAMW, INV_R, 6, 1e-5, 2e-5, 1e-3,
       1e-1 },
-    /* as far from the CPU's bfloat16 as either is from float32; unrelated gradients are sqrt(2)
-     * apart */
-    { "bfloat16", KERN_BF16, false, OPTIMIZER_LARS, INV_S, 0, 0.1, 5e-2, 1.2, 1.2 },
+    { "bfloat16", KERN_BF16, false, OPTIMIZER_LARS, INV_S, 0, 0.1, 5e-2, 0.5, 0.5 },
     /* from the CPU's float32 */
-    { "float16", KERN_F16, false, OPTIMIZER_LARS, INV_S, 0, 2e-2, 2e-2, 0.4, 0.4 },
-    { "TF32", KERN_F32, true, OPTIMIZER_LARS, INV_S, 0, 2e-2, 2e-2, 0.4, 0.4 },
+    { "float16", KERN_F16, false, OPTIMIZER_LARS, INV_S, 0, 2e-2, 1e-2, 0.1, 0.1 },
+    { "TF32", KERN_F32, true, OPTIMIZER_LARS, INV_S, 0, 2e-2, 1e-2, 0.1, 0.1 },
 };
 
 /*
@@ -71,6 +74,27 @@ static void check_apart(const char *what, const float *got, const float *want, c
         printf("# %.3g\n", off);
 }
 
+/*
+ * Offsets of batch norms before ReLUs: OPEN deviations, so that all numbers pass, or, of every
+ * fourth channel where nothing is added before the ReLU, as many below, so that none does.
+ */
+static void steady(struct state *s)
+{
+    enum { OPEN = 4 };
+    const struct net *nets[] = { &s->large, &s->projector, &s->predictor };
+    float *theta = s->theta;
+    for (size_t i = 0; i < ARRAY_LEN(nets); theta += nets[i++]->floats)
+        for (const struct net_node *node = nets[i]->node; node < nets[i]->node + nets[i]->nnodes;
+             node++) {
+            if (!node->relu)
+                continue;
+            const struct net_param *beta = &nets[i]->param[node->beta];
+            for (size_t c = 0; c < beta->count; c++)
+                theta[beta->offset + c] = c % 4 == 3 && node->second < 0 ? -OPEN : OPEN;
+        }
+    memcpy(s->xi, s->theta, s->ntarget * sizeof *s->xi);
+}
+
 /* One side of the comparison. */
 struct side {
     struct kern *kn;
@@ -85,6 +109,7 @@ static void begin(struct side *a, struct kern *on, const struct run *r, const st
 {
     *a = (struct side){ .kn = on };
     ok(state_new(&a->s, of) == 0, "a state: %s", fail_text());
+    steady(&a->s);
     if (r->tf32)
         kern_tf32(on, true); /* where there is one */
     state_precision(&a->s, kern_has(on, r->type) ? r->type : KERN_F32);
@@ -163,7 +188,9 @@ static void check_run(const struct run *r)
     of.large_side = 16;
     of.warmup = 0; /* whose first rate is 0 */
     of.base_lr = r->optimizer == OPTIMIZER_ADAMW ? 0.04 : of.base_lr;
+    of.pseudo_labels = r->type == KERN_F32 && !r->tf32 ? PSEUDO_VOTES : PSEUDO_ORACLE;
     ok(state_new(&before, &of) == 0, "a state: %s", fail_text());
+    steady(&before);
     begin(&cpu, kn, r, &of, 1);
     begin(&dev, device, r, &of, r->type == KERN_F16 ? PRECISION_LOSS_SCALE : 1);
     for (int k = 0; k < STEPS; k++) {
@@ -174,9 +201,8 @@ static void check_run(const struct run *r)
         near(dev.m.loss_inv, cpu.m.loss_inv, r->loss * fabs(cpu.m.loss), "its invariance");
         near(dev.m.spread, cpu.m.spread, r->vectors, "spread");
         check_apart("gradient", dev.grad, cpu.grad, NULL, cpu.s.nparam, r->gradient);
-        if (r->type == KERN_F32 && !r->tf32) /* else votes may be close */
-            ok(memcmp(dev.st.label, cpu.st.label, cpu.st.n * sizeof *cpu.st.label) == 0,
-               "the same labels");
+        ok(memcmp(dev.st.label, cpu.st.label, cpu.st.n * sizeof *cpu.st.label) == 0,
+           "the same labels");
         ok(step_update(&cpu.st, &cpu.m) == 0 && step_update(&dev.st, &dev.m) == 0, "updates");
         ok(step_save(&cpu.st) == 0 && step_save(&dev.st) == 0, "saved: %s", fail_text());
         compare_states(r, &dev.s, &cpu.s, &before);
@@ -236,7 +262,7 @@ static void check_scale(void)
     of.invariance = INV_NONE;
     of.batch = 12;
     of.large_side = 16;
-    of.contrast_weight = 1e-5;
+    of.contrast_weight = 1e-4;
     begin(&cpu, kn, &run, &of, 1);
     gradient(&cpu);
     size_t n = state_param_offset(&cpu.s, "projector");
@@ -246,7 +272,7 @@ static void check_scale(void)
         off[i] = apart(dev[i].grad, cpu.grad, NULL, n);
         printf("# float16, loss scale %g: gradient apart by %.3g\n", dev[i].s.loss_scale, off[i]);
     }
-    ok(off[1] < 0.35, "small gradients in float16");
+    ok(off[1] < 0.1, "small gradients in float16");
     ok(off[0] > 0.45, "are lost without a loss scale");
     near(dev[1].m.grad_norm, cpu.m.grad_norm, 0.05 * cpu.m.grad_norm,
          "and with it their norm is right");
@@ -259,6 +285,7 @@ static void check_scale(void)
 int main(void)
 {
     const char *why;
+    log_level = LOG_QUIET; /* no warning that labels are the truth */
     step_begin();
     if (kern_open_cuda(&device, 0, pool, &why) < 0) {
         printf("Bail out! %s\n", why);
