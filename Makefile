@@ -329,8 +329,8 @@ bench-cuda: all $(BENCH) $(BENCH_CUDA) $(PLUGIN)
 	$(Q)BUILD='$(BUILD)' LIMIT="$${LIMIT:-3600}" bench/cuda/run.sh
 
 # All of it with the libraries that it was linked to, in folders as they are here: unpacked elsewhere,
-# tests/cuda/check.sh and bench/cuda/run.sh find it, print as they go, and keep within ten minutes each. Most of it is the
-# plugin: CUDA_ARCHS=90a alone makes it a fourth.
+# tests/cuda/check.sh and bench/cuda/run.sh find it, print as they go, and keep within ten minutes each. Of 59 MB packed
+# the libraries are 39, a third of that ICU's data, and the plugin 13 for all CUDA_ARCHS.
 KIT_SCRIPTS := bench/steps.sh $(addprefix bench/cuda/,run.sh kernels.awk) $(addprefix tests/cuda/,check.sh device.sh)
 cuda-kit: $(BINARIES) $(BENCH) $(BENCH_CUDA) $(EXAMPLES) $(KERN) $(DEVICE) $(PLUGIN)
 	$(call say,KIT,$(BUILD)/cuda-kit.tar.gz)
