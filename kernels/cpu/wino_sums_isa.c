@@ -36,10 +36,10 @@ INLINE void turn(enum kern_type type, const struct wino_sums *s, size_t first, s
         vec v[PAIR][WINO_CELLS];
         for (size_t i = 0; i < PAIR; i++) {
             struct wino_place p = wino_place(g, first + t + i);
-            size_t h = t + i < tiles;
-            wino_cells(type, in[i], 4, g->x, p.image, p.row - g->top, p.col - g->left, h * g->ih,
-                       g->iw, g->ic, zeros);
-            wino_cells(type, out[i], 2, s->dy, p.image, p.row, p.col, h * g->oh, g->ow, g->oc,
+            size_t there = t + i < tiles; /* or all zeros */
+            wino_cells(type, in[i], 4, g->x, p.image, p.row - g->top, p.col - g->left,
+                       there * g->ih, g->iw, g->ic, zeros);
+            wino_cells(type, out[i], 2, s->dy, p.image, p.row, p.col, there * g->oh, g->ow, g->oc,
                        zeros);
         }
         for (size_t l = 0; l < cols; l += LANES) {
