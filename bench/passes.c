@@ -230,6 +230,12 @@ void passes(struct bench *b)
         { "its gradient", selection_backward, 2.5 },
     };
     printf("## Passes over memory: GB/s and share of a copy of the same tensor\n\n");
+    printf(
+        "Counted are the tensors that a pass must read or write: by batch norm 2, with a residual "
+        "3; by its gradient 5, since dy and x are read for the sums and then for dx; with a "
+        "residual 8, since y is read twice too and the residual's gradient written. All others "
+        "read and write each of theirs once. What is read because a part of its line is "
+        "written is not counted; the copy may go past the caches.\n\n");
     printf("| pass | type | ms | GB/s | share | floor: copy, GB/s |\n|:--|:--|--:|--:|--:|--:|\n");
     tensor(b, 128, 32, 64, norm, ARRAY_LEN(norm));
     tensor(b, 16, 56, 256, norm, ARRAY_LEN(norm));

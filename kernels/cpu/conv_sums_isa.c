@@ -202,7 +202,10 @@ int ISA(conv_weights_task)(void *arg, size_t i, int worker)
     return 0;
 }
 
-/* Adds the shards of one group and block, in order, to dw [k][c][kh][kw]. */
+/*
+ * Adds the shards of one group and block, in order, to dw [k][c][kh][kw]: of a tap and some input
+ * channels at a time, which are neighbours there. Output channels are often 4096 bytes apart.
+ */
 int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
 {
     const struct conv_weights *d = arg;
@@ -211,19 +214,23 @@ int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
     size_t valid = MIN(width, p->oc - g * p->group), ntaps = p->phase[0].ntaps;
     size_t ic = p->ic * p->pair, cn = block_channels(p, b), kw = p->plain ? p->last / ic : 1;
     size_t taps = ntaps * kw; /* of the whole window */
+    float *to = d->dw + g * p->group * ic * taps;
     for (size_t a = 0; a < ntaps; a++)
-        for (size_t c = 0; c < cn; c++) {
-            float sum[4 * CONV_BLOCK] = { 0 };
-            const float *from =
-                d->partial + g * d->partial_floats + ((b * ntaps + a) * d->row_stride + c) * width;
+        for (size_t first = 0, n; first < cn; first += n) {
+            float sum[CONV_BLOCK * 4 * CONV_BLOCK] = { 0 };
+            size_t place[CONV_BLOCK]; /* of a channel in [c][kh][kw] */
+            const float *from = d->partial + g * d->partial_floats +
+                                ((b * ntaps + a) * d->row_stride + first) * width;
+            n = MIN(cn - first, (size_t)CONV_BLOCK);
             for (size_t s = 0; s < d->nshards; s++, from += p->ngroups * d->partial_floats)
-                for (size_t k = 0; k < width; k++)
+                for (size_t k = 0; k < n * width; k++)
                     sum[k] += from[k];
-            size_t channel = p->plain ? c % ic : b * CONV_BLOCK * p->pair + c;
-            size_t tap = p->plain ? a * kw + c / ic : a;
-            float *to = d->dw + (g * p->group * ic + channel) * taps + tap;
+            for (size_t r = 0, c = first; r < n; r++, c++)
+                place[r] = p->plain ? c % ic * taps + a * kw + c / ic
+                                    : (b * CONV_BLOCK * p->pair + c) * taps + a;
             for (size_t k = 0; k < valid; k++)
-                to[k * ic * taps] += sum[k];
+                for (size_t r = 0; r < n; r++)
+                    to[k * ic * taps + place[r]] += sum[r * width + k];
         }
     return 0;
 }
