@@ -50,6 +50,7 @@ int main(void)
     large.batch = real ? 192 : 12;
     large.large_side = real ? 64 : 20;
     large.width = real ? 1 : large.width;
+    large.queue = real ? 0 : large.queue; /* twenty batches */
     large.optimizer = OPTIMIZER_ADAMW;
     check("float32", KERN_F32, &large);
     check("bfloat16", KERN_BF16, &large);
