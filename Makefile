@@ -168,7 +168,7 @@ $(BINARIES): $(BUILD)/%: $(BUILD)/cmd/%.o $(LIB)
 $(sort $(UNIT) $(KERN) $(TEST_TILES) $(DEVICE) $(EXAMPLES) $(BENCH) $(BENCH_CUDA) $(PEERS)): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
-$(KERN) $(foreach t,$(TILES),$(if $(findstring /kern/,$(t)),$(t))): $(addprefix $(BUILD)/tests/kern/,check.o mirror.o)
+$(KERN) $(foreach t,$(TILES),$(if $(findstring /kern/,$(t)),$(t))): $(patsubst %.c,$(BUILD)/%.o,tests/kern/check.c $(wildcard tests/kern/mirror*.c))
 $(TEST_TILES): $(BUILD)/tests/tiles/tiles.o
 # What comes before the library is not taken from it.
 $(TILES): $(BUILD)/tiles/%: $(BUILD)/%.o $(TILES_OBJ) $(LIB)
