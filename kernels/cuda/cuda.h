@@ -150,10 +150,11 @@ int cuda_bn_finalise(struct kern *, float *, float *, float *, const float *, co
 int cuda_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *,
                     const float *, const float *, size_t, size_t, bool);
 int cuda_bn_backward(struct kern *, const struct kern_bn_backward *);
-/* pool.cu */
+/* maxpool.cu */
 int cuda_maxpool_forward(struct kern *, const struct kern_maxpool *, void *, const void *);
 int cuda_maxpool_backward(struct kern *, const struct kern_maxpool *, void *, const void *,
                           const void *, const void *);
+/* avgpool.cu */
 int cuda_avgpool_forward(struct kern *, enum kern_type, float *, const void *, size_t, size_t,
                          size_t);
 int cuda_avgpool_backward(struct kern *, enum kern_type, void *, const float *, size_t, size_t,
