@@ -179,7 +179,7 @@ $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
-$(BENCH_CUDA): $(BUILD)/bench/measure.o $(filter-out $(BENCH_CUDA).o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/cuda/*.c)))
+$(BENCH_CUDA): $(BUILD)/bench/measure.o $(BUILD)/bench/pass.o $(filter-out $(BENCH_CUDA).o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/cuda/*.c)))
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
 
 # The CUDA plugin, and the one for tests. What ptxas says of each kernel (registers, spills) stays beside the object.
