@@ -54,18 +54,6 @@ INLINE vec vec_select(ivec mask, vec a, vec b)
     return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
 }
 
-/* 0 where v < 0, else v: NaN and -0 stay. */
-INLINE vec vec_relu(vec v)
-{
-#if defined(__AVX512F__)
-    return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);
-#elif defined(__AVX2__)
-    return (vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)v);
-#else
-    return vec_select(v < 0, (vec){ 0 }, v);
-#endif
-}
-
 /* Lanes of a and b, those of b after all of a, in the order of the constants that follow; itype is
  * a vector of as many integers. */
 #if defined(__clang__)
