@@ -344,7 +344,7 @@ bool check_same_(const void *got, const void *want, size_t nbytes)
 double check_sum_error(size_t n, double size)
 {
     double additions = (double)n / sqrt(2), products = sqrt((double)n);
-    return 16 * 0x1p-24 * size * (additions + products + 1);
+    return 8 * 0x1p-24 * size * (additions + products + 1);
 }
 
 double check_dot(const float *x, const float *y, size_t n)

@@ -100,7 +100,7 @@ bool check_gradient_(double (*f)(void *arg), void *arg, float *x, size_t n, cons
  * How far off a sum of n numbers in float32 may be that are drawn with mean 0 and deviation size,
  * products of two or not, whatever the order it is made in: an addition is off by 2^-24 of what it
  * makes, that of i numbers by size * sqrt(i) of this, and no order makes more than the sums of 1, 2
- * .. n numbers. Sixteen deviations of all these errors together, which are independent too (Higham
+ * .. n numbers. Eight deviations of all these errors together, which are independent too (Higham
  * and Mary, "Sharper probabilistic backward error analysis for basic linear algebra kernels with
  * random data", SIAM J. Sci. Comput. 42, 2020).
  */
