@@ -107,11 +107,12 @@ static void network(struct bench *b, const struct network *net)
 {
     enum { TYPES = KERN_BF16 + 1 };
     struct total total[TYPES] = { 0 };
-    printf("## Convolutions of %s, %zu pictures: GF/s and share of the peak\n\n"
-           "Each layer beside the peak that was measured just before it: neighbours come and go. "
-           "Operations are those of the plain sum; float32 windows of 3 x 3 with stride 1 take "
-           "fewer, so their share may exceed 100 %%.\n\n",
-           net->name, net->n);
+    printf(
+        "## Convolutions of %s, %zu pictures: GF/s and share of the peak\n\n"
+        "Each layer beside the peak that was measured just before it: neighbours come and go. "
+        "Operations are those of the plain sum; windows of 3 x 3 with stride 1 take fewer, but by "
+        "tiles, so their share may exceed 100 %%.\n\n",
+        net->name, net->n);
     printf("| layer                     | x | f32 forward | data | weights | bf16 forward | data | "
            "weights | floor, f32 | floor, bf16 |\n|:--|--:|--:|--:|--:|--:|--:|--:|:--|:--|\n");
     for (const struct layer *l = net->layer; l < net->layer + net->nlayers; l++) {
