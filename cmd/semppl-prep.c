@@ -91,13 +91,20 @@ struct job {
 /* -- what goes in ---- */
 
 /* What is about to be replaced: "-o *.jpg" would be the first picture. */
-static int check_target(const char *path)
+static int check_targets(void)
 {
     const char *read[] = { o.labels, o.files_from };
-    if (path == NULL)
-        return 0;
-    int rc = outfile_spares(path, read, ARRAY_LEN(read));
-    return rc < 0 ? rc : image_spares(path);
+    for (size_t i = 0; i < ARRAY_LEN(read); i++)
+        if (read[i] != NULL && shard_writer_names(o.output, read[i]))
+            return fail(-EUSAGE, "%s is an input, and would be replaced", read[i]);
+    int rc = image_spares(o.output);
+    if (rc < 0 || o.ledger == NULL)
+        return rc;
+    if (shard_writer_names(o.output, o.ledger))
+        return fail(-EUSAGE, "%s cannot be both %s and the ledger", o.ledger,
+                    strchr(o.output, '%') != NULL ? "a shard" : "the shard");
+    rc = outfile_spares(o.ledger, read, ARRAY_LEN(read));
+    return rc < 0 ? rc : image_spares(o.ledger);
 }
 
 static int check_options(int n, char **operands)
@@ -126,10 +133,7 @@ static int check_options(int n, char **operands)
         return fail(-EUSAGE, "--shard-size needs a numbered name, such as -o name-%%05d.h5");
     if (o.ledger != NULL && strcmp(o.ledger, "-") == 0)
         return fail(-EUSAGE, "--ledger needs the name of a file");
-    if (o.ledger != NULL && outfile_same(o.ledger, o.output))
-        return fail(-EUSAGE, "%s cannot be both the shard and the ledger", o.ledger);
-    int rc = check_target(o.output);
-    return rc == 0 ? check_target(o.ledger) : rc;
+    return check_targets();
 }
 
 static int list_inputs(struct job *j, int n, char **operands)

@@ -37,11 +37,35 @@ static int open_beside(struct outfile *o)
     return fd;
 }
 
-bool outfile_same(const char *a, const char *b)
+static bool same_inode(const char *a, const char *b, mode_t kind)
 {
     struct stat x, y;
-    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
-                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && (x.st_mode & S_IFMT) == kind &&
+           x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+/* Files that are not there yet are the same if they will be: x and ./x. */
+static bool same_place(const char *a, const char *b)
+{
+    char *x = folder_of(a), *y = folder_of(b);
+    bool same = x != NULL && y != NULL && strcmp(last_part(a), last_part(b)) == 0 &&
+                same_inode(x, y, S_IFDIR);
+    free(x);
+    free(y);
+    return same;
+}
+
+bool outfile_same(const char *a, const char *b)
+{
+    if (strcmp(a, "-") == 0 || strcmp(b, "-") == 0)
+        return strcmp(a, b) == 0;
+    return strcmp(a, b) == 0 || same_inode(a, b, S_IFREG) || same_place(a, b);
 }
 
 int outfile_spares(const char *out, const char *const *read, size_t n)

@@ -15,7 +15,8 @@ struct outfile {
     bool named;       /* tmp is there */
 };
 
-/* Whether two names are of one file: what is read would be replaced by what is made of it. */
+/* Whether two names are of one file, which need not be there yet: what is read would be replaced by
+ * what is made of it. "-" is none. */
 bool outfile_same(const char *a, const char *b);
 /* -EUSAGE (worded) if out is one of the n files that are read. NULL and "-" are none. */
 int outfile_spares(const char *out, const char *const *read, size_t n);

@@ -107,6 +107,8 @@ struct shard_writer;
 int shard_writer_open(struct shard_writer **w, const char *path, uint64_t limit, size_t side,
                       bool truth, const struct classes *classes, const char *recipe,
                       const struct history *h);
+/* Whether file is one that path names, or would name but for zeros before the number. */
+bool shard_writer_names(const char *path, const char *file);
 int shard_writer_add(struct shard_writer *w, const struct shard_row *row);
 /* Commits what is open (an empty set still makes one valid, empty file) and frees; *nfiles may be
  * NULL. */

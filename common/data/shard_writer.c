@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/data/columns.h"
 #include "common/data/image.h"
+#include "common/data/outfile.h"
 #include "common/data/shard.h"
 #include <ctype.h>
 #include <libgen.h>
@@ -57,6 +58,25 @@ static int parse_pattern(struct shard_writer *w)
         return -ENOMEM;
     w->head[percent - w->path] = '\0';
     return 0;
+}
+
+bool shard_writer_names(const char *path, const char *file)
+{
+    const char *percent = strchr(path, '%'), *d = percent ? strchr(percent, 'd') : NULL;
+    const char *slash = strrchr(path, '/'), *base = strrchr(file, '/');
+
+    if (!d)
+        return outfile_same(path, file);
+    size_t before = (size_t)(percent - (slash && slash < percent ? slash + 1 : path));
+    base = base ? base + 1 : file;
+    size_t digits = strlen(base) < before ? 0 : strspn(base + before, "0123456789");
+    if (digits == 0)
+        return false;
+    char *name =
+        mem_printf("%.*s%.*s%s", (int)(percent - path), path, (int)digits, base + before, d + 1);
+    bool same = name && outfile_same(name, file);
+    free(name);
+    return same;
 }
 
 static int set_dir(struct shard_writer *w)

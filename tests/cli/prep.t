@@ -304,6 +304,16 @@ check_err 3 'no folder of masks'               'nowhere' 'semppl-prep --masks no
 check_err 2 'a size of one shard'              'numbered name' 'semppl-prep --shard-size 1Mi -o b.h5 photos'
 check_err 2 'an unknown policy'                'on-error' 'semppl-prep --on-error ignore -o b.h5 photos'
 check_err 2 'one file for two'                 'both the shard and the ledger' 'semppl-prep --ledger b.h5 -o b.h5 photos'
+check_err 2 'one that is not there yet'         'both the shard and the ledger' \
+    'semppl-prep --ledger ./new.h5 -o new.h5 photos'
+check_err 2 'a ledger in place of a numbered shard' 'part-1\.h5 cannot be both a shard and the ledger' \
+    'semppl-prep --ledger ./part-1.h5 -o part-%d.h5 photos'
+check_err 2 'nor in a folder'                   'else/01.h5 cannot be both a shard' \
+    'semppl-prep --ledger else/01.h5 -o else/where/../%d.h5 photos'
+check_err 2 'nor does one replace a list'       'list1 is an input' \
+    'semppl-prep --files-from list1 -o list%d photos'
+check 'names that are like it'                  'semppl-prep --ledger part-.h5 -o part-%d.h5 photos &&
+    semppl-prep --ledger part-1 -o part-%d.h5 photos && semppl-prep --ledger else/part-1.h5 -o part-%d.h5 photos'
 check_err 3 'a folder is no ledger'            'is a folder' 'semppl-prep --ledger photos -o b.h5 photos'
 check_err 5 'a ledger on a full disk'          '/dev/full' 'semppl-prep --ledger /dev/full -o full.h5 photos'
 check_exit 1 'and no shard without it'         '[ -e full.h5 ]'
