@@ -117,10 +117,10 @@ static int draw(const struct page *p, const char *path, const struct settings *s
     char title[64], others[128];
     snprintf(title, sizeof title, "%zu of %d pictures of step %lld", p->n, set->batch,
              (long long)k + 1);
-    size_t len = (size_t)snprintf(others, sizeof others, "%d large crops of %d pixels",
+    size_t len = (size_t)snprintf(others, sizeof others, "large crops: %d of %d pixels",
                                   set->large_crops, set->large_side);
     if (set->small_crops > 0)
-        snprintf(others + len, sizeof others - len, ", %d small ones of %d", set->small_crops,
+        snprintf(others + len, sizeof others - len, "; small ones: %d of %d", set->small_crops,
                  set->small_side);
     int rc = draw_sheet(&out, title, others, p->cell, p->n, p->cols);
     if (rc == 0)
