@@ -305,6 +305,17 @@ static int run_on(struct state *s, struct shard_set *data, struct pool *pool, st
     return rc;
 }
 
+/* A second one changes nothing: launchers pass on what the terminal has sent already. A terminal
+ * that goes away stops the run too, unless it is under nohup(1). */
+static void catch_signals(void)
+{
+    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, hup;
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &stop, NULL);
+}
+
 static int run(int n, char **operands)
 {
     struct state s = { 0 };
@@ -315,9 +326,7 @@ static int run(int n, char **operands)
     int rc = check_usage(n, operands);
     if (rc < 0)
         return rc;
-    struct sigaction stop = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
+    catch_signals();
     if (o.log && !(log = fopen(o.log, "ae")))
         return fail_errno("%s: cannot open", o.log);
     rc = pool_open(&pool, opt_common.threads);
