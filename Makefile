@@ -123,6 +123,7 @@ BENCH := $(BUILD)/bench/bench $(BUILD)/bench/draw_photos
 BENCH_CUDA := $(BUILD)/bench/cuda/bench
 PEERS := $(BUILD)/bench/draw_photos $(BUILD)/tests/peers/decode
 CLI := $(wildcard tests/cli/*.t)
+FAILING := $(BUILD)/tests/cli/failing.so
 BINARIES := $(addprefix $(BUILD)/,$(PROGRAMS))
 
 all: $(BINARIES) $(EXAMPLES) $(if $(filter 1,$(CUDA)),$(PLUGIN))
@@ -181,6 +182,12 @@ $(DOUBLE): $(BUILD)/%: $(BUILD)/double/%.o $(DOUBLE_OBJ)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LDLIBS)
 $(BENCH_CUDA): $(BUILD)/bench/measure.o $(BUILD)/bench/pass.o $(filter-out $(BENCH_CUDA).o,$(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/cuda/*.c)))
 $(BUILD)/bench/bench: $(call objects,$(filter-out bench/bench.c bench/draw_photos.c,$(wildcard bench/*.c)))
+
+# malloc() for tests
+$(FAILING): $(BUILD)/%.so: %.c $(BUILD)/.flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fPIC -shared -o $@ $<
 
 # The CUDA plugin, and the one for tests. What ptxas says of each kernel (registers, spills) stays beside the object.
 $(BUILD)/cuda/%.c.o: %.c $(BUILD)/.flags $(BUILD)/.cuda-flags
@@ -292,7 +299,7 @@ PROVE = BUILD='$(abspath $(BUILD))' CUDA='$(CUDA)' SEMPPL_CACHE= prove -j$(JOBS)
 TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(TILES) $(UNIT) $(TEST_TILES) $(SHIM) $(PLANS))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tiles/% tests/tiles/% tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
-check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA))
+check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA) $(FAILING))
 	$(Q)$(PROVE) $(TESTS)
 	$(Q)$(if $(T),,$(MAKE) check-fake)
 

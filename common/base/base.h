@@ -12,6 +12,7 @@
 #define UNUSED __attribute__((unused))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* One of the two is evaluated twice: neither may do anything. */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

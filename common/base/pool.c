@@ -44,6 +44,18 @@ struct pool {
     char why[1024];
 };
 
+/*
+ * OpenBLAS asks this function of its own how many threads it is to have, and starts them before
+ * main(): here is the answer that it gets in our programs. The pool calls it with tiles of work, so
+ * its threads would never have any, but take address space, of which it ends or hangs for want
+ * (ulimit -v). Where a version of it does not ask, it has its threads, and no more is lost.
+ */
+int openblas_num_threads_env(void);
+int openblas_num_threads_env(void)
+{
+    return 1;
+}
+
 static void spin_once(void)
 {
 #if defined(__x86_64__)

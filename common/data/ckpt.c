@@ -116,6 +116,13 @@ int ckpt_put_int(struct ckpt *c, const char *name, int64_t v)
     return put_attr(c, name, (struct ckpt_attr){ .kind = H5_ATTR_INT, .i = v });
 }
 
+int ckpt_put_uint(struct ckpt *c, const char *name, uint64_t v)
+{
+    enum h5_attr_kind kind = v > INT64_MAX ? H5_ATTR_UINT : H5_ATTR_INT;
+
+    return put_attr(c, name, (struct ckpt_attr){ .kind = kind, .i = (int64_t)v });
+}
+
 int ckpt_put_double(struct ckpt *c, const char *name, double v)
 {
     return put_attr(c, name, (struct ckpt_attr){ .kind = H5_ATTR_DOUBLE, .d = v });
@@ -233,6 +240,8 @@ static int read_attr(void *arg, const char *name, enum h5_attr_kind kind, int64_
     switch (kind) {
     case H5_ATTR_INT:
         return ckpt_put_int(arg, name, i);
+    case H5_ATTR_UINT:
+        return ckpt_put_uint(arg, name, (uint64_t)i);
     case H5_ATTR_DOUBLE:
         return ckpt_put_double(arg, name, d);
     default:
@@ -255,19 +264,21 @@ static int check_sum(const struct h5in *in, const char *object, uint32_t have)
 /* A file by another program may have none, one of an early version has none of its groups. */
 static int check_sums(struct ckpt *c, const struct h5in *in, const char *const *group)
 {
+    uint32_t sum = 0;
     int64_t stored;
     int rc;
 
     if (!group || !h5_has_attr(in, "", "checksum")) {
-        c->checksum = ckpt_checksum(c);
+        if ((rc = ckpt_checksum(c, &c->checksum)) < 0)
+            return rc;
         return h5_has_attr(in, "", "checksum") ? check_sum(in, "", c->checksum) : 0;
     }
     if ((rc = h5_attr_int(in, "", "checksum", &stored)) < 0)
         return rc;
     c->checksum = (uint32_t)stored;
     for (; *group && rc == 0; group++)
-        if (h5_has_attr(in, *group, "checksum"))
-            rc = check_sum(in, *group, ckpt_group_checksum(c, *group));
+        if (h5_has_attr(in, *group, "checksum") && (rc = ckpt_group_checksum(c, *group, &sum)) == 0)
+            rc = check_sum(in, *group, sum);
     return rc;
 }
 
@@ -320,18 +331,21 @@ static int write_group_sum(const struct ckpt *c, struct h5out *o, const char *na
 {
     size_t n = strcspn(name, "/");
     char group[256];
+    uint32_t sum = 0;
 
     if (name[n] == '\0' || n >= sizeof(group) || strncmp(name, last, n + 1) == 0)
         return 0;
     memcpy(group, name, n);
     group[n] = '\0';
-    return h5_put_int(o, group, "checksum", ckpt_group_checksum(c, group));
+    int rc = ckpt_group_checksum(c, group, &sum);
+    return rc < 0 ? rc : h5_put_int(o, group, "checksum", sum);
 }
 
 static int write_all(const struct ckpt *c, struct h5out *o)
 {
     struct ckpt_order order;
     const char *last = "";
+    uint32_t sum = 0;
     int rc = ckpt_order_init(&order, c);
 
     for (size_t i = 0; i < c->ntensors && rc == 0; i++) {
@@ -344,13 +358,16 @@ static int write_all(const struct ckpt *c, struct h5out *o)
     for (size_t i = 0; i < c->nattrs && rc == 0; i++) {
         const struct ckpt_attr *a = order.attr[i];
         rc = a->kind == H5_ATTR_INT      ? h5_put_int(o, "", a->name, a->i)
+             : a->kind == H5_ATTR_UINT   ? h5_put_uint(o, "", a->name, (uint64_t)a->i)
              : a->kind == H5_ATTR_DOUBLE ? h5_put_double(o, "", a->name, a->d)
                                          : h5_put_string(o, "", a->name, a->s);
     }
     ckpt_order_release(&order);
     if (rc == 0)
         rc = h5_write_strings(o, "classes", c->classes.name, c->classes.n);
-    return rc < 0 ? rc : h5_put_int(o, "", "checksum", ckpt_checksum(c));
+    if (rc == 0)
+        rc = ckpt_checksum(c, &sum);
+    return rc < 0 ? rc : h5_put_int(o, "", "checksum", sum);
 }
 
 int ckpt_write(const struct ckpt *c, const char *path)

@@ -25,7 +25,7 @@ struct ckpt_tensor {
 struct ckpt_attr {
     char *name;
     enum h5_attr_kind kind;
-    int64_t i;
+    int64_t i; /* of H5_ATTR_UINT, which is above INT64_MAX, the bits */
     double d;
     char *s;
 };
@@ -61,18 +61,20 @@ const struct ckpt_tensor *ckpt_find(const struct ckpt *c,
                                     const char *name); /* NULL if absent, not worded */
 
 int ckpt_put_int(struct ckpt *c, const char *name, int64_t v); /* sets or replaces */
+int ckpt_put_uint(struct ckpt *c, const char *name, uint64_t v);
 int ckpt_put_double(struct ckpt *c, const char *name, double v);
 int ckpt_put_string(struct ckpt *c, const char *name, const char *v);
 const struct ckpt_attr *ckpt_attr(const struct ckpt *c, const char *name); /* NULL if absent */
 
 /* CRC-32 over class names, all attributes, and names, shapes, bytes of all tensors, in name order;
- * history aside. Stored by ckpt_write(), verified by ckpt_read() (-EIO). */
-uint32_t ckpt_checksum(const struct ckpt *c);
+ * history aside. Stored by ckpt_write(), verified by ckpt_read() (-EIO). Here and below -ENOMEM
+ * (worded) if there is no memory for the order. */
+int ckpt_checksum(const struct ckpt *c, uint32_t *sum);
 /* The same over the tensors below a group of the root. */
-uint32_t ckpt_group_checksum(const struct ckpt *c, const char *group);
+int ckpt_group_checksum(const struct ckpt *c, const char *group, uint32_t *sum);
 /* FNV-1a 64 of the tensors below prefix ("online/encoder"; full names, shapes, bytes, in name
  * order), as 16 hex digits: names the weights that made an embedding. */
-void ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17]);
+int ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17]);
 
 /*
  * 0 if equal in every tensor, attribute and class name, history aside; else -ENEGATIVE with the

@@ -115,13 +115,14 @@ static uint32_t crc_tensors(uint32_t crc, const struct ckpt_order *o, size_t n, 
     return crc;
 }
 
-uint32_t ckpt_checksum(const struct ckpt *c)
+int ckpt_checksum(const struct ckpt *c, uint32_t *sum)
 {
     struct ckpt_order o;
     uint32_t crc = 0;
+    int rc = ckpt_order_init(&o, c);
 
-    if (ckpt_order_init(&o, c) < 0)
-        goto out; /* a wrong sum is noticed; ENOMEM has been worded */
+    if (rc < 0)
+        goto out;
     for (size_t i = 0; i < c->classes.n; i++)
         crc = crc_bytes(crc, c->classes.name[i], strlen(c->classes.name[i]) + 1);
     for (size_t i = 0; i < c->nattrs; i++) {
@@ -129,47 +130,47 @@ uint32_t ckpt_checksum(const struct ckpt *c)
         crc = crc_bytes(crc, a->name, strlen(a->name) + 1);
         if (a->kind == H5_ATTR_STRING)
             crc = crc_bytes(crc, a->s, strlen(a->s) + 1);
-        else if (a->kind == H5_ATTR_INT)
+        else if (a->kind != H5_ATTR_DOUBLE)
             crc = crc_bytes(crc, &a->i, sizeof(a->i));
         else
             crc = crc_bytes(crc, &a->d, sizeof(a->d));
     }
-    crc = crc_tensors(crc, &o, c->ntensors, "");
+    *sum = crc_tensors(crc, &o, c->ntensors, "");
 out:
     ckpt_order_release(&o);
-    return crc;
+    return rc;
 }
 
-uint32_t ckpt_group_checksum(const struct ckpt *c, const char *group)
+int ckpt_group_checksum(const struct ckpt *c, const char *group, uint32_t *sum)
 {
     struct ckpt_order o;
-    uint32_t crc = 0;
+    int rc = ckpt_order_init(&o, c);
 
-    if (ckpt_order_init(&o, c) == 0)
-        crc = crc_tensors(0, &o, c->ntensors, group);
+    if (rc == 0)
+        *sum = crc_tensors(0, &o, c->ntensors, group);
     ckpt_order_release(&o);
-    return crc;
+    return rc;
 }
 
-void ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17])
+int ckpt_hash(const struct ckpt *c, const char *prefix, char hex[17])
 {
     struct ckpt_order o;
     uint64_t h = ROWS_HASH0;
+    int rc = ckpt_order_init(&o, c);
 
-    if (ckpt_order_init(&o, c) == 0) {
-        for (size_t i = 0; i < c->ntensors; i++) {
-            const struct ckpt_tensor *t = o.tensor[i];
-            char shape[CKPT_SHAPE_TEXT];
-            if (!below(t, prefix))
-                continue;
-            ckpt_shape_text(t, shape);
-            h = rows_hash(h, t->name, strlen(t->name) + 1);
-            h = rows_hash(h, shape, strlen(shape) + 1);
-            h = rows_hash(h, t->data, tensor_bytes(t));
-        }
+    for (size_t i = 0; rc == 0 && i < c->ntensors; i++) {
+        const struct ckpt_tensor *t = o.tensor[i];
+        char shape[CKPT_SHAPE_TEXT];
+        if (!below(t, prefix))
+            continue;
+        ckpt_shape_text(t, shape);
+        h = rows_hash(h, t->name, strlen(t->name) + 1);
+        h = rows_hash(h, shape, strlen(shape) + 1);
+        h = rows_hash(h, t->data, tensor_bytes(t));
     }
     ckpt_order_release(&o);
     snprintf(hex, 17, "%016" PRIx64, h);
+    return rc;
 }
 
 /* -- comparison ---- */
@@ -256,6 +257,8 @@ static void attr_text(const struct ckpt_attr *a, char out[200])
 {
     if (a->kind == H5_ATTR_INT)
         snprintf(out, 200, "%" PRId64, a->i);
+    else if (a->kind == H5_ATTR_UINT)
+        snprintf(out, 200, "%" PRIu64, (uint64_t)a->i);
     else if (a->kind == H5_ATTR_DOUBLE)
         double_text(a->d, out);
     else
@@ -266,9 +269,9 @@ static bool same_attr(const struct ckpt_attr *x, const struct ckpt_attr *y)
 {
     if (x->kind != y->kind)
         return false;
-    return x->kind == H5_ATTR_STRING ? strcmp(x->s, y->s) == 0
-           : x->kind == H5_ATTR_INT  ? x->i == y->i
-                                     : memcmp(&x->d, &y->d, sizeof(x->d)) == 0;
+    return x->kind == H5_ATTR_STRING   ? strcmp(x->s, y->s) == 0
+           : x->kind == H5_ATTR_DOUBLE ? memcmp(&x->d, &y->d, sizeof(x->d)) == 0
+                                       : x->i == y->i;
 }
 
 static int compare_attr(const struct ckpt *a, const struct ckpt *b, const struct ckpt_attr *x,

@@ -12,7 +12,7 @@
  * the folder, so a target is whole or absent, and a killed program leaves nothing behind. Files are
  * superblock v2 (H5F_LIBVER_V18), contiguous little-endian datasets, big ones aligned to 64 bytes;
  * no variable-length types, filters, links, user blocks or times: the same content makes the same
- * bytes. Attributes: 64-bit integers, doubles, fixed UTF-8 strings.
+ * bytes. Attributes: 64-bit integers with or without sign, doubles, fixed UTF-8 strings.
  */
 #ifndef SEMPPL_H5_H
 #define SEMPPL_H5_H
@@ -53,8 +53,9 @@ int h5_attr_double(const struct h5in *in, const char *object, const char *name, 
 int h5_attr_string(const struct h5in *in, const char *object, const char *name,
                    char **out); /* free() */
 bool h5_has_attr(const struct h5in *in, const char *object, const char *name);
-/* Calls visit for every attribute of the root, in name order; kind as stored. */
-enum h5_attr_kind { H5_ATTR_INT, H5_ATTR_DOUBLE, H5_ATTR_STRING };
+/* Calls visit for every attribute of the root, in name order; kind as stored. UINT is an integer
+ * above INT64_MAX, whose bits come in i. */
+enum h5_attr_kind { H5_ATTR_INT, H5_ATTR_UINT, H5_ATTR_DOUBLE, H5_ATTR_STRING };
 int h5_each_attr(const struct h5in *in,
                  int (*visit)(void *arg, const char *name, enum h5_attr_kind kind, int64_t i,
                               double d, const char *s),
@@ -97,6 +98,7 @@ int h5_write(struct h5out *o, const char *dataset, enum h5_type type, int ndim, 
 int h5_write_strings(struct h5out *o, const char *dataset, char *const *s, size_t n);
 int h5_group(struct h5out *o, const char *name); /* fine if it is there already */
 int h5_put_int(struct h5out *o, const char *object, const char *name, int64_t v);
+int h5_put_uint(struct h5out *o, const char *object, const char *name, uint64_t v);
 int h5_put_double(struct h5out *o, const char *object, const char *name, double v);
 /* At most 65000 bytes: -EINVAL (worded) beyond. */
 int h5_put_string(struct h5out *o, const char *object, const char *name, const char *s);

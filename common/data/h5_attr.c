@@ -11,7 +11,7 @@
 
 struct value {
     enum h5_attr_kind kind;
-    int64_t i;
+    int64_t i; /* of H5_ATTR_UINT the bits */
     double d;
     char *s; /* owned */
 };
@@ -48,7 +48,7 @@ static int attr_number(const struct h5in *in, const char *name, hid_t attr, hid_
                        struct value *v)
 {
     H5T_class_t class = H5Tget_class(type);
-    uint64_t u;
+    uint64_t u = 0;
     herr_t status;
 
     if (H5Tget_size(type) > 8 || (class != H5T_INTEGER && class != H5T_FLOAT))
@@ -59,7 +59,7 @@ static int attr_number(const struct h5in *in, const char *name, hid_t attr, hid_
     } else if (H5Tget_sign(type) == H5T_SGN_NONE) {
         status = H5Aread(attr, H5T_NATIVE_UINT64, &u);
         if (status >= 0 && u > INT64_MAX)
-            return fail(-EINVAL, "%s: attribute %s is too large", in->name, name);
+            v->kind = H5_ATTR_UINT;
         v->i = (int64_t)u;
     } else {
         status = H5Aread(attr, H5T_NATIVE_INT64, &v->i);
@@ -124,6 +124,8 @@ int h5_attr_int(const struct h5in *in, const char *object, const char *name, int
     struct value v;
     int rc = attr_get(in, object, name, &v);
 
+    if (rc == 0 && v.kind == H5_ATTR_UINT)
+        return fail(-EINVAL, "%s: attribute %s is too large", in->name, name);
     if (rc == 0 && v.kind != H5_ATTR_INT)
         return wrong_kind(in, name, "an integer", &v);
     if (rc == 0)
@@ -139,7 +141,9 @@ int h5_attr_double(const struct h5in *in, const char *object, const char *name, 
     if (rc == 0 && v.kind == H5_ATTR_STRING)
         return wrong_kind(in, name, "a number", &v);
     if (rc == 0)
-        *out = v.kind == H5_ATTR_INT ? (double)v.i : v.d;
+        *out = v.kind == H5_ATTR_INT    ? (double)v.i
+               : v.kind == H5_ATTR_UINT ? (double)(uint64_t)v.i
+                                        : v.d;
     return rc;
 }
 

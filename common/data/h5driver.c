@@ -32,8 +32,13 @@ static H5FD_t *sink_open(const char *name UNUSED, unsigned flags, hid_t fapl,
 
     /* H5Fcreate() first tries to open: there is nothing yet */
     if (!info || (info->sink && !(flags & H5F_ACC_CREAT)) ||
-        (!info->sink && (flags & (H5F_ACC_CREAT | H5F_ACC_RDWR))) || !(f = calloc(1, sizeof(*f))))
+        (!info->sink && (flags & (H5F_ACC_CREAT | H5F_ACC_RDWR))))
         return NULL;
+    if (!(f = calloc(1, sizeof(*f)))) {
+        if (info->sink)
+            info->sink->error = ENOMEM;
+        return NULL;
+    }
     f->sink = info->sink;
     f->image = info->image;
     f->size = info->size;

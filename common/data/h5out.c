@@ -39,8 +39,12 @@ static hid_t little(enum h5_type type)
     }
 }
 
+/* A write that failed has left its reason; else it is HDF5's own. */
 static int cannot(const struct h5out *o, const char *what)
 {
+    errno = o->sink->error;
+    if (errno)
+        return fail_errno("%s", o->name);
     return fail(-EIO, "%s: HDF5 cannot write %s", o->name, what);
 }
 
@@ -266,6 +270,11 @@ int h5_put_int(struct h5out *o, const char *object, const char *name, int64_t v)
     return put(o, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &v);
 }
 
+int h5_put_uint(struct h5out *o, const char *object, const char *name, uint64_t v)
+{
+    return put(o, object, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &v);
+}
+
 int h5_put_double(struct h5out *o, const char *object, const char *name, double v)
 {
     return put(o, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &v);
@@ -304,8 +313,9 @@ static int send_image(struct h5out *o)
     return rc;
 }
 
-/* The folder's entry of path to disk; where folders cannot be synced, there is nothing to do. */
-static int sync_folder(const char *path)
+/* The folder's entry of path to disk. The file has its name by now: where this cannot be, it is not
+ * worth a failure. */
+static void sync_folder(const char *path)
 {
     char *folder = folder_of(path);
     int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -315,7 +325,6 @@ static int sync_folder(const char *path)
         close(fd);
     }
     free(folder);
-    return folder ? 0 : -ENOMEM;
 }
 
 /* Gives a file without a name one, beside the target. */
@@ -348,13 +357,8 @@ static int publish(struct h5out *o)
     if (rename(o->tmp, o->path) < 0)
         return fail_errno("%s", o->name);
     *o->tmp = '\0';
-    return sync_folder(o->path);
-}
-
-static int sink_failed(const struct h5out *o)
-{
-    errno = o->sink->error;
-    return fail_errno("%s", o->name);
+    sync_folder(o->path);
+    return 0;
 }
 
 int h5out_commit(struct h5out *o, const char *format, int version, const struct history *h)
@@ -368,10 +372,8 @@ int h5out_commit(struct h5out *o, const char *format, int version, const struct 
         goto out;
     hid_t file = o->file;
     o->file = -1;
-    if (H5Fclose(file) < 0)
+    if (H5Fclose(file) < 0 || o->sink->error)
         rc = cannot(o, "the end of the file");
-    else if (o->sink->error)
-        rc = sink_failed(o);
     else
         rc = o->image ? send_image(o) : publish(o);
 out:

@@ -152,8 +152,8 @@ static int decode(struct intake *in, const char *key, const struct intake_rule *
     snprintf(in->detail, sizeof in->detail, "%s", info.warning);
     if (rc == 0 && (im.h > SIDE_MOST || im.w > SIDE_MOST))
         rc = fail(-EFBIG, "%zu x %zu pixels; a side is at most %d", im.w, im.h, SIDE_MOST);
-    if (rc == 0 && store && rule->saliency)
-        rc = MIN(saliency_mask(&mask, &im), 0);
+    if (rc == 0 && store && rule->saliency && (rc = saliency_mask(&mask, &im)) > 0)
+        rc = 0; /* there is one */
     if (rc == 0 && store)
         rc = transform(in, &im, rule);
     image_release(&im);

@@ -161,7 +161,8 @@ static int list_notes(struct tensors *out, const struct state *s, bool target, c
                   mem_printf("RGB; centre square, its side %g of the short side; resized to %d x "
                              "%d, bicubic, antialiased; (value / 255 - mean) / deviation",
                              set->eval_crop, set->large_side, set->large_side));
-    ckpt_hash(c, target ? "target/" : "online/", hash);
+    if (rc == 0)
+        rc = ckpt_hash(c, target ? "target/" : "online/", hash);
     if (rc == 0)
         rc = note(out, "net", mem_strdup(target ? "target" : "online"));
     if (rc == 0)

@@ -88,7 +88,7 @@ static int open_checkpoint(struct embedder *e, const char *path, enum embedder_n
     if (rc >= 0 && !pixels) {
         state_precision(&s, e->type);
         snprintf(e->kind.net, sizeof e->kind.net, "%s", target ? "target" : "online");
-        ckpt_hash(&c, target ? "target/" : "online/", e->kind.checkpoint);
+        rc = ckpt_hash(&c, target ? "target/" : "online/", e->kind.checkpoint);
     }
     ckpt_release(&c);
     if (rc >= 0 && !pixels)

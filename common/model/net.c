@@ -124,7 +124,8 @@ int net_init(struct net *net, const char *part, enum kern_type type, size_t h, s
         return fail(-ENOMEM, "no memory for the list of layers");
     if (h == 0 || w == 0 || c == 0)
         return fail(-EINVAL, "%s: empty input of %zu x %zu x %zu", part, h, w, c);
-    return MIN(add_tensor(net, h, w, c), 0);
+    int number = add_tensor(net, h, w, c);
+    return MIN(number, 0);
 }
 
 int net_add_conv(struct net *net, int in, const char *name, size_t out_c, size_t side,

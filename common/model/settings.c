@@ -420,8 +420,10 @@ int settings_to_ckpt(const struct settings *s, struct ckpt *c)
             rc = ckpt_put_string(c, row->name, row->choices[v.i]);
         else if (row->kind == OPT_KIND_FLOAT)
             rc = ckpt_put_double(c, row->name, v.d);
+        else if (row->kind == OPT_KIND_U64)
+            rc = ckpt_put_uint(c, row->name, v.u);
         else
-            rc = ckpt_put_int(c, row->name, v.i); /* a seed above 2^63 as its two's complement */
+            rc = ckpt_put_int(c, row->name, v.i);
         if (rc < 0)
             return rc;
     }
@@ -438,7 +440,8 @@ static int read_value(const struct ckpt *c, const struct setting *row, union val
     enum h5_attr_kind want = row->kind == OPT_KIND_CHOICE  ? H5_ATTR_STRING
                              : row->kind == OPT_KIND_FLOAT ? H5_ATTR_DOUBLE
                                                            : H5_ATTR_INT;
-    bool good = a->kind == want;
+    /* Early versions wrote a seed above INT64_MAX as a negative number. */
+    bool good = a->kind == want || (row->kind == OPT_KIND_U64 && a->kind == H5_ATTR_UINT);
     if (good && want == H5_ATTR_STRING)
         good = (v->i = find_choice(row, a->s)) >= 0;
     else if (good && want == H5_ATTR_DOUBLE)

@@ -185,8 +185,8 @@ static int decode_task(void *arg, size_t i, int worker UNUSED)
     }
     struct image_box box = { top, left, bottom - top, right - left };
     int rc = shard_row_box(s, row, &box, &v->picture[i]);
-    if (rc == 0 && mask)
-        rc = MIN(shard_row_mask(s, row, &v->mask[i]), 0);
+    if (rc == 0 && mask && (rc = shard_row_mask(s, row, &v->mask[i])) > 0)
+        rc = 0;
     if (v->mask[i].plane && mask_cover(&v->mask[i]) < v->mask_least)
         mask_release(&v->mask[i]);
     const struct image *im = &v->picture[i];

@@ -17,6 +17,13 @@ new -o b.h5 --preset cifar
 check_exit 0 'history does not count'          'semppl-ckpt compare a.h5 b.h5'
 new -o c.h5 --seed 2
 check_err 1 'another seed differs'             'seed|online/' 'semppl-ckpt compare a.h5 c.h5'
+big=18446744073709551615
+new -o big.h5 --seed $big
+new -o big2.h5 --seed 9223372036854775808
+check_err 1 'a seed above 2^63'                "seed is $big in big.h5, 9223372036854775808 in" \
+    'semppl-ckpt compare big.h5 big2.h5'
+check 'comes back'                             "semppl-ckpt show --json big.h5 | grep -q '\"seed\": ${big}[,}]' &&
+    semppl-ckpt show big.h5 | grep -q ' $big '"
 new -o d.h5 --tau 0.5
 check_err 1 'a setting differs, and is named'  'tau.*0\.2.*0\.5' 'semppl-ckpt compare a.h5 d.h5'
 head -c 20000 a.h5 >cut.h5
