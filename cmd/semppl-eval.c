@@ -96,7 +96,7 @@ static int fit_probe(struct job *j)
 
 static int open_bank(struct job *j)
 {
-    char *bank[] = { (char *)(uintptr_t)o.bank };
+    char *bank[] = { (char *)(uintptr_t)o.bank }, span[KNN_SPAN];
     size_t k = j->linear ? 1 : (size_t)o.k;
     int rc = embed_read_labelled(&j->all, bank, 1, o.mem / 2);
     if (rc < 0 || (rc = prov_input(j->all.e.name, j->all.e.checksum)) < 0 ||
@@ -105,9 +105,8 @@ static int open_bank(struct job *j)
         (rc = classes_copy(&j->classes, &j->all.e.rows.classes)) < 0 ||
         (rc = score_open(&j->score, &j->classes, j->bank.per_class)) < 0)
         return rc;
-    log_info("%zu labelled rows: %zu classes, %llu to %llu rows of each", j->bank.n,
-             j->bank.nclasses, (unsigned long long)j->bank.fewest,
-             (unsigned long long)j->bank.most);
+    log_info("%zu labelled rows: %zu classes, %s", j->bank.n, j->bank.nclasses,
+             knn_bank_span(&j->bank, span));
     j->idx = mem_alloc((size_t)BLOCK * k, sizeof *j->idx, "neighbours");
     j->sim = mem_alloc((size_t)BLOCK * MAX(k, j->classes.n), sizeof *j->sim, "scores");
     if (!j->idx || !j->sim)

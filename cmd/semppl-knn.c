@@ -74,6 +74,7 @@ static bool to_stdout(void)
 
 static int open_bank(struct job *j, char **operands, int n)
 {
+    char span[KNN_SPAN];
     int rc = o.bank ? embed_read_labelled(&j->all, operands, n, o.mem / 2)
                     : embed_read_all(&j->all, operands, n, o.mem / 2);
     if (rc < 0 || (rc = knn_bank_open(&j->bank, j->kn, &j->all.e, (size_t)o.k, o.mem / 2)) < 0 ||
@@ -84,9 +85,8 @@ static int open_bank(struct job *j, char **operands, int n)
         (o.sheet && (rc = sheet_open(&j->sheet, j->bank.nclasses, (char **)(uintptr_t)o.images.item,
                                      (int)o.images.n)) < 0))
         return rc;
-    log_info("%zu labelled rows vote: %zu classes, %llu to %llu rows of each", j->bank.n,
-             j->bank.nclasses, (unsigned long long)j->bank.fewest,
-             (unsigned long long)j->bank.most);
+    log_info("%zu labelled rows vote: %zu classes, %s", j->bank.n, j->bank.nclasses,
+             knn_bank_span(&j->bank, span));
     if (j->bank.fewest == 0)
         log_warn("a class without a labelled row can never be given");
     j->block = MIN(MAX((size_t)ANSWERS / (size_t)o.k, (size_t)1), (size_t)MOST_BLOCK);

@@ -203,8 +203,7 @@ static int label_from_list(struct job *j)
     if (rc == 0 && unknown > 0)
         rc = fail(
             -EINVAL,
-            "%s: line %zu: %s is not among the inputs, whose paths are like %s (%zu lines name "
-            "none)",
+            "%s: line %zu: %s is not among the inputs, whose paths are like %s (such lines: %zu)",
             o.labels, line, name, source_key(s, 0), unknown);
     return rc;
 }

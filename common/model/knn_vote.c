@@ -4,7 +4,9 @@
  */
 #include "common/model/knn_vote.h"
 #include "common/base/fail.h"
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +81,15 @@ out:
     if (rc < 0)
         knn_bank_close(b);
     return rc;
+}
+
+const char *knn_bank_span(const struct knn_bank *b, char text[KNN_SPAN])
+{
+    if (b->fewest == b->most)
+        snprintf(text, KNN_SPAN, "%" PRIu64 " in each", b->most);
+    else
+        snprintf(text, KNN_SPAN, "%" PRIu64 " to %" PRIu64 " in each", b->fewest, b->most);
+    return text;
 }
 
 void knn_bank_close(struct knn_bank *b)

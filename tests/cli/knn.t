@@ -86,6 +86,12 @@ check_same 'a bank and a stream of queries' 'semppl-knn -q -b bank.h5 query.h5 k
 check_same 'to a file as to a pipe' 'semppl-knn -q -b bank.h5 query.h5' 'semppl-knn -q -b bank.h5 -o l.tsv query.h5 && cat l.tsv'
 
 check_err 0 'how many labelled rows vote is always said' '7 labelled rows vote: 3 classes, 0 to 4' 'semppl-knn -b bank.h5 query.h5'
+shard even.h5 cat dog <<'ROWS'
+c1 1 0 - 1 0
+d1 2 1 - 0 1
+u1 3 -1 - 1 1
+ROWS
+check_err 0 'classes of one size'               ': 2 labelled rows vote: 2 classes, 1 in each$' 'semppl-knn -k1 even.h5'
 check_err 0 'and that a class has none'         'without a labelled row' 'semppl-knn -b bank.h5 query.h5'
 check_err 0 'with truth, accuracy'              'accuracy 0.3333: 1 of 3' 'semppl-knn -k3 -b bank.h5 known.h5'
 check_err 0 'by class: labelled, assigned, confidence, accuracy' '^dog +4 +2 +1.0000 +0.0000$' \

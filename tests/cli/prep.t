@@ -200,7 +200,7 @@ check_out 'a list labels what it names'        '4 -1' \
     'semppl-prep -q --labels l.tsv -o b.h5 odd; echo $(($(count b.h5 0) + $(count b.h5 1))) $(column b.h5 label d4:4 | sort -n | head -1)'
 check_out 'classes are those of the list'      'RexTom' 'classes b.h5'
 printf 'cat/1.jpg\tTom\nphotos/cat/1.jpg\tTom\nx\tTom\n' >bad.tsv
-check_err 3 'an unknown path is told'          'bad.tsv: line 2: photos/cat/1.jpg is not among .* like cat/1.jpg .2 lines' \
+check_err 3 'an unknown path is told'          'bad.tsv: line 2: photos/cat/1.jpg is not among .* like cat/1.jpg .such lines: 2' \
     'semppl-prep --labels bad.tsv -o b.h5 photos'
 check_err 3 'no such list'                     'nol.tsv' 'semppl-prep --labels nol.tsv -o b.h5 photos'
 for c in 1 2 3 10; do
