@@ -21,6 +21,7 @@ enum {
     SUM_CHANNELS = 512,    /* of an input in place: pixels further apart meet in the first cache */
     SHARD_TASKS = 64,
     SHARD_PIXELS = 1024,      /* if weights are heavy, and their sums too */
+    PIECE_FLOATS = 64 << 10,  /* of sums that stay in the second cache, beside operands */
     PARTIAL_FLOATS = 8 << 20, /* of all partial sums at most */
 };
 
@@ -309,6 +310,42 @@ static void cut_rows(struct conv_plan *p, size_t most)
     conv_cut(p, 1, (p->rows + tasks - 1) / tasks);
 }
 
+/*
+ * Into how many shards the pixels are cut. The order of float32's sums depends on it, and shards of
+ * 64 tasks of one group each are what it has always been; pairs take as few as pieces of dw allow.
+ */
+static void plan_shards(struct conv_weights *d, double macs, size_t pixels, size_t sums)
+{
+    const struct conv_plan *p = d->plan;
+    bool paired = p->pair > 1;
+    size_t tasks = paired ? TASKS : SHARD_TASKS, parts = paired ? 1 : p->ngroups;
+    d->nshards = MIN((tasks + parts - 1) / parts, p->ntasks);
+    if (paired || sums > CONV_HELD)
+        d->nshards = MIN(d->nshards, pixels / SHARD_PIXELS);
+    d->nshards = MIN(d->nshards, (size_t)(macs / TASK_MACS) / parts);
+    d->nshards = MAX(MIN(d->nshards, PARTIAL_FLOATS / sums), (size_t)1);
+}
+
+/*
+ * Into what pieces dw is cut: as large as stay in the second cache and leave enough tasks, but not
+ * much wider than high. x is packed once for all groups of a piece, dy for all of its blocks.
+ */
+static void plan_pieces(struct conv_weights *d, double macs, size_t sums)
+{
+    const struct conv_plan *p = d->plan;
+    size_t tasks = MAX((size_t)fmin(TASKS, macs / TASK_MACS), (size_t)1);
+    size_t floats = MIN((size_t)PIECE_FLOATS, sums * d->nshards / tasks);
+    d->groups = MIN(p->ngroups, (size_t)CONV_GROUPS);
+    while (d->groups > 1 && d->groups * p->group * d->groups * p->group / 2 > floats)
+        d->groups /= 2;
+    size_t block = d->groups * (sums / p->ngroups / p->nblocks);
+    size_t most = MIN(MAX(floats / block, (size_t)1), p->nblocks);
+    d->nblocks = (p->nblocks + most - 1) / most;
+    d->blocks = (p->nblocks + d->nblocks - 1) / d->nblocks;
+    d->npieces = (p->ngroups + d->groups - 1) / d->groups * d->nblocks;
+    d->piece_floats = d->blocks * block;
+}
+
 static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw,
                                  const void *x, const void *dy)
 {
@@ -321,7 +358,7 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     struct conv_plan p;
     plan_forward(&p, kn, cv);
     const struct conv_kernels *kernels = kernels_of(&p);
-    if (p.ic % CONV_BLOCK == 0 && p.ic <= SUM_CHANNELS) /* whole blocks are read */
+    if (p.ic % CONV_BLOCK == 0 && (p.pair > 1 || p.ic <= SUM_CHANNELS)) /* whole blocks are read */
         plan_in_place(&p);
     size_t plane = cv->oh * cv->ow;
     size_t width = MIN(p.group, conv_round_up(p.oc, CONV_BLOCK));
@@ -330,26 +367,26 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
         conv_cut(&p, MIN(most / plane, p.n), p.rows);
     else
         cut_rows(&p, MAX(most / cv->ow, (size_t)1));
-    plan_room(&p);
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
     d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK * p.pair;
-    d.partial_floats = p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
-    size_t by_work = (size_t)(conv_image_macs(cv) * (double)cv->n / TASK_MACS) / p.ngroups;
-    size_t by_memory = PARTIAL_FLOATS / (d.partial_floats * p.ngroups);
-    d.nshards = MIN((SHARD_TASKS + p.ngroups - 1) / p.ngroups, p.ntasks);
-    if (d.partial_floats * p.ngroups > CONV_HELD)
-        d.nshards = MIN(d.nshards, cv->n * plane / SHARD_PIXELS);
-    d.nshards = MAX(MIN(d.nshards, MIN(by_work, by_memory)), (size_t)1);
-    uint8_t *shared = kern_shared(kn, places_bytes(&p) +
-                                          d.nshards * p.ngroups * d.partial_floats * sizeof(float));
+    size_t sums = p.ngroups * p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
+    double macs = conv_image_macs(cv) * (double)cv->n;
+    plan_shards(&d, macs, cv->n * plane, sums);
+    plan_pieces(&d, macs, sums);
+    p.row_numbers = p.in_place ? 0 : p.row_floats * d.blocks;
+    plan_room(&p);
     size_t pixels = phase_pixels(&p, &p.phase[0]);
-    size_t operands = (pixels + p.pair - 1) / p.pair * (p.group + CONV_PAIR); /* dy, pairs of x */
-    if (!shared || kern_scratch(kn, (p.band_floats + operands) * sizeof(float)))
+    size_t operands = (pixels + p.pair - 1) / p.pair * (d.groups * p.group + CONV_PAIR);
+    d.operand_floats = p.band_floats + conv_round_up(operands, CONV_BLOCK); /* dy, pairs of x */
+    bool many = d.nshards > 1;
+    uint8_t *shared = kern_shared(kn, places_bytes(&p) + many * d.nshards * d.npieces *
+                                                             d.piece_floats * sizeof(float));
+    if (!shared || kern_scratch(kn, (d.operand_floats + !many * d.piece_floats) * sizeof(float)))
         return -ENOMEM;
     list_places(&p, shared);
-    d.partial = (float *)(shared + places_bytes(&p));
-    int rc = pool_run(kn->pool, d.nshards * p.ngroups, kernels->weights, &d);
-    return rc ? rc : pool_run(kn->pool, p.ngroups * p.nblocks, kernels->reduce, &d);
+    d.partial = many ? (float *)(shared + places_bytes(&p)) : NULL;
+    int rc = pool_run(kn->pool, d.nshards * d.npieces, kernels->weights, &d);
+    return rc || !many ? rc : pool_run(kn->pool, p.ngroups * p.nblocks, kernels->reduce, &d);
 }
 
 void cpu_init_conv(struct kern_ops *o, unsigned isa UNUSED)

@@ -35,6 +35,7 @@ enum {
     CONV_NEAR = 9 << 10, /* weights that stay in the first cache */
     CONV_PLAIN = 4,      /* channels up to which rows are taken plain */
     CONV_HELD = 1 << 18, /* weights that stay in the second cache */
+    CONV_GROUPS = 4,     /* of output channels, that share a piece of backward-weights */
 };
 
 struct conv_tap {
@@ -99,12 +100,21 @@ struct conv_forward {
     size_t group_parts; /* tasks are also cut into so many ranges of groups */
 };
 
+/*
+ * Backward-weights. A task sums a piece of dw, of some groups of output channels and some blocks of
+ * input channels, over a shard of the pixels: as [groups][blocks][taps][row_stride][channels of a
+ * group], small enough for the second cache.
+ */
 struct conv_weights {
     const struct conv_plan *plan;
     const void *x, *dy;
     float *dw;
-    float *partial;                             /* [nshards][ngroups] x partial_floats */
-    size_t nshards, partial_floats, row_stride; /* row_stride: rows of a tap of a block */
+    size_t row_stride;       /* rows of a tap of a block */
+    size_t groups, blocks;   /* of a full piece */
+    size_t nblocks, npieces; /* pieces that share a group; in all */
+    size_t piece_floats, nshards;
+    float *partial;        /* [nshards][npieces] x piece_floats, if there are many shards; */
+    size_t operand_floats; /* else they are in scratch, behind so many floats */
 };
 
 /* The inner loops for one instruction set. */

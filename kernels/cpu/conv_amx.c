@@ -214,7 +214,8 @@ static struct ahead ahead_of(const struct conv_pass *p, size_t spatial, size_t b
     struct conv_share s = conv_share_of(pl, next);
     size_t from = s.image * pl->ih + MIN(s.row * pl->step, pl->ih);
     size_t end = (s.image + s.images - 1) * pl->ih + MIN((s.row + s.rows) * pl->step, pl->ih);
-    return ahead_begin(p->x + from * pl->iw * pl->ic, (end - from) * pl->iw * pl->ic, blocks);
+    size_t row = pl->iw * pl->ic;
+    return ahead_begin(p->x + from * row, (end - from) * row * sizeof *p->x, blocks);
 }
 
 /*

@@ -12,11 +12,16 @@
 
 #define UNROLL _Pragma("GCC unroll 32")
 
+/* Blocks of channels, of a band. */
+struct blocks {
+    size_t first, end;
+};
+
 /* Channels of one cell into their blocks, or zeros. */
-INLINE void pack_cell(enum kern_type type, const struct conv_plan *p, float *to,
+INLINE void pack_cell(enum kern_type type, const struct conv_plan *p, struct blocks of, float *to,
                       size_t block_floats, const void *x)
 {
-    for (size_t b = 0; b < p->nblocks; b++, to += block_floats) {
+    for (size_t b = of.first; b < of.end; b++, to += block_floats) {
         size_t have = !x ? 0 : b + 1 < p->nblocks ? CONV_BLOCK : p->last;
         if (have == CONV_BLOCK) {
             UNROLL for (int v = 0; v < VECTORS; v++)
@@ -32,8 +37,8 @@ INLINE void pack_cell(enum kern_type type, const struct conv_plan *p, float *to,
 }
 
 /* One row of the band; x is the image's row, or NULL outside. */
-INLINE void pack_row(enum kern_type type, const struct conv_plan *p, float *to, size_t block_floats,
-                     const void *x)
+INLINE void pack_row(enum kern_type type, const struct conv_plan *p, struct blocks of, float *to,
+                     size_t block_floats, const void *x)
 {
     for (size_t rest = 0; rest < p->step; rest++, to += p->part * CONV_BLOCK) {
         if (!(p->used_cols >> rest & 1))
@@ -41,7 +46,7 @@ INLINE void pack_row(enum kern_type type, const struct conv_plan *p, float *to, 
         float *cell = to;
         for (size_t j = rest; j < p->columns; j += p->step, cell += CONV_BLOCK) {
             size_t col = j + (size_t)p->left; /* wraps far above iw if negative */
-            pack_cell(type, p, cell, block_floats,
+            pack_cell(type, p, of, cell, block_floats,
                       x && col < p->iw ? cpu_at(type, x, col * p->ic) : NULL);
         }
     }
@@ -61,8 +66,8 @@ INLINE void pack_plain_row(enum kern_type type, const struct conv_plan *p, float
     memset(to + (before + have) * p->ic, 0, (p->columns - before - have) * p->ic * sizeof(float));
 }
 
-INLINE void pack_band(enum kern_type type, const struct conv_plan *p, float *band, const void *x,
-                      const struct conv_share *s, size_t block_floats)
+INLINE void pack_band(enum kern_type type, const struct conv_plan *p, struct blocks of, float *band,
+                      const void *x, const struct conv_share *s, size_t block_floats)
 {
     size_t rows = conv_band_rows(p, s->rows);
     for (size_t g = 0; g < s->images; g++)
@@ -75,19 +80,19 @@ INLINE void pack_band(enum kern_type type, const struct conv_plan *p, float *ban
             if (p->plain)
                 pack_plain_row(type, p, band, from);
             else
-                pack_row(type, p, band, block_floats, from);
+                pack_row(type, p, of, band, block_floats, from);
         }
 }
 
 /* Returns the floats of a block. */
-static inline size_t conv_pack_band(const struct conv_plan *p, float *band, const void *x,
-                                    const struct conv_share *s)
+static inline size_t conv_pack_band(const struct conv_plan *p, struct blocks of, float *band,
+                                    const void *x, const struct conv_share *s)
 {
     size_t block_floats = s->images * conv_band_rows(p, s->rows) * p->row_floats;
     if (conv_input_type(p) == KERN_F32)
-        pack_band(KERN_F32, p, band, x, s, block_floats);
+        pack_band(KERN_F32, p, of, band, x, s, block_floats);
     else
-        pack_band(KERN_BF16, p, band, x, s, block_floats);
+        pack_band(KERN_BF16, p, of, band, x, s, block_floats);
     return block_floats;
 }
 

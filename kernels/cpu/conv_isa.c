@@ -4,9 +4,8 @@
  * A macro writes the tile functions with their accumulators as arrays of constant size, which the
  * compiler keeps in registers, and numbers of x are broadcast.
  */
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/conv_band.h"
-
-enum { LINE = 64 }; /* bytes that memory gives at once */
 
 /* -- tiles of the forward pass ------------------------------------------------------------- */
 
@@ -206,22 +205,14 @@ static void expect(const struct strip *s, size_t i, size_t pixels)
     size_t first = s->base + s->k, each = kern_sizeof(s->f->plan->type);
     for (size_t end = i + pixels; i < end; i++) {
         const uint8_t *y = (const uint8_t *)s->f->y + (first + s->out[i]) * each;
-        for (size_t b = 0; b < s->valid * each; b += LINE)
+        for (size_t b = 0; b < s->valid * each; b += AHEAD_LINE)
             __builtin_prefetch(y + b, 1, 2);
     }
 }
 
 /* -- tasks --------------------------------------------------------------------------------- */
 
-/*
- * Input of the task that this worker will probably get next, asked for a little with each tile so
- * that it arrives from memory while there is something to calculate.
- */
-struct ahead {
-    const uint8_t *at, *end;
-    size_t each; /* bytes a tile */
-};
-
+/* Input of the task that this worker will probably get next, asked for with so many tiles. */
 static struct ahead ahead_of(const struct conv_forward *f, size_t spatial, size_t tiles)
 {
     const struct conv_plan *p = f->plan;
@@ -229,23 +220,10 @@ static struct ahead ahead_of(const struct conv_forward *f, size_t spatial, size_
     if (next >= p->ntasks)
         return (struct ahead){ 0 };
     struct conv_share s = conv_share_of(p, next);
-    size_t from = (s.image * p->ih + MIN(s.row * p->step, p->ih)) * p->iw * p->ic;
-    size_t end =
-        ((s.image + s.images - 1) * p->ih + MIN((s.row + s.rows) * p->step, p->ih)) * p->iw * p->ic;
-    const uint8_t *x = f->x;
-    from *= kern_sizeof(conv_input_type(p));
-    end *= kern_sizeof(conv_input_type(p));
-    return (struct ahead){ x + from, x + end, (end - from) / tiles + LINE };
-}
-
-static void look_ahead(struct ahead *a)
-{
-    if (a->at == a->end)
-        return;
-    const uint8_t *to = a->at + MIN(a->each, (size_t)(a->end - a->at));
-    for (; a->at < to; a->at += LINE)
-        __builtin_prefetch(a->at, 0, 2);
-    a->at = MIN(a->at, a->end);
+    size_t row = p->iw * p->ic * kern_sizeof(conv_input_type(p));
+    size_t from = s.image * p->ih + MIN(s.row * p->step, p->ih);
+    size_t end = (s.image + s.images - 1) * p->ih + MIN((s.row + s.rows) * p->step, p->ih);
+    return ahead_begin((const uint8_t *)f->x + from * row, (end - from) * row, tiles);
 }
 
 /* A run of groups of one width, as many as have weights that stay near. */
@@ -291,7 +269,7 @@ static void run_strip(const struct strip *s, const struct tile *task, float *sum
                     tail[j] = in[j < pixels ? j : 0];
                 in = tail;
             }
-            look_ahead(ahead);
+            ahead_look(ahead);
             if (b == 0)
                 expect(s, i, pixels);
             kind.run(&t, in, sums + i * s->width, b > 0);
@@ -345,7 +323,7 @@ static int forward_task(void *arg, size_t i, int worker)
     } else {
         float *band = kern_scratch_of(p->kn, worker);
         t.band = band;
-        t.block_floats = conv_pack_band(p, band, f->x, &sh);
+        t.block_floats = conv_pack_band(p, (struct blocks){ 0, p->nblocks }, band, f->x, &sh);
     }
     size_t pixels = sh.images * sh.rows * p->phase[0].cols * p->nphases;
     struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / MOST_PIXELS + 1);

@@ -29,15 +29,21 @@ INLINE vec multiply_add(vec acc, vec w, float x)
 }
 
 #if PAIRS
-/* The first n <= LANES numbers of two pixels, number by number. b NULL: zeros. */
-INLINE vec pair_up(const uint16_t *a, const uint16_t *b, size_t n)
+/*
+ * The first n <= 2 * LANES numbers of two pixels, number by number: as many floats, rounded up to
+ * vectors. b NULL: zeros.
+ */
+INLINE void pair_up(float *to, const uint16_t *a, const uint16_t *b, size_t n)
 {
-    __mmask16 there = (__mmask16)((1u << n) - 1);
-    __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, a));
-    __m512i high = _mm512_setzero_si512();
-    if (b)
-        high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, b));
-    return (vec)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_or_si512(low, _mm512_set1_epi16(16));
+    __mmask32 there = (__mmask32)((1ull << n) - 1);
+    __m512i first = _mm512_maskz_loadu_epi16(there, a);
+    __m512i second = b ? _mm512_maskz_loadu_epi16(there, b) : _mm512_setzero_si512();
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(first, low, second));
+    if (n > LANES)
+        _mm512_storeu_si512(to + LANES, _mm512_permutex2var_epi16(first, high, second));
 }
 
 /* Rounds numbers to bfloat16, as they lie in memory, or to pairs, number by number. */

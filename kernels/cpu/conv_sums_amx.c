@@ -17,15 +17,16 @@ static void ahead_of(const struct sums *s, size_t next, size_t blocks, struct ah
 {
     const struct conv_plan *p = &s->plan;
     if (s->rows) {
-        ahead[0] = ahead_begin(s->rows + next * s->a_numbers, s->a_numbers, blocks);
+        ahead[0] =
+            ahead_begin(s->rows + next * s->a_numbers, s->a_numbers * sizeof *s->rows, blocks);
         return;
     }
     struct sums_share sh = sums_share_of(s, next);
     size_t first = (sh.image * p->oh + sh.row) * p->ow + sh.col, plane = p->oh * p->ow;
     size_t from = first * p->ih * p->iw / plane, all = p->n * p->ih * p->iw;
     size_t pixels = MIN(sh.pixels * p->ih * p->iw / plane, all - from);
-    ahead[0] = ahead_begin(s->x + from * p->ic, pixels * p->ic, blocks);
-    ahead[1] = ahead_begin(s->dy + first * p->oc, sh.pixels * p->oc, blocks);
+    ahead[0] = ahead_begin(s->x + from * p->ic, pixels * p->ic * sizeof *s->x, blocks);
+    ahead[1] = ahead_begin(s->dy + first * p->oc, sh.pixels * p->oc * sizeof *s->dy, blocks);
 }
 
 /* Adds the products of a share: some of b's blocks, for all taps and all of a. With a version for

@@ -1,11 +1,16 @@
 /*
  * conv_sums_isa.c - the inner loops of backward-weights, compiled once an instruction set.
  *
- * For a tap, a block of input channels and a group of output channels, a piece of dw is summed in
- * registers over all pixels of a band; bands follow one another in a task, and the sums of the
- * tasks are added in their order.
+ * For a tap, a block of input channels and a group of output channels, a part of dw is summed in
+ * registers over all pixels of a share, for which both are packed; a task does so for all of a
+ * piece of dw and share after share of a shard, and the sums of the shards are added in their
+ * order.
  */
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/conv_band.h"
+#if LANES == 16
+#include "kernels/cpu/transpose.h"
+#endif
 
 /*
  * dw [ROWS][NV * LANES] += sum over pixels of x [ROWS] (broadcast) times dy [NV * LANES]; in has
@@ -48,6 +53,8 @@ SUMS(sums_2, 4, 2)
 SUMS(sums_4, 2, 4)
 #endif
 
+enum { MOST_ROWS = LANES == 16 ? 8 : LANES == 8 ? 4 : 2 };
+
 struct sums_kind {
     size_t rows;
     void (*run)(float *dw, const float *x, const size_t *in, const float *dy, size_t pixels);
@@ -79,10 +86,13 @@ static void pack_dy(const struct conv_plan *p, float *to, const void *dy, size_t
                     size_t width, size_t valid)
 {
     const uint16_t *a = (const uint16_t *)dy + at;
-    for (size_t i = 0; i < pixels; i += 2, a += 2 * p->oc) {
+    for (size_t i = 0; i < pixels; i += 2, a += 2 * p->oc, to += width) {
         const uint16_t *b = i + 1 < pixels ? a + p->oc : NULL;
-        for (size_t k = 0; k < width; k += LANES, to += LANES)
-            vec_store(to, pair_up(a + k, b ? b + k : NULL, MIN(valid - k, (size_t)LANES)), LANES);
+        size_t k = 0;
+        for (; k + CONV_PAIR <= valid; k += CONV_PAIR)
+            pair_up(to + k, a + k, b ? b + k : NULL, CONV_PAIR);
+        if (k < valid)
+            pair_up(to + k, a + k, b ? b + k : NULL, valid - k);
     }
 }
 
@@ -90,12 +100,9 @@ static void pack_dy(const struct conv_plan *p, float *to, const void *dy, size_t
 static const float *x_of(const float *x, const size_t *in, size_t pixels, float *room)
 {
     float *to = room;
-    for (size_t i = 0; i < pixels; i += 2, to += CONV_PAIR) {
-        const uint16_t *a = (const void *)(x + in[i]);
-        const uint16_t *b = i + 1 < pixels ? (const void *)(x + in[i + 1]) : NULL;
-        vec_store(to, pair_up(a, b, LANES), LANES);
-        vec_store(to + LANES, pair_up(a + LANES, b ? b + LANES : NULL, LANES), LANES);
-    }
+    for (size_t i = 0; i < pixels; i += 2, to += CONV_PAIR)
+        pair_up(to, (const void *)(x + in[i]),
+                i + 1 < pixels ? (const void *)(x + in[i + 1]) : NULL, CONV_PAIR);
     return room;
 }
 #else
@@ -127,17 +134,47 @@ static const float *x_of(const float *x, const size_t *in UNUSED, size_t pixels 
 }
 #endif
 
+/* Groups and blocks of one piece of dw. */
+struct piece {
+    size_t group, groups;
+    struct blocks blocks;
+};
+
+static struct piece piece_of(const struct conv_weights *d, size_t i)
+{
+    const struct conv_plan *p = d->plan;
+    size_t group = i / d->nblocks * d->groups, block = i % d->nblocks * d->blocks;
+    return (struct piece){ group,
+                           MIN(d->groups, p->ngroups - group),
+                           { block, MIN(block + d->blocks, p->nblocks) } };
+}
+
+/* Where the sums of a piece for its group and block begin. */
+static size_t piece_at(const struct conv_weights *d, size_t group, size_t block, size_t width)
+{
+    size_t rows = d->plan->phase[0].ntaps * d->row_stride;
+    return rows * (group * d->blocks * d->plan->group + block * width);
+}
+
+static const float *in_place(const struct conv_weights *d, const struct conv_share *sh,
+                             struct blocks of)
+{
+    const struct conv_plan *p = d->plan;
+    size_t row = sh->image * p->ih + sh->row * p->step;
+    return (const float *)d->x + row * p->row_floats + of.first * CONV_BLOCK;
+}
+
 /* A share's band, packed into scratch or the input itself. */
-static const float *band_of(const struct conv_weights *d, const struct conv_share *sh, float *room,
-                            size_t *block_floats)
+static const float *band_of(const struct conv_weights *d, struct blocks of,
+                            const struct conv_share *sh, float *room, size_t *block_floats)
 {
     const struct conv_plan *p = d->plan;
     if (!p->in_place) {
-        *block_floats = conv_pack_band(p, room, d->x, sh);
+        *block_floats = conv_pack_band(p, of, room, d->x, sh);
         return room;
     }
     *block_floats = CONV_BLOCK;
-    return (const float *)d->x + (sh->image * p->ih + sh->row * p->step) * p->row_floats;
+    return in_place(d, sh, of);
 }
 
 /* Its dy for a group, packed or, if there is one group of float32, in place. */
@@ -154,11 +191,48 @@ static const float *dy_of(const struct conv_weights *d, const struct conv_share 
     return room;
 }
 
-/* Asks for a block of some pixels of an input in place, which lie too far apart to be foreseen. */
-static void look_ahead(const float *block, const size_t *in, size_t from, size_t to)
+/*
+ * Some bytes of each of a share's pixels, which lie too far apart to be foreseen: asked for a
+ * little with each product.
+ */
+struct spread {
+    const uint8_t *from;
+    const size_t *place; /* of a pixel, in numbers of so many bytes */
+    size_t number, bytes;
+    size_t at, end, each; /* pixels */
+};
+
+static void spread_look(struct spread *a)
 {
-    for (size_t i = from; i < to; i++)
-        __builtin_prefetch(block + in[i], 0, 2);
+    for (size_t end = MIN(a->at + a->each, a->end); a->at < end; a->at++)
+        for (size_t i = 0; i < a->bytes; i += AHEAD_LINE)
+            __builtin_prefetch(a->from + a->place[a->at] * a->number + i, 0, 2);
+}
+
+/* A block of x in place, while there are so many products. */
+static struct spread x_ahead(const struct conv_phase *ph, const float *block, size_t pixels,
+                             size_t products)
+{
+    return (struct spread){ (const uint8_t *)block,     ph->in, sizeof(float),
+                            CONV_BLOCK * sizeof(float), 0,      pixels,
+                            pixels / products + 1 };
+}
+
+/* The next share's dy, while there are so many products with this one's. */
+static struct spread dy_ahead(const struct conv_weights *d, const struct piece *pc,
+                              const struct conv_share *next, size_t products)
+{
+    const struct conv_plan *p = d->plan;
+    size_t first = pc->group * p->group, number = kern_sizeof(p->type);
+    size_t at = (next->image * p->oh + next->row) * p->ow * p->oc + first;
+    size_t pixels = next->images * next->rows * p->ow;
+    return (struct spread){ (const uint8_t *)d->dy + at * number,
+                            p->phase[0].out,
+                            number,
+                            MIN(pc->groups * p->group, p->oc - first) * number,
+                            0,
+                            pixels,
+                            pixels / products + 1 };
 }
 
 static size_t block_channels(const struct conv_plan *p, size_t b)
@@ -166,71 +240,147 @@ static size_t block_channels(const struct conv_plan *p, size_t b)
     return (b + 1 < p->nblocks ? CONV_BLOCK : p->last) * p->pair;
 }
 
-/* One group of output channels over a fixed part of the pixels: shard by shard, each band in turn
- * small enough for the first cache. */
-int ISA(conv_weights_task)(void *arg, size_t i, int worker)
+/* A share of the pixels, ready to be multiplied. */
+struct operands {
+    const float *dy[CONV_GROUPS];
+    const size_t *in;
+    size_t n;               /* pixels, or pairs of them */
+    struct spread ahead[2]; /* x, dy */
+};
+
+/* Adds the products of cn channels of x, at one tap, and of all groups to their sums. */
+static void add_tap(const struct conv_weights *d, const struct piece *pc, struct operands *o,
+                    float *sums, size_t block, size_t tap, const float *x, size_t cn)
 {
-    const struct conv_weights *d = arg;
     const struct conv_plan *p = d->plan;
-    const struct conv_phase *ph = &p->phase[0];
-    size_t g = i % p->ngroups, shard = i / p->ngroups, width = conv_group_width(p, g);
-    struct sums_kind kind = sums_kind(width, p->plain);
-    float *room = kern_scratch_of(p->kn, worker), *partial = d->partial + i * d->partial_floats;
-    memset(partial, 0, d->partial_floats * sizeof(float));
-    for (size_t t = p->ntasks * shard / d->nshards; t < p->ntasks * (shard + 1) / d->nshards; t++) {
-        struct conv_share sh = conv_share_of(p, t);
-        size_t pixels = sh.images * sh.rows * p->ow, block_floats;
-        size_t n = (pixels + PAIRS) / (1 + PAIRS);
-        float *pairs = room + p->band_floats + n * width;
-        const float *band = band_of(d, &sh, room, &block_floats);
-        const float *dy = dy_of(d, &sh, g, room + p->band_floats);
-        for (size_t b = 0; b < p->nblocks; b++, band += block_floats) {
-            size_t cn = block_channels(p, b);
-            bool more = p->in_place && b + 1 < p->nblocks;
-            for (size_t a = 0; a < ph->ntaps; a++) {
-                const float *x = x_of(band + ph->tap[a].in, ph->in, pixels, pairs);
-                for (size_t c = 0; c < cn; c += kind.rows) {
-                    if (more)
-                        look_ahead(band + block_floats, ph->in, pixels * c / cn,
-                                   pixels * (c + kind.rows) / cn);
-                    kind.run(partial + ((b * ph->ntaps + a) * d->row_stride + c) * width, x + c,
-                             ph->in, dy, n);
-                }
-            }
+    for (size_t g = 0; g < pc->groups; g++) {
+        size_t width = conv_group_width(p, pc->group + g);
+        struct sums_kind kind = sums_kind(width, p->plain);
+        float *to = sums + piece_at(d, g, block, width) + tap * d->row_stride * width;
+        for (size_t c = 0; c < cn; c += kind.rows) {
+            spread_look(&o->ahead[0]);
+            spread_look(&o->ahead[1]);
+            kind.run(to + c * width, x + c, o->in, o->dy[g], o->n);
         }
     }
-    return 0;
+}
+
+/* Adds the products of one share to the sums of a piece; next: the share that follows, or NULL. */
+static void add_share(const struct conv_weights *d, const struct piece *pc,
+                      const struct conv_share *sh, const struct conv_share *next, float *sums,
+                      float *room)
+{
+    const struct conv_plan *p = d->plan;
+    const struct conv_phase *ph = &p->phase[0];
+    size_t pixels = sh->images * sh->rows * p->ow, block_floats;
+    struct operands o = { .in = ph->in, .n = (pixels + PAIRS) / (1 + PAIRS) };
+    float *packed = room + p->band_floats, *pairs = packed + d->groups * o.n * p->group;
+    const float *band = band_of(d, pc->blocks, sh, room, &block_floats);
+    for (size_t g = 0; g < pc->groups; g++)
+        o.dy[g] = dy_of(d, sh, pc->group + g, packed + g * o.n * p->group);
+    size_t blocks = pc->blocks.end - pc->blocks.first;
+    size_t products = pc->groups * ph->ntaps * CONV_BLOCK * p->pair / MOST_ROWS; /* of a block */
+    if (next)
+        o.ahead[1] = dy_ahead(d, pc, next, products * blocks);
+    for (size_t b = 0; b < blocks; b++, band += block_floats) {
+        if (p->in_place && b + 1 < blocks)
+            o.ahead[0] = x_ahead(ph, band + block_floats, pixels, products);
+        else if (p->in_place && next)
+            o.ahead[0] = x_ahead(ph, in_place(d, next, pc->blocks), pixels, products);
+        for (size_t a = 0; a < ph->ntaps; a++)
+            add_tap(d, pc, &o, sums, b, a, x_of(band + ph->tap[a].in, ph->in, pixels, pairs),
+                    block_channels(p, pc->blocks.first + b));
+    }
 }
 
 /*
- * Adds the shards of one group and block, in order, to dw [k][c][kh][kw]: of a tap and some input
- * channels at a time, which are neighbours there. Output channels are often 4096 bytes apart.
+ * Adds lanes of sums [n][width], of one tap, to n channels of as many outputs, which are apart
+ * floats from one another; near: these are a whole block of neighbours there.
  */
-int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
+static void scatter(float *to, size_t apart, const size_t *place, bool near, const float *sums,
+                    size_t n, size_t width, size_t outputs)
 {
-    const struct conv_weights *d = arg;
+#if LANES == 16
+    if (near) {
+        vec rows[CONV_BLOCK];
+        for (size_t r = 0; r < CONV_BLOCK; r++)
+            rows[r] = vec_load(sums + r * width, LANES);
+        transpose((__m512i *)rows);
+        for (size_t k = 0; k < outputs; k++, to += apart)
+            *(vec *)(to + place[0]) += rows[k];
+        return;
+    }
+#endif
+    (void)near;
+    for (size_t k = 0; k < outputs; k++, to += apart)
+        for (size_t r = 0; r < n; r++)
+            to[place[r]] += sums[r * width + k];
+}
+
+/*
+ * Adds one group and block of a piece, sums of shard after shard, to dw [k][c][kh][kw]: of a tap
+ * and some input channels at a time, which are neighbours there. Output channels are often 4096
+ * bytes apart.
+ */
+static void reduce(const struct conv_weights *d, const float *sums, size_t g, size_t b)
+{
     const struct conv_plan *p = d->plan;
-    size_t g = i / p->nblocks, b = i % p->nblocks, width = conv_group_width(p, g);
-    size_t valid = MIN(width, p->oc - g * p->group), ntaps = p->phase[0].ntaps;
-    size_t ic = p->ic * p->pair, cn = block_channels(p, b), kw = p->plain ? p->last / ic : 1;
-    size_t taps = ntaps * kw; /* of the whole window */
+    size_t width = conv_group_width(p, g), valid = MIN(width, p->oc - g * p->group);
+    size_t ntaps = p->phase[0].ntaps, ic = p->ic * p->pair, cn = block_channels(p, b);
+    size_t kw = p->plain ? p->last / ic : 1, taps = ntaps * kw; /* of the whole window */
     float *to = d->dw + g * p->group * ic * taps;
-    for (size_t a = 0; a < ntaps; a++)
+    sums += piece_at(d, g % d->groups, b % d->blocks, width);
+    for (size_t a = 0; a < ntaps; a++, sums += d->row_stride * width)
         for (size_t first = 0, n; first < cn; first += n) {
             float sum[CONV_BLOCK * 4 * CONV_BLOCK] = { 0 };
             size_t place[CONV_BLOCK]; /* of a channel in [c][kh][kw] */
-            const float *from = d->partial + g * d->partial_floats +
-                                ((b * ntaps + a) * d->row_stride + first) * width;
+            const float *from = sums + first * width;
             n = MIN(cn - first, (size_t)CONV_BLOCK);
-            for (size_t s = 0; s < d->nshards; s++, from += p->ngroups * d->partial_floats)
+            for (size_t s = 0; s < d->nshards; s++, from += d->npieces * d->piece_floats)
                 for (size_t k = 0; k < n * width; k++)
                     sum[k] += from[k];
             for (size_t r = 0, c = first; r < n; r++, c++)
                 place[r] = p->plain ? c % ic * taps + a * kw + c / ic
                                     : (b * CONV_BLOCK * p->pair + c) * taps + a;
-            for (size_t k = 0; k < valid; k++)
-                for (size_t r = 0; r < n; r++)
-                    to[k * ic * taps + place[r]] += sum[r * width + k];
+            for (size_t k = 0; k < valid; k += LANES)
+                scatter(to + k * ic * taps, ic * taps, place, taps == 1 && n == CONV_BLOCK, sum + k,
+                        n, width, MIN(valid - k, (size_t)LANES));
         }
+}
+
+/*
+ * One piece over a shard of the pixels, share by share, each small enough for the first cache. Sums
+ * of the only shard go to dw while they are near.
+ */
+int ISA(conv_weights_task)(void *arg, size_t i, int worker)
+{
+    const struct conv_weights *d = arg;
+    const struct conv_plan *p = d->plan;
+    size_t shard = i / d->npieces;
+    struct piece pc = piece_of(d, i % d->npieces);
+    float *room = kern_scratch_of(p->kn, worker);
+    float *sums = d->partial ? d->partial + i * d->piece_floats : room + d->operand_floats;
+    memset(sums, 0, d->piece_floats * sizeof(float));
+    size_t begin = p->ntasks * shard / d->nshards, end = p->ntasks * (shard + 1) / d->nshards;
+    struct conv_share sh, next = conv_share_of(p, begin);
+    for (size_t t = begin; t < end; t++) {
+        sh = next;
+        if (t + 1 < end)
+            next = conv_share_of(p, t + 1);
+        add_share(d, &pc, &sh, t + 1 < end ? &next : NULL, sums, room);
+    }
+    for (size_t g = 0; !d->partial && g < pc.groups; g++)
+        for (size_t b = pc.blocks.first; b < pc.blocks.end; b++)
+            reduce(d, sums, pc.group + g, b);
+    return 0;
+}
+
+/* All shards of one group and block. */
+int ISA(conv_reduce_task)(void *arg, size_t i, int worker UNUSED)
+{
+    const struct conv_weights *d = arg;
+    size_t g = i / d->plan->nblocks, b = i % d->plan->nblocks;
+    size_t piece = g / d->groups * d->nblocks + b / d->blocks;
+    reduce(d, d->partial + piece * d->piece_floats, g, b);
     return 0;
 }

@@ -270,7 +270,7 @@ static int search(void *arg, size_t i, int worker)
     for (size_t rows = begin; rows < end; rows += ROWS) {
         size_t stop = MIN(rows + ROWS, end), next = MIN(stop + ROWS, end);
         struct ahead ahead = ahead_begin(a->piece + (stop - a->begin) * a->steps * KNN_DEPTH,
-                                         (next - stop) * a->steps * KNN_DEPTH,
+                                         (next - stop) * a->steps * KNN_DEPTH * sizeof *a->piece,
                                          (nq + KNN_SIDE - 1) / KNN_SIDE * (ROWS / KNN_SIDE));
         for (size_t t = 0; t < nq; t += KNN_SIDE)
             for (size_t r = rows; r < stop; r += KNN_SIDE, which ^= 1) {
