@@ -12,10 +12,12 @@ static const struct {
 } sets[] = {
     { "ref", ISA_REF },
     { "generic", ISA_GENERIC },
+#if defined(__x86_64__)
     { "avx2", ISA_GENERIC | ISA_AVX2 },
     { "avx512", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 },
     { "avx512bf16", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AVX512BF16 },
     { "amx", ISA_GENERIC | ISA_AVX2 | ISA_AVX512 | ISA_AVX512BF16 | ISA_AMX },
+#endif
 };
 
 unsigned isa_detect(void)

@@ -6,13 +6,21 @@
 
 #include <stdbool.h>
 
+/* Sets of one kind of processor are no bit on another, where their files are not compiled: what
+ * asks for them falls away. */
+#if defined(__x86_64__)
+#define ISA_X86(bit) (1 << (bit))
+#else
+#define ISA_X86(bit) 0
+#endif
+
 enum {
-    ISA_REF = 0,             /* only the definitions of ref/ */
-    ISA_GENERIC = 1 << 0,    /* cpu/ in portable C */
-    ISA_AVX2 = 1 << 1,       /* and FMA */
-    ISA_AVX512 = 1 << 2,     /* F, BW, DQ, VL */
-    ISA_AVX512BF16 = 1 << 3, /* and products of bfloat16 */
-    ISA_AMX = 1 << 4,        /* and tiles of it */
+    ISA_REF = 0,                 /* only the definitions of ref/ */
+    ISA_GENERIC = 1 << 0,        /* cpu/ in portable C */
+    ISA_AVX2 = ISA_X86(1),       /* and FMA */
+    ISA_AVX512 = ISA_X86(2),     /* F, BW, DQ, VL */
+    ISA_AVX512BF16 = ISA_X86(3), /* and products of bfloat16 */
+    ISA_AMX = ISA_X86(4),        /* and tiles of it */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 /* jpeglib.h leans on what stdio.h and stddef.h define */
 #include <jpeglib.h>
 #include <png.h>
@@ -45,8 +46,9 @@ static void print_openblas(void)
 
 static void print_cpu(void)
 {
+    struct utsname machine;
+    printf("CPU: %s", uname(&machine) ? "unknown" : machine.machine);
 #if defined(__x86_64__)
-    printf("CPU:");
     __builtin_cpu_init();
 #define PRINT_IF(name)                                                                             \
     if (__builtin_cpu_supports(name))                                                              \
@@ -63,10 +65,8 @@ static void print_cpu(void)
     unsigned a, b, c, d; /* bit 22 of EDX: tiles of bfloat16 */
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && d & 1u << 22)
         printf(" amx-bf16");
-    putchar('\n');
-#else
-    printf("CPU: not x86-64\n");
 #endif
+    putchar('\n');
 }
 
 void prov_print_version(void)

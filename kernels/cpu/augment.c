@@ -19,9 +19,9 @@ static int task(void *arg, size_t i, int worker)
     return 0;
 }
 
-static int run(struct kern *kn, cpu_view_fn *view, const struct kern_views *v)
+static int augment(struct kern *kn, const struct kern_views *v)
 {
-    struct job job = { kn, view, v };
+    struct job job = { kn, ISA_BEST(kn, cpu_view), v };
     size_t side = 0, width = 0;
     for (size_t j = 0; j < v->each; j++)
         side = MAX(side, v->side[j]);
@@ -31,18 +31,7 @@ static int run(struct kern *kn, cpu_view_fn *view, const struct kern_views *v)
     return rc < 0 ? rc : pool_run(kn->pool, v->n * v->each, task, &job);
 }
 
-#define VARIANT(isa)                                                                               \
-    static int cpu_augment_##isa(struct kern *kn, const struct kern_views *v)                      \
-    {                                                                                              \
-        return run(kn, cpu_view_##isa, v);                                                         \
-    }
-VARIANT(generic)
-VARIANT(avx2)
-VARIANT(avx512)
-
-void cpu_init_augment(struct kern_ops *o, unsigned isa)
+void cpu_init_augment(struct kern_ops *o, unsigned isa UNUSED)
 {
-    o->augment = isa & ISA_AVX512 ? cpu_augment_avx512
-                 : isa & ISA_AVX2 ? cpu_augment_avx2
-                                  : cpu_augment_generic;
+    o->augment = augment;
 }

@@ -55,7 +55,8 @@ static size_t pair_of(const struct kern *kn, const struct kern_conv *cv)
 
 static const struct conv_kernels *kernels_of(const struct conv_plan *p)
 {
-    return p->pair > 1 ? &conv_kernels_avx512bf16 : ISA_BEST(p->kn, conv_kernels);
+    return p->kn->isa & ISA_AVX512BF16 && p->pair > 1 ? &conv_kernels_avx512bf16
+                                                      : ISA_BEST(p->kn, conv_kernels);
 }
 
 /* -- packed weights ------------------------------------------------------------------------ */
