@@ -26,13 +26,22 @@ struct png_in {
     bool reading; /* the header was good: from now on a fault loses pixels, not the picture */
     bool ended;   /* more bytes were wanted than there are */
     bool whole;   /* all rows had theirs: what is missing now is the end mark */
+    bool memory;  /* there was none */
     bool big;
     char error[120], first[120];
 };
 
+/* libpng has words for its errors, and no numbers. */
+static bool lacks_memory(const char *text)
+{
+    return strcasestr(text, "out of memory") || strcasestr(text, "insufficient memory") ||
+           strcasestr(text, "no memory");
+}
+
 static void on_error(png_structp png, png_const_charp text)
 {
     struct png_in *in = png_get_error_ptr(png);
+    in->memory = lacks_memory(text);
     snprintf(in->error, sizeof in->error, "%s", text);
     png_longjmp(png, 1);
 }
@@ -97,6 +106,8 @@ static int decode(struct png_in *in)
 {
     int rc;
     if (setjmp(png_jmpbuf(in->png))) {
+        if (in->memory)
+            return fail(-ENOMEM, "no memory to decode a PNG");
         if (in->ended && in->whole) {
             on_warning(in->png, "no end mark behind the pixels");
             return 0;
@@ -222,7 +233,8 @@ static int encode(struct png_out *out, const uint8_t *rows, size_t h, size_t w, 
 {
     bool bits = channels == 1;
     if (setjmp(png_jmpbuf(out->png)))
-        return fail(-EINVAL, "cannot be written as PNG: %s", out->error);
+        return fail(lacks_memory(out->error) ? -ENOMEM : -EINVAL, "cannot be written as PNG: %s",
+                    out->error);
     png_set_write_fn(out->png, out, on_write, on_flush);
     png_set_IHDR(out->png, out->info, (png_uint_32)w, (png_uint_32)h, bits ? 1 : 8,
                  bits ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,

@@ -35,6 +35,7 @@ whichever_fails() {
 }
 one='-j1 --device cpu'
 check 'prep'               'whichever_fails "semppl-prep -j2 --ledger l.tsv --saliency --pixels 16 -o out photos"'
+check 'prep, masks as PNG' 'whichever_fails "semppl-prep -j1 --saliency --short-side 20 -o out photos"'
 check 'a new checkpoint'   'whichever_fails "semppl-ckpt new --preset cifar --width 0.125 --batch 4 -o out"'
 check 'export'             'whichever_fails "semppl-ckpt export --as-is 1.h5 -o out"'
 check 'train-step'         'whichever_fails "semppl-train-step $one -n 1 -c 1.h5 -o out train.h5"'
