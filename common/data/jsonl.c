@@ -60,7 +60,7 @@ static int read_lines(FILE *f, struct jsonl *j, const char *path, const char *co
             rc = fail(-EINVAL, "%s: line %zu is not a whole JSON object", path, number);
         ++*n;
     }
-    if (rc >= 0 && ferror(f))
+    if (rc >= 0 && !feof(f)) /* getline() marks no error where memory is lacking */
         rc = fail_errno("%s", path);
     free(line);
     j->n = *n;

@@ -99,7 +99,7 @@ static int read_lines(struct labels *l, FILE *f, const char *path)
         if (*begin != '\0')
             rc = parse(l, begin, line, path);
     }
-    if (rc == 0 && ferror(f))
+    if (rc == 0 && !feof(f)) /* getline() marks no error where memory is lacking */
         rc = fail_errno("%s: cannot be read", path);
     free(text);
     return rc;

@@ -95,7 +95,7 @@ int source_add_list(struct source *s, const char *list, bool nul)
         if (rc == 0 && *name != '\0')
             rc = list_one(s, name);
     }
-    if (rc == 0 && ferror(f))
+    if (rc == 0 && !feof(f)) /* getdelim() marks no error where memory is lacking */
         rc = fail_errno("%s: cannot be read", shown);
     free(name);
     if (!in)

@@ -11,7 +11,7 @@ cp "$data/alpha.png" photos
 
 semppl-prep -q --pixels 16 -o train.h5 photos
 semppl-ckpt new --preset cifar --width 0.125 --batch 4 --steps 4 -o 0.h5
-semppl-train-step -q -n 1 -c 0.h5 -o 1.h5 train.h5 >one.jsonl
+semppl-train-step -q -n 1 -c 0.h5 -o 1.h5 --log one.jsonl train.h5
 semppl-embed -q -c 1.h5 -o bank.h5 train.h5
 
 # COMMAND, which makes the file out, with an allocation that fails, for some thirty of them: either it says so in one
@@ -44,6 +44,18 @@ check 'knn'                'whichever_fails "semppl-knn $one --show-neighbours 2
 check 'knn, as HDF5'       'whichever_fails "semppl-knn $one --hdf5 -o out -b bank.h5 bank.h5"'
 check 'a linear probe' \
     'whichever_fails "semppl-eval linear $one --allow-overlap --json -b bank.h5 bank.h5 >text && mv text out"'
+
+# A line that does not fit is no end of the list.
+long_line() { cat start && head -c 140000000 /dev/zero | tr '\0' x; }
+little() { (ulimit -v 250000 && "$@"); }
+printf 'cat/rgb.jpg\tcat\n' >start
+check_err 5 'labels too long for the memory' 'Cannot allocate memory' \
+    'long_line | little semppl-prep --labels /dev/stdin -o l.h5 photos'
+echo photos/cat/rgb.jpg >start
+check_err 5 'a list too long for it'         'Cannot allocate memory' 'long_line | little semppl-prep --files-from - -o l.h5'
+cp one.jsonl start
+check_err 5 'a log'                          'Cannot allocate memory' \
+    'long_line | little semppl-eval knn --allow-overlap --report r --log /dev/stdin -b bank.h5 bank.h5'
 
 # OpenBLAS would start threads before main(), and hang at the end if there was no address space for them. A program has
 # to end by itself, whatever it says; 127 is the loader's.
