@@ -321,16 +321,19 @@ static size_t find_same(struct job *j, size_t i)
     return j->source.n;
 }
 
-static void note_duplicate(struct job *j, size_t i, size_t same)
+static int note_duplicate(struct job *j, size_t i, size_t same)
 {
     const char *key = source_key(&j->source, i), *other = source_key(&j->source, same);
     bool conflict = j->truth[i] != j->truth[same] && j->truth[i] >= 0 && j->truth[same] >= 0;
     char *detail =
         mem_printf("the same bytes as %s%s", other, conflict ? ", which has another class" : "");
-    ledger_add(&j->ledger, LEDGER_STORED, key, "duplicate", detail != NULL ? detail : "");
+    if (detail == NULL)
+        return -ENOMEM;
+    ledger_add(&j->ledger, LEDGER_STORED, key, "duplicate", detail);
     free(detail);
     j->duplicates++;
     j->conflicts += conflict;
+    return 0;
 }
 
 /* A mask that cannot be used is told, and its picture stored without one. */
@@ -388,9 +391,7 @@ static int store(struct job *j, size_t i, const struct intake *p)
         ledger_add(&j->ledger, LEDGER_STORED, key, "oddity", p->detail);
     j->id[i] = p->id;
     size_t same = find_same(j, i);
-    if (same < j->source.n)
-        note_duplicate(j, i, same);
-    return 0;
+    return same < j->source.n ? note_duplicate(j, i, same) : 0;
 }
 
 struct batch {

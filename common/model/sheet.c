@@ -153,6 +153,7 @@ static int fill_row(struct sheet *s, struct page *p, size_t r, const struct shee
         struct sheet_cell *cell = &p->cell[r * COLS + c];
         struct image *im = &p->pic[r * COLS + c];
         int32_t near = c ? it->near[c - 1] : 0;
+        bool known = it->truth >= 0, right = it->truth == it->label;
         if (near < 0)
             break;
         uint64_t id = c ? bank->e->rows.id[bank->row[near]] : it->id;
@@ -162,7 +163,6 @@ static int fill_row(struct sheet *s, struct page *p, size_t r, const struct shee
         *missing += rc == 0;
         cell->pic = rc > 0 ? im : NULL;
         if (c == 0) {
-            bool known = it->truth >= 0, right = it->truth == it->label;
             cell->mark = it->unsure ? SHEET_UNSURE
                          : known    ? right ? SHEET_GOOD : SHEET_BAD
                                     : SHEET_PLAIN;
@@ -174,7 +174,7 @@ static int fill_row(struct sheet *s, struct page *p, size_t r, const struct shee
             cell->line[0] = mem_printf("%s", classes->name[knn_bank_label(bank, near)]);
             cell->line[1] = mem_printf("%.3f", (double)it->sim[c - 1]);
         }
-        if (!cell->line[0])
+        if (!cell->line[0] || (!cell->line[1] && (c > 0 || known)))
             return -ENOMEM;
     }
     return 0;

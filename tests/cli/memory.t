@@ -7,14 +7,14 @@ failing=$BUILD/tests/cli/failing.so
 mkdir -p photos/cat photos/dog
 cp "$data"/{rgb,grey,tall,turned6}.jpg photos/cat
 cp "$data"/{cmyk,progressive,subsampled}.jpg "$data/rgb.png" photos/dog
-cp "$data/alpha.png" photos
+cp "$data/alpha.png" photos && cp photos/cat/rgb.jpg photos/again.jpg
 
 semppl-prep -q --pixels 16 -o train.h5 photos
 semppl-ckpt new --preset cifar --width 0.125 --batch 4 --steps 4 -o 0.h5
 semppl-train-step -q -n 1 -c 0.h5 -o 1.h5 --log one.jsonl train.h5
 semppl-embed -q -c 1.h5 -o bank.h5 train.h5
 
-# COMMAND, which makes the file out, with an allocation that fails, for some thirty of them: either it says so in one
+# COMMAND, which makes the file out, with an allocation that fails, for some twenty of them: either it says so in one
 # sentence, or it does without, and makes the same bytes.
 whichever_fails() {
     local n=0 i=1 rc
@@ -30,7 +30,7 @@ whichever_fails() {
             echo "allocation $i of $n: status $rc" && cat .err2
             return 1
         fi >&2
-        i=$((i + 1 + n / 30))
+        i=$((i + 1 + n / 20))
     done
 }
 one='-j1 --device cpu'
@@ -41,6 +41,7 @@ check 'export'             'whichever_fails "semppl-ckpt export --as-is 1.h5 -o 
 check 'train-step'         'whichever_fails "semppl-train-step $one -n 1 -c 1.h5 -o out train.h5"'
 check 'embed'              'whichever_fails "semppl-embed $one -c 1.h5 -o out train.h5"'
 check 'knn'                'whichever_fails "semppl-knn $one --show-neighbours 2 -o out bank.h5"'
+check 'knn, with a sheet' 'whichever_fails "semppl-knn $one --sheet out.png --images train.h5 bank.h5 && mv out.png out"'
 check 'knn, as HDF5'       'whichever_fails "semppl-knn $one --hdf5 -o out -b bank.h5 bank.h5"'
 check 'a linear probe' \
     'whichever_fails "semppl-eval linear $one --allow-overlap --json -b bank.h5 bank.h5 >text && mv text out"'
