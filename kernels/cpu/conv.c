@@ -45,11 +45,11 @@ static bool is_for_tiles(const struct kern *kn, const struct kern_conv *cv)
            cv->kh * cv->kw <= CONV_MAX_TAPS && cv->c < MOST_CHANNELS && cv->k < MOST_CHANNELS;
 }
 
-/* How many channels are taken for a float: conv.h. */
+/* How many numbers of the input are taken for a float: conv.h. */
 static size_t pair_of(const struct kern *kn, const struct kern_conv *cv)
 {
-    bool paired = cv->type == KERN_BF16 && kn->isa & ISA_AVX512BF16 && cv->c > CONV_PLAIN &&
-                  cv->c % 2 == 0 && cv->k % 2 == 0;
+    bool inputs = cv->c > CONV_PLAIN ? cv->c % 2 == 0 : cv->kw * cv->c <= CONV_PAIR;
+    bool paired = cv->type == KERN_BF16 && kn->isa & ISA_AVX512BF16 && inputs && cv->k % 2 == 0;
     return paired ? 2 : 1;
 }
 
@@ -70,20 +70,22 @@ static void plan_channels(struct conv_plan *p, struct kern *kn, const struct ker
 {
     p->kn = kn;
     p->pair = pair_of(kn, cv);
-    p->ic = (backward ? cv->k : cv->c) / p->pair;
-    p->oc = backward ? cv->c : cv->k;
     p->plain = !backward && cv->c <= CONV_PLAIN;
+    p->ic = p->plain ? cv->c : (backward ? cv->k : cv->c) / p->pair;
+    p->oc = backward ? cv->c : cv->k;
     p->ntaps_packed = p->plain ? cv->kh : cv->kh * cv->kw;
     p->nblocks = p->plain ? 1 : (p->ic + CONV_BLOCK - 1) / CONV_BLOCK;
-    p->last = p->plain ? cv->kw * cv->c : p->ic - (p->nblocks - 1) * CONV_BLOCK;
+    p->last =
+        p->plain ? (cv->kw * cv->c + p->pair - 1) / p->pair : p->ic - (p->nblocks - 1) * CONV_BLOCK;
     p->group = kernels_of(p)->group;
     p->ngroups = (p->oc + p->group - 1) / p->group;
 }
 
-static size_t packed_floats(const struct kern *kn, const struct kern_conv *cv, bool backward)
+static size_t packed_floats(struct kern *kn, const struct kern_conv *cv, bool backward)
 {
-    return conv_round_up(backward ? cv->c : cv->k, CONV_BLOCK) *
-           ((backward ? cv->k : cv->c) / pair_of(kn, cv)) * cv->kh * cv->kw;
+    struct conv_plan p;
+    plan_channels(&p, kn, cv, backward);
+    return conv_round_up(p.oc, CONV_BLOCK) * conv_input_channels(&p) * p.ntaps_packed;
 }
 
 static size_t conv_packed(struct kern *kn, const struct kern_conv *cv)
@@ -104,24 +106,31 @@ struct pack {
     float *packed[2];
 };
 
+/* The weight of an output for number c of the input (of the row, if plain) and a tap; 0 behind the
+ * last. */
+static float weight_of(const struct pack *a, bool backward, size_t o, size_t c, size_t tap)
+{
+    const struct conv_plan *p = &a->plan[backward];
+    size_t taps = a->cv->kh * a->cv->kw, kw = a->cv->kw;
+    size_t out = (backward ? 1 : a->cv->c) * taps, in = (backward ? a->cv->c : 1) * taps;
+    if (o >= p->oc || (p->plain && c >= kw * p->ic))
+        return 0;
+    return a->w[o * out + (p->plain ? c % p->ic * taps + tap * kw + c / p->ic : c * in + tap)];
+}
+
 /* A group's weights for float number c of the input (of the row, if plain) and a tap. */
 static float *pack_lanes(const struct pack *a, bool backward, float *to, size_t g, size_t c,
                          size_t tap)
 {
     const struct conv_plan *p = &a->plan[backward];
-    size_t taps = a->cv->kh * a->cv->kw, width = conv_group_width(p, g);
-    size_t out = (backward ? 1 : a->cv->c) * taps, in = (backward ? a->cv->c : 1) * taps;
-    size_t from =
-        p->plain ? c % p->ic * taps + tap * a->cv->kw + c / p->ic : c * p->pair * in + tap;
-    for (size_t l = 0; l < width; l++, to++) {
-        size_t o = g * p->group + l;
-        const float *w = o < p->oc ? a->w + o * out + from : NULL;
+    size_t width = conv_group_width(p, g);
+    for (size_t o = g * p->group, end = o + width; o < end; o++, to++) {
         if (p->pair == 1) {
-            *to = w ? *w : 0;
+            *to = weight_of(a, backward, o, c, tap);
             continue;
         }
-        kern_store(KERN_BF16, to, 0, w ? w[0] : 0);
-        kern_store(KERN_BF16, to, 1, w ? w[in] : 0);
+        for (size_t i = 0; i < 2; i++)
+            kern_store(KERN_BF16, to, i, weight_of(a, backward, o, 2 * c + i, tap));
     }
     return to;
 }
@@ -166,7 +175,10 @@ static void plan_memory(struct conv_plan *p, struct kern *kn, const struct kern_
 {
     plan_channels(p, kn, cv, backward);
     p->part = (p->columns + p->step - 1) / p->step;
-    p->row_floats = p->plain ? p->columns * p->ic : p->step * p->part * CONV_BLOCK;
+    p->across = !p->plain ? CONV_BLOCK : p->pair > 1 ? p->last : p->step * p->ic;
+    p->row_floats = !p->plain     ? p->step * p->part * CONV_BLOCK
+                    : p->pair > 1 ? p->phase[0].cols * p->across
+                                  : p->columns * p->ic;
     p->row_numbers = p->row_floats * p->nblocks;
     for (size_t i = 0; i < p->nphases; i++)
         for (size_t t = 0; t < p->phase[i].ntaps; t++) {
@@ -194,8 +206,10 @@ static void plan_in_place(struct conv_plan *p)
     p->in_place = conv_input_type(p) == KERN_F32 && !p->plain && p->span_rows == 1 &&
                   p->span_cols == 1 && p->top == 0 && p->left == 0 &&
                   conv_band_rows(p, p->rows) <= p->ih && p->columns <= p->iw;
-    if (p->in_place)
-        p->row_floats = p->row_numbers = p->iw * p->ic;
+    if (!p->in_place)
+        return;
+    p->row_floats = p->row_numbers = p->iw * p->ic;
+    p->across = p->step * p->ic;
 }
 
 /* Floats of a full task's band. */
@@ -224,7 +238,6 @@ static void list_places(struct conv_plan *p, void *memory)
 {
     size_t image_rows = p->in_place ? p->ih : conv_band_rows(p, p->task_rows);
     size_t *to = memory, image = image_rows * p->row_floats;
-    size_t across = p->plain || p->in_place ? p->step * p->ic : CONV_BLOCK;
     for (size_t i = 0; i < p->nphases; i++) {
         struct conv_phase *ph = &p->phase[i];
         size_t rows = MIN(p->task_rows, ph->rows), at = 0;
@@ -235,7 +248,7 @@ static void list_places(struct conv_plan *p, void *memory)
             for (size_t u = 0; u < rows; u++)
                 for (size_t v = 0; v < ph->cols; v++, at++) {
                     size_t row = g * p->oh + ph->row0 + u * p->out_step;
-                    ph->in[at] = g * image + u * p->step * p->row_floats + v * across;
+                    ph->in[at] = g * image + u * p->step * p->row_floats + v * p->across;
                     ph->out[at] = (row * p->ow + ph->col0 + v * p->out_step) * p->oc;
                 }
     }
@@ -369,7 +382,8 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
     else
         cut_rows(&p, MAX(most / cv->ow, (size_t)1));
     struct conv_weights d = { .plan = &p, .x = x, .dy = dy, .dw = dw };
-    d.row_stride = p.plain ? conv_round_up(p.last, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK * p.pair;
+    d.row_stride =
+        p.plain ? conv_round_up(cv->kw * cv->c, CONV_BLOCK) + CONV_BLOCK : CONV_BLOCK * p.pair;
     size_t sums = p.ngroups * p.nblocks * p.phase[0].ntaps * d.row_stride * p.group;
     double macs = conv_image_macs(cv) * (double)cv->n;
     plan_shards(&d, macs, cv->n * plane, sums);

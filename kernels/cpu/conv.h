@@ -18,7 +18,9 @@
  * input are taken for one of float32, and what is said of floats holds for them.
  *
  * Few input channels (a picture's 3) make a block of their own kind: a row of the band is the plain
- * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side.
+ * row of the image, a tap is a row of the window, and its kw * c numbers stand side by side. Where
+ * they are taken in pairs, each output has its own copy of them in the band, so that all begin with
+ * a pair.
  */
 #ifndef SEMPPL_CPU_CONV_H
 #define SEMPPL_CPU_CONV_H
@@ -56,8 +58,8 @@ struct conv_phase {
 struct conv_plan {
     struct kern *kn;
     enum kern_type type;              /* of the tensors */
-    size_t pair;                      /* channels that a float of the input stands for: 2, or 1 */
-    size_t n, ih, iw, ic, oh, ow, oc; /* ic: in floats */
+    size_t pair;                      /* numbers that a float of the band stands for: 2, or 1 */
+    size_t n, ih, iw, ic, oh, ow, oc; /* ic: in floats; if plain, in numbers */
     size_t step, out_step; /* between neighbours of a grid, in the input and in the output */
     size_t nphases;
     struct conv_phase phase[CONV_MAX_PHASES];
@@ -72,6 +74,7 @@ struct conv_plan {
     unsigned used_rows, used_cols; /* remainders modulo step that some tap reads, as bits */
     size_t part;                   /* places of a row for each remainder */
     size_t row_floats;             /* of one block */
+    size_t across;                 /* floats from an output's place to its neighbour's */
     size_t row_numbers;            /* that a row of the band takes in all */
     size_t nblocks, last;          /* last: channels of the last block */
     size_t band_floats;            /* for a full task, with slack that SUMS may read behind */
@@ -157,10 +160,10 @@ struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
 void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
                  size_t padded);
 
-/* What the input holds for the inner loops: pairs are moved as floats are. */
+/* What the input holds for the inner loops: pairs of channels are moved as floats are. */
 static inline enum kern_type conv_input_type(const struct conv_plan *p)
 {
-    return p->pair > 1 ? KERN_F32 : p->type;
+    return p->pair > 1 && !p->plain ? KERN_F32 : p->type;
 }
 
 static inline size_t conv_round_up(size_t n, size_t unit)

@@ -52,6 +52,26 @@ INLINE void pack_row(enum kern_type type, const struct conv_plan *p, struct bloc
     }
 }
 
+#if PAIRS
+/* For each output of a row the numbers of its window, zeros outside and behind the last. What is
+ * written beyond is overwritten. */
+static void pack_windows(const struct conv_plan *p, float *to, const uint16_t *x)
+{
+    size_t numbers = p->span_cols * p->ic, row = p->iw * p->ic;
+    __mmask32 all = (__mmask32)((1ull << numbers) - 1);
+    for (size_t v = 0; v < p->phase[0].cols; v++, to += p->last) {
+        ptrdiff_t first = ((ptrdiff_t)(v * p->step) + p->left) * (ptrdiff_t)p->ic;
+        size_t before = first < 0 ? MIN((size_t)-first, numbers) : 0;
+        size_t have = first < (ptrdiff_t)row ? MIN((size_t)((ptrdiff_t)row - first), numbers) : 0;
+        __mmask32 there = (__mmask32)(((1ull << have) - 1) & (all << before));
+        __m512i window = _mm512_setzero_si512();
+        if (x)
+            window = _mm512_maskz_loadu_epi16(there, x + first);
+        _mm512_storeu_si512(to, window);
+    }
+}
+#endif
+
 INLINE void pack_plain_row(enum kern_type type, const struct conv_plan *p, float *to, const void *x)
 {
     size_t before = p->left < 0 ? MIN((size_t)-p->left, p->columns) : 0;
@@ -77,6 +97,12 @@ INLINE void pack_band(enum kern_type type, const struct conv_plan *p, struct blo
             size_t row = s->row * p->step + i + (size_t)p->top;
             size_t at = ((s->image + g) * p->ih + row) * p->iw * p->ic;
             const void *from = row < p->ih ? cpu_at(type, x, at) : NULL;
+#if PAIRS
+            if (p->plain) {
+                pack_windows(p, band, from);
+                continue;
+            }
+#endif
             if (p->plain)
                 pack_plain_row(type, p, band, from);
             else

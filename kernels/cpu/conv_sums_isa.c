@@ -237,7 +237,7 @@ static struct spread dy_ahead(const struct conv_weights *d, const struct piece *
 
 static size_t block_channels(const struct conv_plan *p, size_t b)
 {
-    return (b + 1 < p->nblocks ? CONV_BLOCK : p->last) * p->pair;
+    return p->plain ? p->span_cols * p->ic : (b + 1 < p->nblocks ? CONV_BLOCK : p->last) * p->pair;
 }
 
 /* A share of the pixels, ready to be multiplied. */
@@ -326,8 +326,9 @@ static void reduce(const struct conv_weights *d, const float *sums, size_t g, si
 {
     const struct conv_plan *p = d->plan;
     size_t width = conv_group_width(p, g), valid = MIN(width, p->oc - g * p->group);
-    size_t ntaps = p->phase[0].ntaps, ic = p->ic * p->pair, cn = block_channels(p, b);
-    size_t kw = p->plain ? p->last / ic : 1, taps = ntaps * kw; /* of the whole window */
+    size_t ntaps = p->phase[0].ntaps, ic = p->plain ? p->ic : p->ic * p->pair;
+    size_t cn = block_channels(p, b), kw = p->plain ? p->span_cols : 1,
+           taps = ntaps * kw; /* of the whole window */
     float *to = d->dw + g * p->group * ic * taps;
     sums += piece_at(d, g % d->groups, b % d->blocks, width);
     for (size_t a = 0; a < ntaps; a++, sums += d->row_stride * width)

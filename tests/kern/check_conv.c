@@ -55,6 +55,10 @@ static const struct shape shapes[] = {
     /* pairs: an odd number of channels' and of pixels'; an input in place */
     { 3, 5, 7, 6, 10, 3, 3, 1, 1, 1, 1 },
     { 3, 5, 9, 96, 22, 1, 1, 2, 0, 0, 0 },
+    /* of a picture: windows of as many numbers as fit, and of one row; every second row unread */
+    { 2, 7, 12, 4, 64, 2, 8, 1, 1, 3, 4 },
+    { 3, 5, 9, 4, 64, 1, 4, 1, 0, 1, 2 },
+    { 3, 9, 10, 3, 66, 1, 3, 2, 0, 1, 1 },
 };
 
 static struct kern_conv conv_of(const struct shape *s)
