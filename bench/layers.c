@@ -82,7 +82,7 @@ static double layer_passes(struct bench *b, enum kern_type type, const struct la
     c.mean = bench_random(KERN_F32, l->k);
     c.var = bench_random(KERN_F32, l->k);
     c.packed = bench_random(KERN_F32, kern_conv_packed(b->kn, &c.cv) / 4 + 1);
-    if (kern_conv_pack(b->kn, &c.cv, c.packed, c.w))
+    if (kern_conv_pack(b->kn, &(struct kern_conv_weights){ c.cv, c.packed, c.w }, 1))
         bench_die("weights are not packed");
     for (c.pass = FORWARD; c.pass < PASSES; c.pass++) {
         if (!layer_has(l, c.pass)) {

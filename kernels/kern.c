@@ -113,10 +113,12 @@ size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv)
     return conv_check(kn, cv) ? 0 : kn->ops.conv_packed(kn, cv);
 }
 
-int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+int kern_conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
 {
-    int rc = conv_check(kn, cv);
-    return rc ? rc : kn->ops.conv_pack(kn, cv, packed, w);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = conv_check(kn, &list[i].cv);
+    return rc || n == 0 ? rc : kn->ops.conv_pack(kn, list, n);
 }
 
 int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,

@@ -37,7 +37,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 11
+#define KERN_ABI 12
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -102,8 +102,9 @@ int kern_sync(struct kern *kn);
  * A recording: calls between kern_record() and kern_record_end() are kept and not done;
  * kern_replay() does them all again, with the same pointers and numbers, at the price of one call.
  * They must not wait, nor bring anything from or to the host. What a device cannot record it
- * refuses at kern_record(): -ENOTSUP. A recording that failed in between is given up by
- * kern_record_end(), which then fails too.
+ * refuses at kern_record(): -ENOTSUP. kern_record_end() returns how many pieces of work the device
+ * will be given, kernels and the like. A recording that failed in between is given up by it, and it
+ * then fails too.
  */
 struct kern_recording;
 int kern_record(struct kern *kn);
@@ -157,7 +158,12 @@ struct kern_epilogue {
 
 /* Packed weights: the backend's own layout, for forward and backward-data, and for any n, h, w. */
 size_t kern_conv_packed(struct kern *kn, const struct kern_conv *cv); /* bytes */
-int kern_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w);
+struct kern_conv_weights {
+    struct kern_conv cv;
+    void *packed;   /* out */
+    const float *w; /* OIHW */
+};
+int kern_conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n);
 
 int kern_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
                       const void *packed, const struct kern_epilogue *ep);

@@ -14,7 +14,7 @@
 
 struct kern_ops {
     size_t (*conv_packed)(struct kern *, const struct kern_conv *);
-    int (*conv_pack)(struct kern *, const struct kern_conv *, void *, const float *);
+    int (*conv_pack)(struct kern *, const struct kern_conv_weights *, size_t);
     int (*conv_forward)(struct kern *, const struct kern_conv *, void *, const void *, const void *,
                         const struct kern_epilogue *);
     int (*conv_backward_data)(struct kern *, const struct kern_conv *, void *, const void *,

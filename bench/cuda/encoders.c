@@ -141,7 +141,7 @@ static bool record(struct training *t)
         return false;
     int rc = train(t);
     int end = kern_record_end(t->kn, &t->recording);
-    return rc == 0 && end == 0;
+    return rc == 0 && end >= 0;
 }
 
 static void print(const struct rig *r, const char *name, size_t n, double seconds, double work)

@@ -53,7 +53,8 @@ static void layer(struct rig *r, const struct layer *l, size_t n, struct total *
     double work = layer_work(&is, n);
     double floor = fmax(work / r->product, (double)(2 * (nx + ny) + 4 * nw) / r->copy);
     c.packed = rig_zero(r, MAX(kern_conv_packed(r->kn, &c.cv), (size_t)1));
-    rig_must(r, kern_conv_pack(r->kn, &c.cv, c.packed, c.w), "weights");
+    rig_must(r, kern_conv_pack(r->kn, &(struct kern_conv_weights){ c.cv, c.packed, c.w }, 1),
+             "weights");
     layer_print(l);
     for (c.pass = FORWARD; c.pass < PASSES; c.pass++) {
         if (!layer_has(l, c.pass)) {

@@ -4,6 +4,7 @@
  */
 #include "common/model/net_exec.h"
 #include "common/base/fail.h"
+#include "common/base/mem.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,17 @@ int net_plain_forward(struct kern *kn, const struct net *net, const struct net_n
 
 /* -- packed weights ---- */
 
+static int packed_open(struct kern *kn, const struct net *net, const struct kern_conv *cv,
+                       void **packed)
+{
+    size_t bytes = kern_conv_packed(kn, cv);
+    if (!*packed)
+        *packed = kern_alloc(kn, bytes);
+    return *packed
+               ? 0
+               : fail(-ENOMEM, "%s: no memory for %zu bytes of packed weights", net->part, bytes);
+}
+
 int net_pack(struct kern *kn, const struct net *net, struct net_weights *w)
 {
     if (!w->packed) {
@@ -120,23 +132,22 @@ int net_pack(struct kern *kn, const struct net *net, struct net_weights *w)
         if (!w->packed)
             return fail(-ENOMEM, "%s: no memory for packed weights", net->part);
     }
-    for (int i = 0; i < net->nnodes; i++) {
+    struct kern_conv_weights *list = mem_alloc((size_t)net->nnodes, sizeof *list, "packing");
+    size_t n = 0;
+    int rc = list ? 0 : -ENOMEM;
+    for (int i = 0; i < net->nnodes && rc == 0; i++) {
         const struct net_node *node = &net->node[i];
         if (node->kind != NODE_CONV)
             continue;
         struct kern_conv cv = net_conv(net, node, 1);
-        if (!w->packed[i]) {
-            size_t bytes = kern_conv_packed(kn, &cv);
-            w->packed[i] = kern_alloc(kn, bytes);
-            if (!w->packed[i])
-                return fail(-ENOMEM, "%s: no memory for %zu bytes of packed weights", net->part,
-                            bytes);
-        }
-        int rc = kern_conv_pack(kn, &cv, w->packed[i], net_at(net, w->param, node->weight));
-        if (rc < 0)
-            return net_failed(net, i, "packing", rc);
+        rc = packed_open(kn, net, &cv, &w->packed[i]);
+        list[n++] =
+            (struct kern_conv_weights){ cv, w->packed[i], net_at(net, w->param, node->weight) };
     }
-    return 0;
+    if (rc == 0 && (rc = kern_conv_pack(kn, list, n)) < 0)
+        fail(rc, "%s: packing the weights failed: %s", net->part, strerror(-rc));
+    free(list);
+    return rc;
 }
 
 void net_unpack(struct kern *kn, const struct net *net, struct net_weights *w)

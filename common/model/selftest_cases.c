@@ -143,7 +143,7 @@ static void convolve(struct trial *t, const struct kern_conv *cv)
     struct kern_epilogue fold = {
         .scale = scale, .shift = shift, .residual = residual, .relu = true
     };
-    DO(kern_conv_pack(t->kn, cv, packed, w));
+    DO(kern_conv_pack(t->kn, &(struct kern_conv_weights){ *cv, packed, w }, 1));
     DO(kern_conv_forward(t->kn, cv, y, x, packed, &sums));
     give(t, "output", t->type, y, ny);
     give(t, "mean", KERN_F32, mean, cv->k);

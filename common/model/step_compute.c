@@ -177,9 +177,12 @@ struct kern_recording *step_record(struct step *st, int (*calls)(struct step *st
         rc = calls(st);
         int ended = kern_record_end(st->kn, &r);
         rc = rc < 0 ? rc : ended;
-        log_debug("calls of a step are %s", rc == 0 ? "recorded" : "not recorded: done one by one");
+        if (rc < 0)
+            log_debug("calls of a step are not recorded: done one by one");
+        else
+            log_debug("calls of a step are recorded: %d kernels and the like", rc);
     }
-    if (rc == 0)
+    if (rc >= 0)
         return r;
     kern_recording_free(st->kn, r);
     st->unrecorded = true;

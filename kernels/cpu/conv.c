@@ -151,20 +151,29 @@ static int pack_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
-static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+static int pack_one(struct kern *kn, const struct kern_conv_weights *weights)
 {
+    const struct kern_conv *cv = &weights->cv;
     if (is_for_tiles(kn, cv))
-        return conv_amx_pack(kn, cv, packed, w);
+        return conv_amx_pack(kn, cv, weights->packed, weights->w);
     if (wino_is(cv))
-        return wino_pack(kn, cv, packed, w);
+        return wino_pack(kn, cv, weights->packed, weights->w);
     if (!is_fast(cv))
-        return ref_conv_pack(kn, cv, packed, w);
-    struct pack a = { .cv = cv, .w = w };
-    a.packed[0] = packed;
+        return ref_conv_pack(kn, weights, 1);
+    struct pack a = { .cv = cv, .w = weights->w };
+    a.packed[0] = weights->packed;
     a.packed[1] = a.packed[0] + packed_floats(kn, cv, false);
     plan_channels(&a.plan[0], kn, cv, false);
     plan_channels(&a.plan[1], kn, cv, true);
     return pool_run(kn->pool, a.plan[0].ngroups + a.plan[1].ngroups, pack_task, &a);
+}
+
+static int conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = pack_one(kn, &list[i]);
+    return rc;
 }
 
 /* -- the plan of a pass -------------------------------------------------------------------- */

@@ -24,12 +24,6 @@ size_t cuda_conv_packed(struct kern *kn UNUSED, const struct kern_conv *cv)
     return bytes_of(cv->type, conv_weight_numbers(&f.cv));
 }
 
-int cuda_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
-{
-    struct conv_form f = conv_form_of(cv);
-    return conv_pack_weights(kn, &f, packed, w);
-}
-
 static bool by_tf32(const struct kern *kn, const struct kern_conv *cv)
 {
     return kn->tf32 && cv->type == KERN_F32;

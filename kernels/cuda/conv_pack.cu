@@ -4,7 +4,8 @@
  *
  * All are bound by memory. Inputs: read once, written once in 16-byte pieces; threads that are
  * neighbours in x of a block take neighbours of a row, so that the few channels of a thin input are
- * read from lines that the warp uses whole. Weights: a thread packs one channel with all its taps,
+ * read from lines that the warp uses whole. Weights: one kernel for those of a whole network, for
+ * each layer's would take as long to start as to run; a thread packs one channel with all its taps,
  * reading them in one run and writing, tap by tap, beside its neighbours. Gradients: a thread for
  * each number of dw, which are read and written in order; what comes from the engine lies a tap
  * apart and is in the cache for the neighbours. Weights are 0.1 to 0.2 GB a step, 0.05 ms.
@@ -38,23 +39,55 @@ static struct shape shape_of(struct kern *kn, size_t rows, size_t len)
 
 /* -- weights ---- */
 
-template <typename T>
-static __global__ void pack_weights(conv_form f, T *packed, const float *__restrict__ w)
+/* Of one layer: channels, windows and blocks of struct conv_form, w [k][of_c][of_kh][of_kw]. */
+struct packing {
+    const float *w;
+    void *packed;
+    unsigned c, kh, kw, of_c, of_kh, of_kw, step;
+    unsigned before; /* blocks of the layers before it */
+    size_t channels; /* k * c */
+};
+
+enum { LAYERS = 60, CHANNELS = 4 * THREADS }; /* of a launch; of a block */
+
+struct packings { /* a launch's arguments are at most 4096 bytes */
+    packing layer[LAYERS];
+    unsigned n;
+};
+static_assert(sizeof(packings) <= 4096, "");
+
+/* Channel i of packed, all taps. */
+template <typename T> __device__ static void pack_channel(const packing &p, size_t i)
 {
-    unsigned c = (unsigned)f.cv.c, of = (unsigned)f.of.c;
-    FOR_ROWS(k, f.cv.k)
-    FOR_LEN(i, c)
-    {
-        unsigned pixel = i / of, ch = i - pixel * of, a = pixel / f.step, b = pixel - a * f.step;
-        const float *from = &w[(k * f.of.c + ch) * f.of.kh * f.of.kw];
-        T *to = &packed[k * f.cv.kh * f.cv.kw * c + i];
-        for (unsigned t = 0; t < f.cv.kh; t++)
-            for (unsigned u = 0; u < f.cv.kw; u++, to += c) {
-                unsigned r = f.step * t + a, s = f.step * u + b;
-                bool inside = a < f.step && r < f.of.kh && s < f.of.kw;
-                narrow(to, inside ? from[r * f.of.kw + s] : 0);
-            }
+    size_t k = i / p.c;
+    unsigned in_row = (unsigned)(i - k * p.c), pixel = in_row / p.of_c;
+    unsigned ch = in_row - pixel * p.of_c, a = pixel / p.step, b = pixel - a * p.step;
+    const float *from = p.w + (k * p.of_c + ch) * p.of_kh * p.of_kw;
+    T *to = (T *)p.packed + k * p.kh * p.kw * p.c + in_row;
+    for (unsigned t = 0; t < p.kh; t++)
+        for (unsigned u = 0; u < p.kw; u++, to += p.c) {
+            unsigned r = p.step * t + a, s = p.step * u + b;
+            bool inside = a < p.step && r < p.of_kh && s < p.of_kw;
+            narrow(to, inside ? from[r * p.of_kw + s] : 0);
+        }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS) pack_weights(const packings all)
+{
+    unsigned low = 0, high = all.n;
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        if (all.layer[middle].before <= blockIdx.x)
+            low = middle;
+        else
+            high = middle;
     }
+    const packing &p = all.layer[low];
+    size_t first = (size_t)(blockIdx.x - p.before) * CHANNELS;
+    size_t end = min(first + CHANNELS, p.channels);
+    for (size_t i = first + threadIdx.x; i < end; i += THREADS)
+        pack_channel<T>(p, i);
 }
 
 template <typename T>
@@ -71,15 +104,51 @@ static __global__ void add_weights(conv_form f, float *__restrict__ dw, const T 
     }
 }
 
-extern "C" int conv_pack_weights(struct kern *kn, const struct conv_form *f, void *packed,
-                                 const float *w)
+static packing packing_of(const struct kern_conv_weights *weights, unsigned before)
 {
-    struct shape s = shape_of(kn, f->cv.k, f->cv.c);
+    struct conv_form f = conv_form_of(&weights->cv);
+    packing p = {};
+    p.w = weights->w;
+    p.packed = weights->packed;
+    p.c = (unsigned)f.cv.c;
+    p.kh = (unsigned)f.cv.kh;
+    p.kw = (unsigned)f.cv.kw;
+    p.of_c = (unsigned)f.of.c;
+    p.of_kh = (unsigned)f.of.kh;
+    p.of_kw = (unsigned)f.of.kw;
+    p.step = f.step;
+    p.before = before;
+    p.channels = f.cv.k * f.cv.c;
+    return p;
+}
+
+/* As many of n as a launch has room for and are of one type; their number, or a negative errno. */
+static int pack_some(struct kern *kn, const struct kern_conv_weights *list, size_t n)
+{
+    packings all = {};
+    size_t blocks = 0;
+    enum kern_type type = list[0].cv.type;
+    while (all.n < MIN(n, (size_t)LAYERS) && list[all.n].cv.type == type) {
+        packing p = packing_of(&list[all.n], (unsigned)blocks);
+        blocks += (p.channels + CHANNELS - 1) / CHANNELS;
+        all.layer[all.n++] = p;
+    }
+    if (blocks > INT32_MAX)
+        return -EINVAL;
     cudaStream_t stream = cuda_of(kn)->stream;
-    return with_type(f->cv.type, [&](auto number) {
+    int rc = with_type(type, [&](auto number) {
         using T = decltype(number);
-        return launch(stream, pack_weights<T>, s.grid, s.block, 0, *f, (T *)packed, w);
+        return launch(stream, pack_weights<T>, dim3((unsigned)blocks), dim3(THREADS), 0, all);
     });
+    return rc < 0 ? rc : (int)all.n;
+}
+
+extern "C" int cuda_conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
+{
+    int rc = 0;
+    for (size_t done = 0; done < n && rc >= 0; done += (size_t)MAX(rc, 0))
+        rc = pack_some(kn, list + done, n - done);
+    return MIN(rc, 0);
 }
 
 extern "C" int conv_add_weights(struct kern *kn, const struct conv_form *f, float *dw,

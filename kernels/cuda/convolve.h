@@ -70,9 +70,8 @@ size_t conv_input_numbers(const struct kern_conv *cv); /* in x, y and w */
 size_t conv_output_numbers(const struct kern_conv *cv);
 size_t conv_weight_numbers(const struct kern_conv *cv);
 
-/* -- conv_pack.cu ---- */
+/* -- conv_pack.cu, beside a slot ---- */
 
-int conv_pack_weights(struct kern *kn, const struct conv_form *f, void *packed, const float *w);
 /* dw (OIHW float32) += from (as the engine wrote it). */
 int conv_add_weights(struct kern *kn, const struct conv_form *f, float *dw, const void *from);
 int conv_pack_input(struct kern *kn, const struct conv_form *f, void *to, const void *x);

@@ -136,13 +136,14 @@ int cuda_measure(struct kern *kn, double *copy, double *product);
 
 /* conv.c */
 size_t cuda_conv_packed(struct kern *, const struct kern_conv *);
-int cuda_conv_pack(struct kern *, const struct kern_conv *, void *, const float *);
 int cuda_conv_forward(struct kern *, const struct kern_conv *, void *, const void *, const void *,
                       const struct kern_epilogue *);
 int cuda_conv_backward_data(struct kern *, const struct kern_conv *, void *, const void *,
                             const void *, bool);
 int cuda_conv_backward_weights(struct kern *, const struct kern_conv *, float *, const void *,
                                const void *);
+/* conv_pack.cu */
+int cuda_conv_pack(struct kern *, const struct kern_conv_weights *, size_t);
 /* norm.cu */
 int cuda_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
 int cuda_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,

@@ -24,6 +24,9 @@ int cuda_record_end(struct kern *kn, struct kern_recording **out)
     struct kern_recording *r = calloc(1, sizeof *r);
     cudaGraph_t graph = NULL;
     cudaError_t err = cudaStreamEndCapture(cu->stream, &graph);
+    size_t nodes = 0;
+    if (err == cudaSuccess)
+        err = cudaGraphGetNodes(graph, NULL, &nodes);
     if (err == cudaSuccess && r)
         err = cudaGraphInstantiate(&r->exec, graph, 0);
     if (graph)
@@ -34,7 +37,7 @@ int cuda_record_end(struct kern *kn, struct kern_recording **out)
     }
     cu->recorded = true;
     *out = r;
-    return 0;
+    return (int)nodes;
 }
 
 int cuda_replay(struct kern *kn, struct kern_recording *r)

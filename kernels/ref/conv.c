@@ -13,9 +13,10 @@ size_t ref_conv_packed(struct kern *kn UNUSED, const struct kern_conv *cv)
 }
 
 /* Packed weights are the weights. */
-int ref_conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+int ref_conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
 {
-    memcpy(packed, w, ref_conv_packed(kn, cv));
+    for (size_t i = 0; i < n; i++)
+        memcpy(list[i].packed, list[i].w, ref_conv_packed(kn, &list[i].cv));
     return 0;
 }
 

@@ -8,7 +8,7 @@
 #include "kernels/ops.h"
 
 size_t ref_conv_packed(struct kern *, const struct kern_conv *);
-int ref_conv_pack(struct kern *, const struct kern_conv *, void *, const float *);
+int ref_conv_pack(struct kern *, const struct kern_conv_weights *, size_t);
 int ref_conv_forward(struct kern *, const struct kern_conv *, void *, const void *, const void *,
                      const struct kern_epilogue *);
 int ref_conv_backward_data(struct kern *, const struct kern_conv *, void *, const void *,

@@ -174,7 +174,7 @@ static struct result results(struct kern *kn, const struct data *d)
                                     .shift = d->shift,
                                     .residual = check_typed(type, d->residual, d->ny),
                                     .relu = true };
-    int rc = kern_conv_pack(kn, &elsewhere, packed, d->w);
+    int rc = kern_conv_pack(kn, &(struct kern_conv_weights){ elsewhere, packed, d->w }, 1);
     rc |= kern_conv_forward(kn, cv, y, x, packed, &sums);
     rc |= kern_conv_forward(kn, cv, out, x, packed, &affine);
     rc |= kern_conv_backward_data(kn, cv, dx, dy, packed, false);
@@ -342,7 +342,7 @@ static void check_others(void)
     cv.type = KERN_BF16;
     void *x = check_typed(KERN_BF16, d.x, d.nx), *y = check_bytes(d.ny * 2);
     void *packed = check_bytes(kern_conv_packed(kn, &cv));
-    int rc = kern_conv_pack(kn, &cv, packed, d.w);
+    int rc = kern_conv_pack(kn, &(struct kern_conv_weights){ cv, packed, d.w }, 1);
     rc |= kern_conv_forward(kn, &cv, y, x, packed, NULL);
     float *exact = check_floats(KERN_BF16, x, d.nx), *want = check_buf(d.ny);
     struct kern *ref = check_open("ref", 1);
@@ -370,6 +370,33 @@ static void check_others(void)
     check_release();
 }
 
+/* Many layers' weights, of two types, packed in one go and one by one. */
+static void check_packing(void)
+{
+    enum { N = 70 };
+    struct kern_conv_weights list[N];
+    struct kern *kn = check_open(check_best_isa(), 2);
+    bool same = true;
+    int rc = 0;
+    for (size_t i = 0; i < N; i++) {
+        struct kern_conv cv = conv_of(&shapes[i % 12]);
+        cv.type = i < N - 2 ? KERN_BF16 : KERN_F32;
+        list[i] = (struct kern_conv_weights){ cv, check_bytes(kern_conv_packed(kn, &cv)),
+                                              check_normal(cv.k * cv.c * cv.kh * cv.kw) };
+    }
+    rc = kern_conv_pack(kn, list, N);
+    for (size_t i = 0; i < N; i++) {
+        struct kern_conv_weights alone = list[i];
+        size_t bytes = kern_conv_packed(kn, &alone.cv);
+        alone.packed = check_bytes(bytes);
+        rc |= kern_conv_pack(kn, &alone, 1);
+        same = same && memcmp(alone.packed, list[i].packed, bytes) == 0;
+    }
+    ok(rc == 0 && same, "%d layers' weights are packed together as one by one", N);
+    check_close(kn);
+    check_release();
+}
+
 int main(void)
 {
     check_init();
@@ -383,6 +410,7 @@ int main(void)
         check_many_threads(&(struct shape){ 1, 24, 24, 32, 96, 3, 3, 1, 1, 1, 1 }, type);
     }
     check_cancellation();
+    check_packing();
     check_others();
     return done();
 }

@@ -35,7 +35,7 @@ static struct result *run_with(bool tf32)
     void *packed = check_bytes(kern_conv_packed(kn, &cv));
     struct kern_epilogue affine = { .scale = w, .shift = w + K, .residual = dy, .relu = true };
     int rc = kern_tf32(kn, tf32);
-    rc |= kern_conv_pack(kn, &cv, packed, w);
+    rc |= kern_conv_pack(kn, &(struct kern_conv_weights){ cv, packed, w }, 1);
     rc |= kern_conv_forward(kn, &cv, r->y, x, packed, NULL);
     rc |= kern_conv_forward(kn, &cv, r->affine, x, packed, &affine);
     rc |= kern_conv_backward_data(kn, &cv, r->dx, dy, packed, true);
@@ -120,7 +120,8 @@ static void check_again(enum kern_type type)
     void *packed = check_bytes(kern_conv_packed(kn, &cv)), *dx[2];
     void *dy = check_typed(type, check_normal(X), X);
     float *before = check_normal(nx);
-    int rc = kern_conv_pack(kn, &cv, packed, check_normal((size_t)K * cv.c * 9));
+    int rc = kern_conv_pack(
+        kn, &(struct kern_conv_weights){ cv, packed, check_normal((size_t)K * cv.c * 9) }, 1);
     for (int i = 0; i < 2; i++) {
         dx[i] = check_typed(type, before, nx);
         rc |= kern_conv_backward_data(kn, &cv, dx[i], dy, packed, true);
@@ -167,7 +168,7 @@ static void check_unaligned(void)
     void *packed = check_bytes(kern_conv_packed(kn, &cv));
     float *x = check_normal(X), *off = check_buf(X + 1), *y[2] = { check_buf(X), check_buf(X) };
     memcpy(off, x, X * sizeof *x); /* 4 bytes below a boundary, as the buffer ends at one */
-    int rc = kern_conv_pack(kn, &cv, packed, check_normal(W));
+    int rc = kern_conv_pack(kn, &(struct kern_conv_weights){ cv, packed, check_normal(W) }, 1);
     rc |= kern_conv_forward(kn, &cv, y[0], x, packed, NULL);
     rc |= kern_conv_forward(kn, &cv, y[1], off, packed, NULL);
     ok(rc == 0, "an input that is not aligned");

@@ -20,7 +20,7 @@ static double loss(void *arg)
     struct layer *l = arg;
     enum kern_type type = l->cv.type;
     void *x = check_typed(type, l->x, l->nx), *y = check_bytes(l->ny * kern_sizeof(type));
-    if (kern_conv_pack(l->kn, &l->cv, l->packed, l->w) ||
+    if (kern_conv_pack(l->kn, &(struct kern_conv_weights){ l->cv, l->packed, l->w }, 1) ||
         kern_conv_forward(l->kn, &l->cv, y, x, l->packed, NULL))
         return NAN;
     return check_dot(check_floats(type, y, l->ny), l->dy, l->ny);

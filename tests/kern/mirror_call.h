@@ -11,7 +11,7 @@
 
 extern struct kern_ops device; /* its own table */
 
-enum { F = sizeof(float), MOST = 16 };
+enum { F = sizeof(float), MOST = 160 };
 
 /* An array of the call, or several that overlap. */
 struct block {

@@ -21,12 +21,21 @@ static size_t weight_bytes(const struct kern_conv *cv)
     return cv->k * cv->c * cv->kh * cv->kw * F;
 }
 
-static int conv_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const float *w)
+static int conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
 {
     CALL("conv_pack");
-    writes(&k, packed, device.conv_packed(kn, cv));
-    reads(&k, w, weight_bytes(cv));
-    return RUN(device.conv_pack(kn, cv, at(&k, packed), at(&k, w)));
+    struct kern_conv_weights there[MOST / 2];
+    if (n > ARRAY_LEN(there))
+        die(&k, "has too many arrays");
+    for (size_t i = 0; i < n; i++) {
+        writes(&k, list[i].packed, device.conv_packed(kn, &list[i].cv));
+        reads(&k, list[i].w, weight_bytes(&list[i].cv));
+    }
+    call_send(&k);
+    for (size_t i = 0; i < n; i++)
+        there[i] =
+            (struct kern_conv_weights){ list[i].cv, at(&k, list[i].packed), at(&k, list[i].w) };
+    return call_receive(&k, device.conv_pack(kn, there, n));
 }
 
 static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
