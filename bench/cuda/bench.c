@@ -1,7 +1,8 @@
 /*
  * bench.c - the tables of `make bench-cuda` that need no program: all, or those that are named.
  *
- *     bench [tiny] [ceilings] [encoders] [layers] [passes] [search] [once]
+ *     bench [tiny] [ceilings] [encoders] [floors] [layers] [passes] [search] [once]
+ *     bench nominal      floors as they are counted, without a device
  *
  * Shares are of ceilings that every call measures, but for once alone. A row is printed as soon as
  * it is measured.
@@ -88,8 +89,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*print)(struct rig *r);
-    } tables[] = { { "ceilings", ceilings }, { "encoders", encoders }, { "layers", layers },
-                   { "passes", passes },     { "search", search },     { "once", once } };
+    } tables[] = { { "ceilings", ceilings }, { "encoders", encoders }, { "floors", floors },
+                   { "layers", layers },     { "passes", passes },     { "search", search },
+                   { "once", once } };
     struct rig r = { 0 };
     const char *why;
     int first = 1;
@@ -100,6 +102,14 @@ int main(int argc, char **argv)
     }
     if (pool_open(&r.pool, 0) < 0)
         bench_die("no threads");
+    if (argc == 2 && strcmp(argv[1], "nominal") == 0) {
+        if (kern_open(&r.kn, r.pool) < 0)
+            bench_die("no memory");
+        floors_nominal(&r);
+        kern_close(r.kn);
+        pool_close(r.pool);
+        return 0;
+    }
     if (kern_open_cuda(&r.kn, 0, r.pool, &why) < 0)
         bench_die(why);
     bool only_once = argc == first + 1 && strcmp(argv[first], "once") == 0;

@@ -35,9 +35,12 @@ double rig_seconds(struct rig *r, int (*f)(void *arg), void *arg);
 /* -- the tables ---- */
 
 void encoders(struct rig *r); /* whole networks */
+void floors(struct rig *r);   /* what a step asks of the device, by kinds of kernels */
 void layers(struct rig *r);   /* every convolution of ResNet-50 */
 void passes(struct rig *r);   /* batch norm, pooling, optimisers */
 void search(struct rig *r);   /* nearest neighbours, views */
 void once(struct rig *r);     /* a pass of training, once: for profilers; prints nothing */
+/* floors() as counted on the CPU, of an H200 by hearsay: r needs no more than its handle. */
+void floors_nominal(struct rig *r);
 
 #endif

@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/cuda/device.sh
 # shellcheck source=bench/steps.sh
 . bench/steps.sh
-PARTS=(programs ceilings encoders passes search layers kernels)
+PARTS=(programs ceilings encoders floors passes search layers kernels)
 LIMIT=${LIMIT:-600}
 
 # What the self-test says, once for all parts.

@@ -25,14 +25,23 @@ cat <<'CSV'
 "2","void apply<bf16, 1>(bf16 *, const float *, int)","(528, 1, 1)","81.50","974.50","10.10"
 CSV
 END
+cat >alike.awk <<'END'
+BEGIN { FS = " *[|] *" }
+/^### /, /^[|] \*\*all/ {
+    if ($2 ~ /norm|its gradient|pool|heads|optim|packed|zeros/ && $4 == $5)
+        n++
+}
+END { print n }
+END
 chmod +x tools/*
 PATH=$T_DIR/tools:$PATH
 results=$TOP/bench/RESULTS-cuda.md
 before=$(cksum "$results" 2>&1)
 
 check 'bench-cuda on the device of tests' '"$TOP/bench/cuda/run.sh" >table.md'
-check_out 'has every table' '8' 'grep -c "^## " table.md'
+check_out 'has every table' '9' 'grep -c "^## " table.md'
 check_out 'of as many columns as its head' '' 'awk -F"|" "/^[^|]/ || !NF { n = 0; next } n && NF != n { print } { n = NF }" table.md'
+check_out 'of kernels that are not a library'"'"'s as many are counted as recorded' '26' 'awk -f alike.awk table.md'
 check_out 'and numbers that are' '' 'grep -iE "[^a-z](nan|inf)[^a-z]" table.md; true'
 check_out 'the kernels that take longest come first' '| `apply<bf16, 1>` | 2 | 2.00 | 87 % | 87 % | 15 % |
 | `sm90_gemm` | 1 | 0.30 | 13 % | 42 % | 80 % |' 'tail -3 table.md | grep .'
@@ -49,7 +58,7 @@ printf '#!/bin/sh\nexit 127\n' | tee tools/python3 >tools/ldconfig
 chmod +x tools/*
 export BENCH_DEVICE='device 0: fibers, by hearsay'
 check_exit 1 'tables for which there is no time' 'LIMIT=0 "$TOP/bench/cuda/run.sh" >table.md'
-check_out 'are named' '7' 'grep -c "^Left out: " table.md'
+check_out 'are named' '8' 'grep -c "^Left out: " table.md'
 check_exit 1 'tests likewise' 'LIMIT=0 TOOLS= "$TOP/tests/cuda/check.sh" check_dense >said'
 check 'are named too' 'grep -q "^left out check_dense: " said && grep -q "^1 failed or not done: check_dense" said'
 finish
