@@ -23,7 +23,8 @@ struct conv {
 static void conv_pass(void *arg)
 {
     struct conv *c = arg;
-    struct kern_epilogue sums = { .mean = c->mean, .var = c->var };
+    struct kern_bn bn = { .mean = c->mean, .var = c->var };
+    struct kern_epilogue sums = { .bn = &bn };
     int rc = c->pass == FORWARD ? kern_conv_forward(c->kn, &c->cv, c->y, c->x, c->packed, &sums)
              : c->pass == BACKWARD_DATA
                  ? kern_conv_backward_data(c->kn, &c->cv, c->x, c->y, c->packed, false)

@@ -6,7 +6,8 @@
 int pass_bn_stats(void *arg)
 {
     struct pass *p = arg;
-    return kern_bn_stats(p->kn, p->type, p->v, p->v + p->c, p->x, p->rows, p->c);
+    struct kern_bn bn = { .mean = p->v, .var = p->v + p->c };
+    return kern_bn_stats(p->kn, p->type, &bn, p->x, p->rows, p->c);
 }
 
 int pass_bn_forward(void *arg)

@@ -42,10 +42,18 @@ static int conv_check(const struct kern *kn, const struct kern_conv *cv)
     return good ? type_check(kn, cv->type) : -EINVAL;
 }
 
+static int bn_check(const struct kern_bn *bn)
+{
+    bool finished = bn->scale != NULL;
+    bool good = bn->mean && bn->var && !bn->running_mean == !bn->running_var &&
+                (!finished || (bn->shift && bn->gamma && bn->beta));
+    return good ? 0 : -EINVAL;
+}
+
 static int epilogue_check(const struct kern_conv *cv, const struct kern_epilogue *ep)
 {
-    bool sums = ep->mean || ep->var, affine = ep->scale || ep->shift;
-    if (sums && (!ep->mean || !ep->var || affine || cv->n == 0))
+    bool affine = ep->scale || ep->shift;
+    if (ep->bn && (bn_check(ep->bn) < 0 || affine || cv->n == 0))
         return -EINVAL;
     if (affine && (!ep->scale || !ep->shift))
         return -EINVAL;
@@ -154,23 +162,18 @@ int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
 
 /* -- batch normalisation and pooling ------------------------------------------------------- */
 
-int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c)
 {
-    if (rows == 0 || c == 0 || !fits(rows, c, 1, 1))
+    if (rows == 0 || c == 0 || !fits(rows, c, 1, 1) || bn_check(bn) < 0)
         return -EINVAL;
     int rc = type_check(kn, type);
-    return rc ? rc : kn->ops.bn_stats(kn, type, mean, var, x, rows, c);
+    return rc ? rc : kn->ops.bn_stats(kn, type, bn, x, rows, c);
 }
 
-int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
-                     const float *var, const float *gamma, const float *beta, float *running_mean,
-                     float *running_var, const float *weight, size_t c)
+int kern_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 {
-    if (c == 0 || !running_mean != !running_var)
-        return -EINVAL;
-    return kn->ops.bn_finalise(kn, scale, shift, rstd, mean, var, gamma, beta, running_mean,
-                               running_var, weight, c);
+    return c == 0 || !bn->scale || bn_check(bn) < 0 ? -EINVAL : kn->ops.bn_finalise(kn, bn, c);
 }
 
 int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,

@@ -145,12 +145,13 @@ struct kern_conv {
  * What happens to a convolution's output on its way to memory: nothing if the struct is all zero
  * (or its pointer NULL), or one of
  *
- * mean, var      batch norm in training: mean and biased variance over n, oh, ow, of y before it is
- *                rounded to its type
+ * bn             batch norm in training: kern_bn_stats() over n, oh, ow, of y before it is rounded
+ *                to its type
  * scale, shift   batch norm folded: y = y * scale[k] + shift[k] (+ residual), then ReLU if relu
  */
+struct kern_bn;
 struct kern_epilogue {
-    float *mean, *var;          /* [k] out */
+    const struct kern_bn *bn;   /* [k] */
     const float *scale, *shift; /* [k] */
     const void *residual;       /* [n][oh][ow][k] of cv->type, or NULL */
     bool relu;
@@ -178,19 +179,27 @@ int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
 
 #define KERN_BN_EPS 1e-5f
 
-/* Mean and biased variance of each of the c columns of x [rows][c]. */
-int kern_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+/* Numbers of a channel, all [c], and the weight of these mean and var in the running ones. */
+struct kern_bn {
+    float *mean, *var;
+    const float *gamma, *beta;
+    float *scale, *shift, *rstd;       /* rstd may be NULL */
+    float *running_mean, *running_var; /* both or neither */
+    const float *weight;               /* [1], read only with them */
+};
+
+/* Mean and biased variance of each of the c columns of x [rows][c]; and then, unless scale is NULL,
+ * what kern_bn_finalise() makes of them. */
+int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c);
 
 /*
  * rstd = 1/sqrt(var + eps), scale = gamma * rstd, shift = beta - mean * scale; and, unless
- * running_mean is NULL, running += *weight * (value - running) for mean and var. All [c]. rstd may
- * be NULL. With *weight = 0.1/(1 - 0.9^t) at the t-th update this is the zero-debiased average of
- * decay 0.9 (dm-haiku's ExponentialMovingAverage). weight [dev], read only with running_mean.
+ * running_mean is NULL, running += *weight * (value - running) for mean and var. With *weight =
+ * 0.1/(1 - 0.9^t) at the t-th update this is the zero-debiased average of decay 0.9 (dm-haiku's
+ * ExponentialMovingAverage).
  */
-int kern_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
-                     const float *var, const float *gamma, const float *beta, float *running_mean,
-                     float *running_var, const float *weight, size_t c);
+int kern_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c);
 
 /* y = x * scale + shift (+ residual), then ReLU if relu. y may be x. residual [rows][c] or NULL. */
 int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,

@@ -21,9 +21,9 @@ struct kern_ops {
                               const void *, bool);
     int (*conv_backward_weights)(struct kern *, const struct kern_conv *, float *, const void *,
                                  const void *);
-    int (*bn_stats)(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
-    int (*bn_finalise)(struct kern *, float *, float *, float *, const float *, const float *,
-                       const float *, const float *, float *, float *, const float *, size_t);
+    int (*bn_stats)(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
+                    size_t);
+    int (*bn_finalise)(struct kern *, const struct kern_bn *, size_t);
     int (*bn_forward)(struct kern *, enum kern_type, void *, const void *, const void *,
                       const float *, const float *, size_t, size_t, bool);
     int (*bn_backward)(struct kern *, const struct kern_bn_backward *);

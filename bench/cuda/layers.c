@@ -18,7 +18,8 @@ struct conv {
 static int conv_pass(void *arg)
 {
     struct conv *c = arg;
-    struct kern_epilogue sums = { .mean = c->mean, .var = c->var };
+    struct kern_bn bn = { .mean = c->mean, .var = c->var };
+    struct kern_epilogue sums = { .bn = &bn };
     if (c->pass == FORWARD)
         return kern_conv_forward(c->kn, &c->cv, c->y, c->x, c->packed, &sums);
     if (c->pass == BACKWARD_DATA)

@@ -119,7 +119,7 @@ static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, co
                         const void *packed, const struct kern_epilogue *ep)
 {
     engine(METER_FORWARD, cv, form(METER_FORWARD, cv) + outputs(cv));
-    if (ep->mean)
+    if (ep->bn)
         node(METER_FORWARD, outputs(cv));
     CALL(METER_FORWARD, conv_forward(kn, cv, y, x, packed, ep));
 }
@@ -141,20 +141,11 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
 
 /* -- batch norm and pooling ---- */
 
-static int bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+static int bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                     size_t rows, size_t c)
 {
     node(METER_NORM, size(type) * (double)(rows * c));
-    CALL(METER_NORM, bn_stats(kn, type, mean, var, x, rows, c));
-}
-
-static int bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
-                       const float *var, const float *gamma, const float *beta, float *running_mean,
-                       float *running_var, const float *weight, size_t c)
-{
-    node(METER_NORM, 0);
-    CALL(METER_NORM, bn_finalise(kn, scale, shift, rstd, mean, var, gamma, beta, running_mean,
-                                 running_var, weight, c));
+    CALL(METER_NORM, bn_stats(kn, type, bn, x, rows, c));
 }
 
 static int bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
@@ -282,7 +273,6 @@ void meter_on(struct kern *kn, struct meter *m)
     kn->ops.conv_backward_data = conv_backward_data;
     kn->ops.conv_backward_weights = conv_backward_weights;
     kn->ops.bn_stats = bn_stats;
-    kn->ops.bn_finalise = bn_finalise;
     kn->ops.bn_forward = bn_forward;
     kn->ops.bn_backward = bn_backward;
     kn->ops.maxpool_forward = maxpool_forward;

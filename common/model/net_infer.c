@@ -61,10 +61,14 @@ static int fold_batch_norms(struct net_infer *inf)
         if (!node->bn)
             continue;
         size_t c = net->tensor[node->out].c;
-        const float *mean = inf->w.running + net->stat[node->stat].offset;
-        int rc = kern_bn_finalise(inf->kn, scale_of(inf, i), shift_of(inf, i), NULL, mean, mean + c,
-                                  net_at(net, inf->w.param, node->gamma),
-                                  net_at(net, inf->w.param, node->beta), NULL, NULL, NULL, c);
+        float *mean = inf->w.running + net->stat[node->stat].offset;
+        struct kern_bn bn = { .mean = mean,
+                              .var = mean + c,
+                              .gamma = net_at(net, inf->w.param, node->gamma),
+                              .beta = net_at(net, inf->w.param, node->beta),
+                              .scale = scale_of(inf, i),
+                              .shift = shift_of(inf, i) };
+        int rc = kern_bn_finalise(inf->kn, &bn, c);
         if (rc < 0)
             return net_failed(net, i, "folding the batch norm", rc);
     }

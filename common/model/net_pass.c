@@ -104,25 +104,37 @@ static struct norm norm_of(struct net_pass *p, int i)
     return (struct norm){ kept, kept + c, kept + 2 * c, kept + 3 * c };
 }
 
-/* raw is normalised into the node's activation (which may be raw itself). */
-static int batch_norm(struct net_pass *p, const struct net_weights *w, int i, const void *raw,
-                      const float *stat_weight)
+/* The same for the kernels that fill them in; var is wanted no longer. */
+static struct kern_bn bn_of(struct net_pass *p, const struct net_weights *w, int i,
+                            const float *stat_weight)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
-    size_t c = net->tensor[node->out].c;
-    float *running = NULL;
-    if (stat_weight && w->running)
-        running = w->running + net->stat[node->stat].offset;
     struct norm k = norm_of(p, i);
-    int rc = kern_bn_finalise(p->kn, k.scale, k.shift, k.rstd, k.mean, fold(p, FOLD_VAR),
-                              net_at(net, w->param, node->gamma), net_at(net, w->param, node->beta),
-                              running, running ? running + c : NULL, stat_weight, c);
-    if (rc < 0)
-        return rc;
+    bool run = stat_weight && w->running;
+    float *running = run ? w->running + net->stat[node->stat].offset : NULL;
+    return (struct kern_bn){ .mean = k.mean,
+                             .var = fold(p, FOLD_VAR),
+                             .gamma = net_at(net, w->param, node->gamma),
+                             .beta = net_at(net, w->param, node->beta),
+                             .scale = k.scale,
+                             .shift = k.shift,
+                             .rstd = k.rstd,
+                             .running_mean = running,
+                             .running_var = running ? running + net->tensor[node->out].c : NULL,
+                             .weight = stat_weight };
+}
+
+/* raw is normalised into the node's activation (which may be raw itself). */
+static int batch_norm(struct net_pass *p, int i, const void *raw)
+{
+    const struct net *net = p->net;
+    const struct net_node *node = &net->node[i];
+    struct norm k = norm_of(p, i);
     return kern_bn_forward(p->kn, net_tensor_type(net, node->out), activation(p, node->out), raw,
                            activation(p, node->second), k.scale, k.shift,
-                           net_tensor_rows(net, node->out, p->n), c, node->relu);
+                           net_tensor_rows(net, node->out, p->n), net->tensor[node->out].c,
+                           node->relu);
 }
 
 static int node_forward(struct net_pass *p, const struct net_weights *w, int i,
@@ -132,28 +144,26 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i,
     const struct net_node *node = &net->node[i];
     void *y = activation(p, node->out), *x = activation(p, node->in);
     void *raw = p->keep && node->bn ? p->own + p->raw[i] : y;
+    struct kern_bn bn = { 0 };
     int rc;
+    if (node->bn)
+        bn = bn_of(p, w, i, stat_weight);
     switch (node->kind) {
     case NODE_CONV: {
         struct kern_conv cv = net_conv(net, node, p->n);
-        struct kern_epilogue ep = { 0 };
-        if (node->bn) {
-            ep.mean = norm_of(p, i).mean;
-            ep.var = fold(p, FOLD_VAR);
-        }
+        struct kern_epilogue ep = { .bn = node->bn ? &bn : NULL };
         rc = kern_conv_forward(p->kn, &cv, raw, x, w->packed[i], &ep);
         break;
     }
     case NODE_LINEAR:
         rc = net_linear_forward(p->kn, net, w, node, raw, x, p->n);
         if (rc == 0 && node->bn)
-            rc = kern_bn_stats(p->kn, KERN_F32, norm_of(p, i).mean, fold(p, FOLD_VAR), raw, p->n,
-                               net->tensor[node->out].c);
+            rc = kern_bn_stats(p->kn, KERN_F32, &bn, raw, p->n, net->tensor[node->out].c);
         break;
     default:
         return net_plain_forward(p->kn, net, node, y, x, activation(p, node->second), p->n);
     }
-    return rc == 0 && node->bn ? batch_norm(p, w, i, raw, stat_weight) : rc;
+    return rc == 0 && node->bn ? batch_norm(p, i, raw) : rc;
 }
 
 int net_forward(struct net_pass *p, const struct net_weights *w, const void *x,

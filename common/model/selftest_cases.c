@@ -139,7 +139,8 @@ static void convolve(struct trial *t, const struct kern_conv *cv)
     float *mean = empty(t, KERN_F32, cv->k), *var = empty(t, KERN_F32, cv->k);
     void *packed = keep(t, kern_alloc(t->kn, MAX(kern_conv_packed(t->kn, cv), (size_t)1)));
     void *y = empty(t, t->type, ny), *dx = numbers(t, nx, 8);
-    struct kern_epilogue sums = { .mean = mean, .var = var };
+    struct kern_bn bn = { .mean = mean, .var = var };
+    struct kern_epilogue sums = { .bn = &bn };
     struct kern_epilogue fold = {
         .scale = scale, .shift = shift, .residual = residual, .relu = true
     };
@@ -204,9 +205,8 @@ static void case_norm(struct trial *t)
                                   .mean = mean,
                                   .rstd = rstd,
                                   .gamma = gamma };
-    DO(kern_bn_stats(t->kn, t->type, mean, var, x, ROWS, C));
-    DO(kern_bn_finalise(t->kn, scale, shift, rstd, mean, var, gamma, beta, run_mean, run_var,
-                        weight, C));
+    struct kern_bn bn = { mean, var, gamma, beta, scale, shift, rstd, run_mean, run_var, weight };
+    DO(kern_bn_stats(t->kn, t->type, &bn, x, ROWS, C));
     DO(kern_bn_forward(t->kn, t->type, y, x, residual, scale, shift, ROWS, C, true));
     give(t, "mean", KERN_F32, mean, C);
     give(t, "variance", KERN_F32, var, C);

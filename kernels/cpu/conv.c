@@ -265,14 +265,14 @@ static void list_places(struct conv_plan *p, void *memory)
 
 /* -- the passes ---------------------------------------------------------------------------- */
 
-/* Runs a planned pass; with ep->mean also sums up the channels. */
+/* Runs a planned pass; with ep->bn also sums up the channels. */
 static int run(struct conv_plan *p, struct conv_forward *f, double macs,
                const struct kern_epilogue *ep)
 {
     plan_in_place(p);
     conv_cut_tasks(p, &limits, macs, p->oc * conv_input_channels(p) * p->ntaps_packed);
     plan_room(p);
-    size_t padded = p->ngroups * p->group, sums = ep && ep->mean ? p->ntasks * 2 * padded : 0;
+    size_t padded = p->ngroups * p->group, sums = ep && ep->bn ? p->ntasks * 2 * padded : 0;
     uint8_t *shared = kern_shared(p->kn, places_bytes(p) + sums * sizeof(double));
     if (!shared || kern_scratch(p->kn, p->band_floats * sizeof(float)))
         return -ENOMEM;
@@ -283,7 +283,7 @@ static int run(struct conv_plan *p, struct conv_forward *f, double macs,
         f->sums = memset(shared + places_bytes(p), 0, sums * sizeof(double));
     int rc = pool_run(p->kn->pool, p->ntasks * f->group_parts, kernels_of(p)->forward, f);
     if (rc == 0 && sums)
-        conv_sum_up(p, ep, f->sums, padded);
+        rc = conv_sum_up(p, ep->bn, f->sums, padded);
     return rc;
 }
 

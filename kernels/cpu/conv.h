@@ -156,9 +156,9 @@ double conv_image_macs(const struct kern_conv *cv);
 size_t conv_group_parts(const struct conv_plan *p, const struct conv_limits *l, double macs,
                         size_t ngroups);
 struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
-/* Mean and variance from the tasks' sums, [ntasks][2][padded]. */
-void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
-                 size_t padded);
+/* kern_bn_stats() from the tasks' sums, [ntasks][2][padded]. */
+int conv_sum_up(const struct conv_plan *p, const struct kern_bn *bn, const double *sums,
+                size_t padded);
 
 /* What the input holds for the inner loops: pairs of channels are moved as floats are. */
 static inline enum kern_type conv_input_type(const struct conv_plan *p)

@@ -312,7 +312,7 @@ static int run(struct conv_pass *p, const struct kern_conv *cv, const struct ker
     conv_cut_tasks(pl, &limits, macs, conv_packed_numbers(&p->runs));
     conv_lay_out(p);
     size_t groups = conv_amx_groups(pl->oc), padded = groups * AMX_SIDE, lists = conv_list_bytes(p);
-    size_t sums = ep && ep->mean ? pl->ntasks * 2 * padded : 0;
+    size_t sums = ep && ep->bn ? pl->ntasks * 2 * padded : 0;
     uint8_t *shared = kern_shared(p->kn, lists + sums * sizeof(double));
     /* tiles reach beyond the band, where what they calculate is not stored */
     size_t room = p->band_numbers + (AMX_TILE + 1) * p->distance + AMX_DEPTH + p->wide * pl->ic;
@@ -326,7 +326,7 @@ static int run(struct conv_pass *p, const struct kern_conv *cv, const struct ker
         p->sums = memset(shared + lists, 0, sums * sizeof(double));
     int rc = pool_run(p->kn->pool, pl->ntasks * p->group_parts, forward_task, p);
     if (rc == 0 && sums)
-        conv_sum_up(pl, ep, p->sums, padded);
+        rc = conv_sum_up(pl, ep->bn, p->sums, padded);
     return rc;
 }
 

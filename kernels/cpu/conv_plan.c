@@ -158,8 +158,8 @@ struct conv_share conv_share_of(const struct conv_plan *p, size_t task)
     return s;
 }
 
-void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, const double *sums,
-                 size_t padded)
+int conv_sum_up(const struct conv_plan *p, const struct kern_bn *bn, const double *sums,
+                size_t padded)
 {
     double cells = (double)p->n * (double)p->oh * (double)p->ow;
     for (size_t k = 0; k < p->oc; k++) {
@@ -168,7 +168,8 @@ void conv_sum_up(const struct conv_plan *p, const struct kern_epilogue *ep, cons
             sum += sums[t * 2 * padded + k];
             squares += sums[(t * 2 + 1) * padded + k];
         }
-        ep->mean[k] = (float)(sum / cells);
-        ep->var[k] = (float)fmax(squares / cells - sum / cells * (sum / cells), 0);
+        bn->mean[k] = (float)(sum / cells);
+        bn->var[k] = (float)fmax(squares / cells - sum / cells * (sum / cells), 0);
     }
+    return bn->scale ? ref_bn_finalise(p->kn, bn, p->oc) : 0;
 }

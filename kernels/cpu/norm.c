@@ -147,7 +147,7 @@ static int stats_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
-static int cpu_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
+static int cpu_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn,
                         const void *x, size_t rows, size_t c)
 {
     struct job j = { .kn = kn,
@@ -155,13 +155,15 @@ static int cpu_bn_stats(struct kern *kn, enum kern_type type, float *mean, float
                      .type = type,
                      .plan = plan_of(rows, c),
                      .rows = rows,
-                     .mean = mean,
-                     .var = var,
+                     .mean = bn->mean,
+                     .var = bn->var,
                      .x = x };
     int rc = prepare(&j, true);
     if (rc == 0)
         rc = pool_run(kn->pool, j.plan.ntasks, sum_task, &j);
-    return rc < 0 ? rc : pool_run(kn->pool, (c + BLOCK - 1) / BLOCK, stats_task, &j);
+    if (rc == 0)
+        rc = pool_run(kn->pool, (c + BLOCK - 1) / BLOCK, stats_task, &j);
+    return rc == 0 && bn->scale ? ref_bn_finalise(kn, bn, c) : rc;
 }
 
 /* -- forward ------------------------------------------------------------------------------- */

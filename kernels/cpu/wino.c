@@ -60,7 +60,7 @@ static int run(struct wino *w, const struct kern_epilogue *ep)
     w->ntasks = (w->tiles + w->each - 1) / w->each;
     size_t turned = WINO_CELLS * (w->each * inputs + WINO_SET);
     size_t products = WINO_CELLS * (w->each * kernels->group + WINO_SET);
-    size_t sums = ep && ep->mean ? w->ntasks * 2 * w->oc : 0;
+    size_t sums = ep && ep->bn ? w->ntasks * 2 * w->oc : 0;
     if (kern_scratch(w->kn, (w->ic + turned + products) * sizeof(float)))
         return -ENOMEM;
     if (sums) {
@@ -72,9 +72,9 @@ static int run(struct wino *w, const struct kern_epilogue *ep)
     int rc = pool_run(w->kn->pool, w->ntasks, kernels->forward, w);
     if (rc == 0 && sums) {
         struct conv_plan p = {
-            .n = w->n, .oh = w->oh, .ow = w->ow, .oc = w->oc, .ntasks = w->ntasks
+            .kn = w->kn, .n = w->n, .oh = w->oh, .ow = w->ow, .oc = w->oc, .ntasks = w->ntasks
         };
-        conv_sum_up(&p, ep, w->sums, w->oc);
+        rc = conv_sum_up(&p, ep->bn, w->sums, w->oc);
     }
     return rc;
 }

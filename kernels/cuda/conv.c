@@ -66,8 +66,8 @@ int cuda_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, cons
     }
     if (rc == 0)
         rc = conv_plan_run(kn, plan, &at, scratch + front);
-    if (rc == 0 && ep->mean)
-        rc = cuda_bn_stats(kn, cv->type, ep->mean, ep->var, y, cv->n * cv->oh * cv->ow, cv->k);
+    if (rc == 0 && ep->bn)
+        rc = cuda_bn_stats(kn, cv->type, ep->bn, y, cv->n * cv->oh * cv->ow, cv->k);
     return rc;
 }
 

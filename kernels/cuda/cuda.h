@@ -145,9 +145,9 @@ int cuda_conv_backward_weights(struct kern *, const struct kern_conv *, float *,
 /* conv_pack.cu */
 int cuda_conv_pack(struct kern *, const struct kern_conv_weights *, size_t);
 /* norm.cu */
-int cuda_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
-int cuda_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,
-                     const float *, const float *, float *, float *, const float *, size_t);
+int cuda_bn_stats(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
+                  size_t);
+int cuda_bn_finalise(struct kern *, const struct kern_bn *, size_t);
 int cuda_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *,
                     const float *, const float *, size_t, size_t, bool);
 int cuda_bn_backward(struct kern *, const struct kern_bn_backward *);

@@ -46,13 +46,27 @@ __device__ static inline float affine(float x, float scale, float shift)
 
 /* -- statistics ---- */
 
+/* From mean and variance of channel j, which lie there, what forward and backward want. */
+__device__ static inline void finalise(const kern_bn &bn, size_t j)
+{
+    double r = 1 / sqrt((double)bn.var[j] + (double)KERN_BN_EPS), g = (double)bn.gamma[j] * r;
+    bn.scale[j] = (float)g;
+    bn.shift[j] = (float)((double)bn.beta[j] - (double)bn.mean[j] * g);
+    if (bn.rstd)
+        bn.rstd[j] = (float)r;
+    if (bn.running_mean) {
+        bn.running_mean[j] += *bn.weight * (bn.mean[j] - bn.running_mean[j]);
+        bn.running_var[j] += *bn.weight * (bn.var[j] - bn.running_var[j]);
+    }
+}
+
 /*
  * Differences to the first row, which is as good as any number near the mean: a mean far from 0
  * costs no digits of the variance.
  */
 template <typename T, int V>
 __global__ void __launch_bounds__(SUM_THREADS, 2)
-    norm_stats(float *mean, float *var, const T *x, columns k, float *scratch, unsigned *tickets)
+    norm_stats(kern_bn bn, const T *x, columns k, float *scratch, unsigned *tickets)
 {
     place at = place_of<V>(k);
     float sum[2][V] = {};
@@ -80,12 +94,14 @@ __global__ void __launch_bounds__(SUM_THREADS, 2)
     }
     add_up<V, 2, SUM_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
         double d = total[0] / (double)k.rows, v = total[1] / (double)k.rows - d * d;
-        mean[j] = (float)((double)widen(x[j]) + d);
-        var[j] = v < 0 ? 0 : (float)v; /* NaN stays */
+        bn.mean[j] = (float)((double)widen(x[j]) + d);
+        bn.var[j] = v < 0 ? 0 : (float)v; /* NaN stays */
+        if (bn.scale)
+            finalise(bn, j);
     });
 }
 
-int cuda_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+int cuda_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c)
 {
     auto start = [&](auto a) {
@@ -95,42 +111,26 @@ int cuda_bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var,
         struct columns k = columns_of(1, rows, c, A::V, SUM_LANES, SUM_THREADS, SUM_ROWS);
         columns_split_sums(&k, STATS_BLOCKS);
         float *scratch = (float *)cuda_scratch(kn, MAX(columns_scratch(&k, 2), 1) * sizeof(float));
-        return !scratch
-                   ? -ENOMEM
-                   : launch(cu->stream, norm_stats<T, A::V>, columns_grid(&k), columns_block(&k), 0,
-                            mean, var, (const T *)x, k, scratch, cu->tickets);
+        return !scratch ? -ENOMEM
+                        : launch(cu->stream, norm_stats<T, A::V>, columns_grid(&k),
+                                 columns_block(&k), 0, *bn, (const T *)x, k, scratch, cu->tickets);
     };
     return with_access(type, c, start, x);
 }
 
-/* -- finalise ---- */
-
-__global__ static void norm_finalise(float *scale, float *shift, float *rstd, const float *mean,
-                                     const float *var, const float *gamma, const float *beta,
-                                     float *running_mean, float *running_var, const float *weight,
-                                     size_t c)
+/* For running statistics, which no sums come before. */
+__global__ static void norm_finalise(kern_bn bn, size_t c)
 {
     size_t j = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (j >= c)
-        return;
-    double r = 1 / sqrt((double)var[j] + (double)KERN_BN_EPS), g = (double)gamma[j] * r;
-    scale[j] = (float)g;
-    shift[j] = (float)((double)beta[j] - (double)mean[j] * g);
-    if (rstd)
-        rstd[j] = (float)r;
-    if (running_mean) {
-        running_mean[j] += *weight * (mean[j] - running_mean[j]);
-        running_var[j] += *weight * (var[j] - running_var[j]);
-    }
+    if (j < c)
+        finalise(bn, j);
 }
 
-int cuda_bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
-                     const float *var, const float *gamma, const float *beta, float *running_mean,
-                     float *running_var, const float *weight, size_t c)
+int cuda_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 {
     enum { THREADS = 64 }; /* a thread's double division takes long: many blocks */
-    return launch(cuda_of(kn)->stream, norm_finalise, grid_of(over(c, THREADS)), THREADS, 0, scale,
-                  shift, rstd, mean, var, gamma, beta, running_mean, running_var, weight, c);
+    return launch(cuda_of(kn)->stream, norm_finalise, grid_of(over(c, THREADS)), THREADS, 0, *bn,
+                  c);
 }
 
 /* -- forward ---- */

@@ -50,13 +50,13 @@ static double forward_at(const struct kern_conv *cv, const void *x, const float 
 
 /* Mean and biased variance of each channel, from the sums [k][2] of y and its square. */
 static void channel_stats(const struct kern_conv *cv, const double (*sums)[2],
-                          const struct kern_epilogue *ep)
+                          const struct kern_bn *bn)
 {
     double rows = (double)(cv->n * cv->oh * cv->ow);
     for (size_t k = 0; k < cv->k; k++) {
         double mean = sums[k][0] / rows;
-        ep->mean[k] = (float)mean;
-        ep->var[k] = (float)fmax(sums[k][1] / rows - mean * mean, 0);
+        bn->mean[k] = (float)mean;
+        bn->var[k] = (float)fmax(sums[k][1] / rows - mean * mean, 0);
     }
 }
 
@@ -83,9 +83,9 @@ int ref_conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const
                     sums[k][1] += v * v;
                     kern_store(cv->type, y, at, (float)v);
                 }
-    if (ep->mean)
-        channel_stats(cv, (const double(*)[2])sums, ep);
-    return 0;
+    if (ep->bn)
+        channel_stats(cv, (const double(*)[2])sums, ep->bn);
+    return ep->bn && ep->bn->scale ? ref_bn_finalise(kn, ep->bn, cv->k) : 0;
 }
 
 /* Which output cell sees input cell i through tap t: p with p * stride + t - pad = i. */

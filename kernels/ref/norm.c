@@ -5,8 +5,24 @@
 
 #include "kernels/ref/ref.h"
 
-int ref_bn_stats(struct kern *kn UNUSED, enum kern_type type, float *mean, float *var,
-                 const void *x, size_t rows, size_t c)
+int ref_bn_finalise(struct kern *kn UNUSED, const struct kern_bn *bn, size_t c)
+{
+    for (size_t j = 0; j < c; j++) {
+        double r = 1 / sqrt((double)bn->var[j] + KERN_BN_EPS);
+        bn->scale[j] = (float)(bn->gamma[j] * r);
+        bn->shift[j] = (float)(bn->beta[j] - bn->mean[j] * bn->gamma[j] * r);
+        if (bn->rstd)
+            bn->rstd[j] = (float)r;
+        if (bn->running_mean) {
+            bn->running_mean[j] += *bn->weight * (bn->mean[j] - bn->running_mean[j]);
+            bn->running_var[j] += *bn->weight * (bn->var[j] - bn->running_var[j]);
+        }
+    }
+    return 0;
+}
+
+int ref_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
+                 size_t rows, size_t c)
 {
     for (size_t j = 0; j < c; j++) {
         double sum = 0, square = 0;
@@ -16,28 +32,10 @@ int ref_bn_stats(struct kern *kn UNUSED, enum kern_type type, float *mean, float
             double d = kern_load(type, x, i * c + j) - sum / (double)rows;
             square += d * d;
         }
-        mean[j] = (float)(sum / (double)rows);
-        var[j] = (float)(square / (double)rows);
+        bn->mean[j] = (float)(sum / (double)rows);
+        bn->var[j] = (float)(square / (double)rows);
     }
-    return 0;
-}
-
-int ref_bn_finalise(struct kern *kn UNUSED, float *scale, float *shift, float *rstd,
-                    const float *mean, const float *var, const float *gamma, const float *beta,
-                    float *running_mean, float *running_var, const float *weight, size_t c)
-{
-    for (size_t j = 0; j < c; j++) {
-        double r = 1 / sqrt((double)var[j] + KERN_BN_EPS);
-        scale[j] = (float)(gamma[j] * r);
-        shift[j] = (float)(beta[j] - mean[j] * gamma[j] * r);
-        if (rstd)
-            rstd[j] = (float)r;
-        if (running_mean) {
-            running_mean[j] += *weight * (mean[j] - running_mean[j]);
-            running_var[j] += *weight * (var[j] - running_var[j]);
-        }
-    }
-    return 0;
+    return bn->scale ? ref_bn_finalise(kn, bn, c) : 0;
 }
 
 int ref_bn_forward(struct kern *kn UNUSED, enum kern_type type, void *y, const void *x,

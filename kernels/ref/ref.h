@@ -15,9 +15,9 @@ int ref_conv_backward_data(struct kern *, const struct kern_conv *, void *, cons
                            const void *, bool);
 int ref_conv_backward_weights(struct kern *, const struct kern_conv *, float *, const void *,
                               const void *);
-int ref_bn_stats(struct kern *, enum kern_type, float *, float *, const void *, size_t, size_t);
-int ref_bn_finalise(struct kern *, float *, float *, float *, const float *, const float *,
-                    const float *, const float *, float *, float *, const float *, size_t);
+int ref_bn_stats(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
+                 size_t);
+int ref_bn_finalise(struct kern *, const struct kern_bn *, size_t);
 int ref_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *, const float *,
                    const float *, size_t, size_t, bool);
 int ref_bn_backward(struct kern *, const struct kern_bn_backward *);

@@ -169,7 +169,8 @@ static struct result results(struct kern *kn, const struct data *d)
     struct result r = { .mean = check_buf(cv->k),
                         .var = check_buf(cv->k),
                         .dw = check_copy(d->dw0, d->nw) };
-    struct kern_epilogue sums = { .mean = r.mean, .var = r.var };
+    struct kern_bn bn = { .mean = r.mean, .var = r.var };
+    struct kern_epilogue sums = { .bn = &bn };
     struct kern_epilogue affine = { .scale = d->scale,
                                     .shift = d->shift,
                                     .residual = check_typed(type, d->residual, d->ny),
@@ -370,6 +371,37 @@ static void check_others(void)
     check_release();
 }
 
+/* Batch norm's numbers that come with the output are those made of its mean and variance. */
+static void check_batch_norm(const struct shape *s)
+{
+    struct data d = data_of(s, KERN_F32);
+    size_t c = d.cv.k;
+    float weight = 0.25f;
+    for (int i = 0; check_isa(i); i++) {
+        struct kern *kn = check_open(check_isa(i), 2);
+        float *packed = check_bytes(kern_conv_packed(kn, &d.cv)), *y = check_buf(d.ny);
+        struct kern_bn bn[2];
+        for (int j = 0; j < 2; j++)
+            bn[j] = (struct kern_bn){ check_buf(c),   check_buf(c), d.scale,      d.shift,
+                                      check_buf(c),   check_buf(c), check_buf(c), check_zeros(c),
+                                      check_zeros(c), &weight };
+        struct kern_bn sums = { .mean = bn[1].mean, .var = bn[1].var };
+        int rc = kern_conv_pack(kn, &(struct kern_conv_weights){ d.cv, packed, d.w }, 1);
+        rc |= kern_conv_forward(kn, &d.cv, y, d.x, packed, &(struct kern_epilogue){ .bn = bn });
+        rc |= kern_conv_forward(kn, &d.cv, y, d.x, packed, &(struct kern_epilogue){ .bn = &sums });
+        rc |= kern_bn_finalise(kn, &bn[1], c);
+        ok(rc == 0, "%s: batch norm behind a convolution", check_isa(i));
+        const float *one[] = { bn[0].scale, bn[0].shift, bn[0].rstd, bn[0].running_mean,
+                               bn[0].running_var };
+        const float *two[] = { bn[1].scale, bn[1].shift, bn[1].rstd, bn[1].running_mean,
+                               bn[1].running_var };
+        for (size_t j = 0; j < ARRAY_LEN(one); j++)
+            check_near(one[j], two[j], c, 4 * FLT_EPSILON * check_most(two[j], c), "number %zu", j);
+        check_close(kn);
+    }
+    check_release();
+}
+
 /* Many layers' weights, of two types, packed in one go and one by one. */
 static void check_packing(void)
 {
@@ -411,6 +443,8 @@ int main(void)
     }
     check_cancellation();
     check_packing();
+    check_batch_norm(&shapes[1]);
+    check_batch_norm(&shapes[19]);
     check_others();
     return done();
 }

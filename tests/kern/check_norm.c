@@ -60,9 +60,8 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
     void *x = check_typed(type, d->x, n), *dy = check_typed(type, d->dy, n);
     void *y = check_bytes(n * each), *dres = check_typed(type, d->dres, n);
     void *dx = add ? dy : check_bytes(n * each); /* dx may be dy */
-    int rc = kern_bn_stats(kn, type, r.mean, r.var, x, d->rows, c);
-    rc |= kern_bn_finalise(kn, scale, shift, rstd, r.mean, r.var, d->gamma, d->beta, NULL, NULL,
-                           NULL, c);
+    struct kern_bn bn = { r.mean, r.var, d->gamma, d->beta, scale, shift, rstd, NULL, NULL, NULL };
+    int rc = kern_bn_stats(kn, type, &bn, x, d->rows, c);
     rc |= kern_bn_forward(kn, type, y, x, residual ? check_typed(type, d->residual, n) : NULL,
                           scale, shift, d->rows, c, relu);
     struct kern_bn_backward b = { .type = type,
@@ -189,19 +188,22 @@ static void check_cancellation(void)
 
 static void check_finalise(struct kern *kn)
 {
-    const float mean[] = { 2, -1 }, var[] = { 4, 0 }, gamma[] = { 3, 0.5f }, beta[] = { 1, 2 };
-    float scale[2], shift[2], rstd[2], rm[2] = { 0 }, rv[2] = { 0 };
+    const float gamma[] = { 3, 0.5f }, beta[] = { 1, 2 };
+    float mean[] = { 2, -1 }, var[] = { 4, 0 }, scale[2], shift[2], rstd[2], rm[2] = { 0 },
+          rv[2] = { 0 };
     double hidden = 0, decay = 1;
     for (int t = 1; t <= 4; t++) { /* dm-haiku's average: hidden / (1 - 0.9^t) */
         float now[] = { (float)t, -1 };
         decay *= 0.9;
         hidden = 0.9 * hidden + 0.1 * t;
         float weight = (float)(0.1 / (1 - decay));
-        kern_bn_finalise(kn, scale, shift, rstd, now, var, gamma, beta, rm, rv, &weight, 2);
+        struct kern_bn bn = { now, var, gamma, beta, scale, shift, rstd, rm, rv, &weight };
+        kern_bn_finalise(kn, &bn, 2);
         near(rm[0], hidden / (1 - decay), 1e-6, "zero-debiased average after %d", t);
     }
     near(rv[0], 4, 1e-6, "of a constant: the constant");
-    kern_bn_finalise(kn, scale, shift, NULL, mean, var, gamma, beta, NULL, NULL, NULL, 2);
+    struct kern_bn bn = { mean, var, gamma, beta, scale, shift, NULL, NULL, NULL, NULL };
+    kern_bn_finalise(kn, &bn, 2);
     near(scale[0], 3 / sqrt(4.00001), 1e-6, "scale");
     near(shift[0], 1 - 2 * 3 / sqrt(4.00001), 1e-6, "shift");
     near(scale[1], 0.5 / sqrt(1e-5), 1e-4, "epsilon under the root");
@@ -244,7 +246,11 @@ static void check_others(void)
     }
     struct kern *kn = check_open(check_best_isa(), 1);
     float x = 0;
-    ok(kern_bn_stats(kn, KERN_F32, &x, &x, &x, 0, 1) == -EINVAL, "no rows, no statistics");
+    struct kern_bn bn = { .mean = &x, .var = &x };
+    ok(kern_bn_stats(kn, KERN_F32, &bn, &x, 0, 1) == -EINVAL, "no rows, no statistics");
+    bn.scale = &x;
+    ok(kern_bn_stats(kn, KERN_F32, &bn, &x, 1, 1) == -EINVAL,
+       "a scale without the rest is refused");
     check_close(kn);
 }
 

@@ -76,9 +76,10 @@ static void check_handles(void)
         int want = has ? 0 : -ENOTSUP;
         uint16_t x[4] = { 0x3c00, 0x4000, 0x4200, 0x4400 }, y[4];
         float mean[1], var[1], one[1] = { 1 }, zero[1] = { 0 };
+        struct kern_bn bn = { .mean = mean, .var = var };
         ok(kern_has(kn, KERN_F32) && kern_has(kn, KERN_BF16) && kern_has(kn, KERN_F16) == has,
            "%s: float16%s", check_isa(i), has ? "" : " is refused");
-        ok(kern_bn_stats(kn, KERN_F16, mean, var, x, 4, 1) == want, "statistics");
+        ok(kern_bn_stats(kn, KERN_F16, &bn, x, 4, 1) == want, "statistics");
         ok(!has || (mean[0] == 2.5f && var[0] == 1.25f), "of float16");
         ok(kern_bn_forward(kn, KERN_F16, y, x, NULL, one, zero, 4, 1, false) == want, "a norm");
         ok(kern_avgpool_forward(kn, KERN_F16, mean, x, 1, 4, 1) == want, "a mean");
@@ -97,7 +98,7 @@ static void check_handles(void)
                                 .oh = 2,
                                 .ow = 2 };
         ok((kern_conv_packed(kn, &cv) > 0) == has, "a convolution");
-        ok(kern_bn_stats(kn, (enum kern_type)3, mean, var, x, 4, 1) == -EINVAL, "no such type");
+        ok(kern_bn_stats(kn, (enum kern_type)3, &bn, x, 4, 1) == -EINVAL, "no such type");
         check_close(kn);
     }
 }

@@ -18,9 +18,9 @@ struct net {
 static double forward(void *arg)
 {
     struct net *t = arg;
-    int rc = kern_bn_stats(t->kn, KERN_F32, t->mean, t->var, t->x, ROWS, C);
-    rc |= kern_bn_finalise(t->kn, t->scale, t->shift, t->rstd, t->mean, t->var, t->gamma, t->beta,
-                           NULL, NULL, NULL, C);
+    struct kern_bn bn = { t->mean,  t->var,  t->gamma, t->beta, t->scale,
+                          t->shift, t->rstd, NULL,     NULL,    NULL };
+    int rc = kern_bn_stats(t->kn, KERN_F32, &bn, t->x, ROWS, C);
     rc |= kern_bn_forward(t->kn, KERN_F32, t->y, t->x, t->residual, t->scale, t->shift, ROWS, C,
                           t->relu);
     return rc ? NAN : check_dot(t->seed, t->y, N);

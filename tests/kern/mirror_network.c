@@ -21,6 +21,31 @@ static size_t weight_bytes(const struct kern_conv *cv)
     return cv->k * cv->c * cv->kh * cv->kw * F;
 }
 
+/* mean and var are read where they are not asked for. */
+static void list_bn(struct call *k, const struct kern_bn *bn, size_t c)
+{
+    writes(k, bn->mean, c * F);
+    writes(k, bn->var, c * F);
+    if (!bn->scale)
+        return;
+    reads(k, bn->gamma, c * F);
+    reads(k, bn->beta, c * F);
+    writes(k, bn->scale, c * F);
+    writes(k, bn->shift, c * F);
+    writes(k, bn->rstd, c * F);
+    writes(k, bn->running_mean, c * F);
+    writes(k, bn->running_var, c * F);
+    reads(k, bn->running_mean ? bn->weight : NULL, F);
+}
+
+static struct kern_bn bn_at(struct call *k, const struct kern_bn *bn)
+{
+    return (struct kern_bn){ at(k, bn->mean),  at(k, bn->var),          at(k, bn->gamma),
+                             at(k, bn->beta),  at(k, bn->scale),        at(k, bn->shift),
+                             at(k, bn->rstd),  at(k, bn->running_mean), at(k, bn->running_var),
+                             at(k, bn->weight) };
+}
+
 static int conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
 {
     CALL("conv_pack");
@@ -46,14 +71,17 @@ static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, co
     writes(&k, y, output_bytes(cv));
     reads(&k, x, input_bytes(cv));
     reads(&k, packed, device.conv_packed(kn, cv));
-    writes(&k, ep->mean, cv->k * F);
-    writes(&k, ep->var, cv->k * F);
+    if (ep->bn)
+        list_bn(&k, ep->bn, cv->k);
     reads(&k, ep->scale, cv->k * F);
     reads(&k, ep->shift, cv->k * F);
     reads(&k, ep->residual, output_bytes(cv));
     call_send(&k);
-    e.mean = at(&k, ep->mean);
-    e.var = at(&k, ep->var);
+    struct kern_bn there;
+    if (ep->bn) {
+        there = bn_at(&k, ep->bn);
+        e.bn = &there;
+    }
     e.scale = at(&k, ep->scale);
     e.shift = at(&k, ep->shift);
     e.residual = at(&k, ep->residual);
@@ -82,34 +110,24 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
 
 /* -- batch normalisation and pooling ------------------------------------------------------- */
 
-static int bn_stats(struct kern *kn, enum kern_type type, float *mean, float *var, const void *x,
+static int bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                     size_t rows, size_t c)
 {
     CALL("bn_stats");
-    writes(&k, mean, c * F);
-    writes(&k, var, c * F);
+    list_bn(&k, bn, c);
     reads(&k, x, rows * c * kern_sizeof(type));
-    return RUN(device.bn_stats(kn, type, at(&k, mean), at(&k, var), at(&k, x), rows, c));
+    call_send(&k);
+    struct kern_bn there = bn_at(&k, bn);
+    return call_receive(&k, device.bn_stats(kn, type, &there, at(&k, x), rows, c));
 }
 
-static int bn_finalise(struct kern *kn, float *scale, float *shift, float *rstd, const float *mean,
-                       const float *var, const float *gamma, const float *beta, float *running_mean,
-                       float *running_var, const float *weight, size_t c)
+static int bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 {
     CALL("bn_finalise");
-    reads(&k, running_mean ? weight : NULL, F);
-    writes(&k, scale, c * F);
-    writes(&k, shift, c * F);
-    writes(&k, rstd, c * F);
-    reads(&k, mean, c * F);
-    reads(&k, var, c * F);
-    reads(&k, gamma, c * F);
-    reads(&k, beta, c * F);
-    writes(&k, running_mean, c * F);
-    writes(&k, running_var, c * F);
-    return RUN(device.bn_finalise(kn, at(&k, scale), at(&k, shift), at(&k, rstd), at(&k, mean),
-                                  at(&k, var), at(&k, gamma), at(&k, beta), at(&k, running_mean),
-                                  at(&k, running_var), at(&k, weight), c));
+    list_bn(&k, bn, c);
+    call_send(&k);
+    struct kern_bn there = bn_at(&k, bn);
+    return call_receive(&k, device.bn_finalise(kn, &there, c));
 }
 
 static int bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
