@@ -9,6 +9,7 @@
 #include "bench/cuda/meter.h"
 #include "bench/cuda/rig.h"
 #include "common/base/fail.h"
+#include "common/base/mem.h"
 #include "common/model/encoder.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,9 +118,9 @@ static void open_weights(struct rig *r, struct step *s)
         nseg += (size_t)s->large[part].nparams;
     }
     s->grad = rig_zero(r, s->floats * sizeof *s->grad);
-    s->seg = calloc(nseg, sizeof *s->seg);
+    s->seg = mem_alloc(nseg, sizeof *s->seg, "segments");
     if (!s->seg)
-        bench_die("no memory");
+        bench_die(fail_text());
     s->update = (struct kern_update){ .rule = KERN_LARS,
                                       .mu = 0.9f,
                                       .eta = 1e-3f,

@@ -97,8 +97,19 @@ static __global__ void add_weights(conv_form f, float *__restrict__ dw, const T 
     FOR_ROWS(k, f.cv.k)
     FOR_LEN(i, c * taps)
     {
-        unsigned ch = i / taps, r = (i - ch * taps) / kw, s = i - ch * taps - r * kw;
-        unsigned t = r / f.step, u = s / f.step, a = r - t * f.step, b = s - u * f.step;
+        unsigned ch = i, r = 0, s = 0, a = 0, b = 0;
+        if (taps > 1) { /* a division costs as much as the memory that it finds */
+            ch = i / taps;
+            r = (i - ch * taps) / kw;
+            s = i - ch * taps - r * kw;
+        }
+        unsigned t = r, u = s;
+        if (f.step > 1) {
+            t = r / f.step;
+            u = s / f.step;
+            a = r - t * f.step;
+            b = s - u * f.step;
+        }
         size_t at = ((k * f.cv.kh + t) * f.cv.kw + u) * f.cv.c + (a * f.step + b) * c + ch;
         dw[k * c * taps + i] += widen(from[at]);
     }
