@@ -145,6 +145,14 @@ static const char *way_name(const struct conv_plan *p)
     return p->n > 0 ? engine_name(p->engine[0]) : in_steps;
 }
 
+/* Engines that are compared, at most; fewer for those whom that takes too long. */
+static int tries(void)
+{
+    const char *set = getenv("SEMPPL_ENGINES");
+    int n = set ? atoi(set) : TRIES;
+    return n >= 1 && n < TRIES ? n : TRIES;
+}
+
 /* Fills in the ways of a new plan: one that is known to be right, or those to choose from. */
 static int look_up(struct conv_plans *ps, struct conv_plan *p)
 {
@@ -159,7 +167,7 @@ static int look_up(struct conv_plans *ps, struct conv_plan *p)
     p->settled = known && recall(ps, p, name) == 0;
     if (p->settled)
         return 0;
-    int n = engines_for(ps->library, &p->what, NULL, p->engine, TRIES);
+    int n = engines_for(ps->library, &p->what, NULL, p->engine, tries());
     p->n = MAX(n, 0);
     p->settled = p->n == 0;
     return MIN(n, 0);

@@ -160,6 +160,18 @@ static void check_tf32_apart(void)
     check_close(kn);
 }
 
+/* Of the device of tests, the second engine is the first that works. */
+static void check_few(const struct result *want)
+{
+    replace("");
+    setenv("SEMPPL_ENGINES", "2", 1);
+    ok(alike(run(), want), "few engines are tried: the same numbers");
+    struct kern *kn = check_open("cuda", 1);
+    ok(!check_tf32_always(kn) || !strstr(contents(), "through"), "and no other one is chosen");
+    check_close(kn);
+    unsetenv("SEMPPL_ENGINES");
+}
+
 /* Off the boundaries that engines want. */
 static void check_unaligned(void)
 {
@@ -228,6 +240,7 @@ int main(void)
     ok(strstr(contents(), "another device\tcuDNN\tforward\t1:2=3\t5\n") != NULL,
        "another device's line is kept");
     ok(strstr(contents(), "\tforward ") != NULL, "and ours are back");
+    check_few(first);
 
     setenv("SEMPPL_CACHE", "/proc/none", 1);
     ok(alike(run(), first), "a folder that cannot be made: the same numbers");
