@@ -143,9 +143,12 @@ int wino_backward_weights(struct kern *kn, const struct kern_conv *cv, float *dw
     s.shards = MAX(s.shards, (size_t)1);
     size_t block = WINO_CELLS * WINO_BLOCK * WINO_BLOCK;
     size_t turned = WINO_CELLS * WINO_CHUNK * WINO_BLOCK;
-    s.partial = kern_shared(kn, s.shards * pairs * block * sizeof(float));
-    if (!s.partial || kern_scratch(kn, (MAX(cv->c, cv->k) + 2 * turned) * sizeof(float)))
+    bool many = s.shards > 1;
+    if (kern_scratch(kn, (MAX(cv->c, cv->k) + 2 * turned + (many ? 0 : block)) * sizeof(float)))
+        return -ENOMEM;
+    if (many && !(s.partial = kern_shared(kn, s.shards * pairs * block * sizeof(float))))
         return -ENOMEM;
     int rc = pool_run(kn->pool, s.shards * pairs, kernels->sums, &s);
-    return rc ? rc : pool_run(kn->pool, pairs * (WINO_BLOCK / WINO_ROWS), kernels->reduce, &s);
+    return rc || !many ? rc
+                       : pool_run(kn->pool, pairs * (WINO_BLOCK / WINO_ROWS), kernels->reduce, &s);
 }

@@ -51,7 +51,10 @@ struct wino {
     double *sums; /* [ntasks][2][oc] sums, sums of squares; or NULL */
 };
 
-/* Backward-weights: partial [shards][blocks of k][blocks of c][16][WINO_BLOCK k][WINO_BLOCK c]. */
+/*
+ * Backward-weights: partial [shards][blocks of k][blocks of c][16][WINO_BLOCK k][WINO_BLOCK c]; of
+ * an only shard NULL, its sums go from scratch to dw while they are near.
+ */
 struct wino_sums {
     struct wino g; /* x, and dy in the place of y */
     const void *dy;

@@ -76,33 +76,6 @@ static void add_products(float *sums, const float *x, const float *dy, size_t ti
         vec_store(sums + i * WINO_BLOCK + v * LANES, acc[i][v], LANES);
 }
 
-int ISA(wino_sums_task)(void *arg, size_t i, int worker)
-{
-    const struct wino_sums *s = arg;
-    size_t pairs = s->blocks_c * s->blocks_k, shard = i / pairs, pair = i % pairs;
-    size_t c = pair % s->blocks_c * WINO_BLOCK, k = pair / s->blocks_c * WINO_BLOCK;
-    size_t cols = MIN(s->g.ic - c, (size_t)WINO_BLOCK), rows = MIN(s->g.oc - k, (size_t)WINO_BLOCK);
-    size_t begin = s->g.tiles * shard / s->shards, end = s->g.tiles * (shard + 1) / s->shards;
-    size_t most = MAX(s->g.ic, s->g.oc), apart = WINO_CHUNK * WINO_BLOCK;
-    float *sums = s->partial + i * WINO_CELLS * WINO_BLOCK * WINO_BLOCK;
-    float *zeros = kern_scratch_of(s->g.kn, worker), *x = zeros + most,
-          *dy = x + WINO_CELLS * apart;
-    memset(zeros, 0, most * sizeof *zeros);
-    for (size_t t = begin; t < end; t += PAIR * WINO_CHUNK) {
-        size_t tiles = MIN((size_t)PAIR * WINO_CHUNK, end - t);
-        if (!PAIRS && s->g.type == KERN_F32)
-            turn(KERN_F32, s, t, tiles, c, cols, k, rows, x, dy, zeros);
-        else
-            turn(KERN_BF16, s, t, tiles, c, cols, k, rows, x, dy, zeros);
-        for (size_t e = 0; e < WINO_CELLS; e++)
-            for (size_t r = 0; r < rows; r += AT_ONCE)
-                for (size_t l = 0; l < cols; l += GROUP)
-                    add_products(sums + (e * WINO_BLOCK + r) * WINO_BLOCK + l, x + e * apart + l,
-                                 dy + e * apart + r, (tiles + PAIR - 1) / PAIR, t > begin);
-    }
-    return 0;
-}
-
 /* Of A', four numbers to three. */
 INLINE void turn_sums(vec *to, size_t step, vec m0, vec m1, vec m2, vec m3)
 {
@@ -130,15 +103,51 @@ static void reduce(const struct wino_sums *s, const float *from, float *dw)
 }
 
 /* Some rows of a block. */
+static void reduce_rows(const struct wino_sums *s, const float *sums, size_t pair, size_t from,
+                        size_t to)
+{
+    size_t c = pair % s->blocks_c * WINO_BLOCK, k = pair / s->blocks_c * WINO_BLOCK;
+    size_t cols = MIN(s->g.ic - c, (size_t)WINO_BLOCK), rows = MIN(s->g.oc - k, (size_t)WINO_BLOCK);
+    for (size_t r = from; r < MIN(to, rows); r++)
+        for (size_t l = 0; l < cols; l += LANES)
+            reduce(s, sums + r * WINO_BLOCK + l, s->dw + ((k + r) * s->g.ic + c + l) * 9);
+}
+
+int ISA(wino_sums_task)(void *arg, size_t i, int worker)
+{
+    const struct wino_sums *s = arg;
+    size_t pairs = s->blocks_c * s->blocks_k, shard = i / pairs, pair = i % pairs;
+    size_t c = pair % s->blocks_c * WINO_BLOCK, k = pair / s->blocks_c * WINO_BLOCK;
+    size_t cols = MIN(s->g.ic - c, (size_t)WINO_BLOCK), rows = MIN(s->g.oc - k, (size_t)WINO_BLOCK);
+    size_t begin = s->g.tiles * shard / s->shards, end = s->g.tiles * (shard + 1) / s->shards;
+    size_t most = MAX(s->g.ic, s->g.oc), apart = WINO_CHUNK * WINO_BLOCK;
+    float *zeros = kern_scratch_of(s->g.kn, worker), *x = zeros + most,
+          *dy = x + WINO_CELLS * apart, *sums = dy + WINO_CELLS * apart;
+    if (s->partial)
+        sums = s->partial + i * WINO_CELLS * WINO_BLOCK * WINO_BLOCK;
+    memset(zeros, 0, most * sizeof *zeros);
+    for (size_t t = begin; t < end; t += PAIR * WINO_CHUNK) {
+        size_t tiles = MIN((size_t)PAIR * WINO_CHUNK, end - t);
+        if (!PAIRS && s->g.type == KERN_F32)
+            turn(KERN_F32, s, t, tiles, c, cols, k, rows, x, dy, zeros);
+        else
+            turn(KERN_BF16, s, t, tiles, c, cols, k, rows, x, dy, zeros);
+        for (size_t e = 0; e < WINO_CELLS; e++)
+            for (size_t r = 0; r < rows; r += AT_ONCE)
+                for (size_t l = 0; l < cols; l += GROUP)
+                    add_products(sums + (e * WINO_BLOCK + r) * WINO_BLOCK + l, x + e * apart + l,
+                                 dy + e * apart + r, (tiles + PAIR - 1) / PAIR, t > begin);
+    }
+    if (!s->partial)
+        reduce_rows(s, sums, pair, 0, WINO_BLOCK);
+    return 0;
+}
+
 int ISA(wino_reduce_task)(void *arg, size_t i, int worker UNUSED)
 {
     const struct wino_sums *s = arg;
     size_t parts = WINO_BLOCK / WINO_ROWS, pair = i / parts, row = i % parts * WINO_ROWS;
-    size_t c = pair % s->blocks_c * WINO_BLOCK, k = pair / s->blocks_c * WINO_BLOCK;
-    size_t cols = MIN(s->g.ic - c, (size_t)WINO_BLOCK), rows = MIN(s->g.oc - k, (size_t)WINO_BLOCK);
     const float *sums = s->partial + pair * WINO_CELLS * WINO_BLOCK * WINO_BLOCK;
-    for (size_t r = row; r < MIN(row + WINO_ROWS, rows); r++)
-        for (size_t l = 0; l < cols; l += LANES)
-            reduce(s, sums + r * WINO_BLOCK + l, s->dw + ((k + r) * s->g.ic + c + l) * 9);
+    reduce_rows(s, sums, pair, row, row + WINO_ROWS);
     return 0;
 }
