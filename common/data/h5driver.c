@@ -12,14 +12,16 @@
 
 /* What the property list carries, and what an open file is to HDF5. */
 struct sink_info {
-    struct h5sink *sink; /* to write to; NULL: image is read */
+    struct h5sink *sink; /* to write to; NULL: image or fd is read */
     const uint8_t *image;
+    int fd; /* if there is no image */
     size_t size;
 };
 struct sink_file {
     H5FD_t pub;
     struct h5sink *sink; /* NULL: reading */
     const uint8_t *image;
+    int fd;
     size_t size;
     haddr_t eoa;
 };
@@ -41,6 +43,7 @@ static H5FD_t *sink_open(const char *name UNUSED, unsigned flags, hid_t fapl,
     }
     f->sink = info->sink;
     f->image = info->image;
+    f->fd = info->fd;
     f->size = info->size;
     return &f->pub;
 }
@@ -51,14 +54,14 @@ static herr_t sink_close(H5FD_t *file)
     return 0;
 }
 
-/* Two opens are the same file if they have the same place in memory. */
+/* Two opens are the same file if they have the same place in memory, or the same descriptor. */
 static int sink_cmp(const H5FD_t *a, const H5FD_t *b)
 {
     const struct sink_file *f = (const struct sink_file *)a, *g = (const struct sink_file *)b;
     uintptr_t x = f->sink ? (uintptr_t)f->sink : (uintptr_t)f->image;
     uintptr_t y = g->sink ? (uintptr_t)g->sink : (uintptr_t)g->image;
 
-    return x < y ? -1 : x > y;
+    return x != y ? (x < y ? -1 : 1) : f->fd < g->fd ? -1 : f->fd > g->fd;
 }
 
 static herr_t sink_query(const H5FD_t *file UNUSED, unsigned long *flags)
@@ -124,6 +127,22 @@ static herr_t sink_write(H5FD_t *file, H5FD_mem_t type UNUSED, hid_t dxpl UNUSED
     return 0;
 }
 
+/* Up to n bytes at a place of fd; fewer at its end, or where it cannot be read. */
+static size_t read_at(int fd, char *p, size_t n, haddr_t at)
+{
+    size_t got = 0;
+
+    while (got < n) {
+        ssize_t k = pread(fd, p + got, MIN(n - got, (size_t)1 << 30), (off_t)(at + got));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            break;
+        got += (size_t)k;
+    }
+    return got;
+}
+
 static herr_t sink_read(H5FD_t *file, H5FD_mem_t type UNUSED, hid_t dxpl UNUSED, haddr_t at,
                         size_t n, void *bytes)
 {
@@ -135,22 +154,18 @@ static herr_t sink_read(H5FD_t *file, H5FD_mem_t type UNUSED, hid_t dxpl UNUSED,
     if (!s) {
         if (at > f->size || n > f->size - at)
             return -1;
+        if (!f->image)
+            return read_at(f->fd, p, n, at) == n ? 0 : -1;
         memcpy(p, f->image + at, n);
         return 0;
     }
 
-    if (s->fd < 0) {
+    if (s->fd >= 0) {
+        got = read_at(s->fd, p, n, at);
+    } else {
         got = at < s->size ? MIN(n, s->size - at) : 0;
         if (got > 0)
             memcpy(p, s->image + at, got);
-    }
-    while (s->fd >= 0 && got < n) {
-        ssize_t k = pread(s->fd, p + got, n - got, (off_t)(at + got));
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            break;
-        got += (size_t)k;
     }
     memset(p + got, 0, n - got); /* a hole, or lost to an error that is remembered */
     return 0;
@@ -212,12 +227,17 @@ static hid_t fapl_of(struct sink_info info)
 
 hid_t h5sink_fapl(struct h5sink *sink)
 {
-    return fapl_of((struct sink_info){ .sink = sink });
+    return fapl_of((struct sink_info){ .sink = sink, .fd = -1 });
 }
 
 hid_t h5image_fapl(const uint8_t *image, size_t size)
 {
-    return fapl_of((struct sink_info){ .image = image, .size = size });
+    return fapl_of((struct sink_info){ .image = image, .fd = -1, .size = size });
+}
+
+hid_t h5fd_fapl(int fd, size_t size)
+{
+    return fapl_of((struct sink_info){ .fd = fd, .size = size });
 }
 
 void h5sink_release(struct h5sink *sink)

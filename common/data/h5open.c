@@ -16,13 +16,11 @@
 #define MAX_DEPTH 8
 #define MAX_OBJECTS 200000
 
-static int open_file(struct h5in *in, const char *path)
+static int open_file(struct h5in *in)
 {
-    hid_t fapl = in->image ? h5image_fapl(in->image, in->size) : H5Pcreate(H5P_FILE_ACCESS);
+    hid_t fapl = in->image ? h5image_fapl(in->image, in->size) : h5fd_fapl(in->fd, in->size);
 
-    if (!in->image)
-        H5Pset_fapl_sec2(fapl); /* whatever HDF5_DRIVER says */
-    in->file = H5Fopen(path, H5F_ACC_RDONLY, fapl);
+    in->file = H5Fopen(in->name, H5F_ACC_RDONLY, fapl);
     H5Pclose(fapl);
     H5Eclear2(H5E_DEFAULT);
     if (in->file < 0) {
@@ -106,11 +104,11 @@ static herr_t try_link(hid_t group UNUSED, const char *name, const H5L_info_t *i
     return 0;
 }
 
-static void try_all(struct h5in *in, const char *path)
+static void try_all(struct h5in *in)
 {
     struct walk w = { .in = in };
 
-    if (in->file < 0 && open_file(in, path) < 0)
+    if (in->file < 0 && open_file(in) < 0)
         return;
     h5_each_attr(in, nothing, NULL);
     H5Literate(in->file, H5_INDEX_NAME, H5_ITER_INC, NULL, try_link, &w);
@@ -131,7 +129,7 @@ static void prepare_to_die(const struct h5in *in)
     setrlimit(RLIMIT_CPU, &cpu);
 }
 
-static int try_in_child(struct h5in *in, const char *path)
+static int try_in_child(struct h5in *in)
 {
     int status;
 
@@ -141,7 +139,7 @@ static int try_in_child(struct h5in *in, const char *path)
         return fail_errno("%s: no process to try it in", in->name);
     if (child == 0) {
         prepare_to_die(in);
-        try_all(in, path);
+        try_all(in);
         _exit(0);
     }
     while (waitpid(child, &status, 0) < 0)
@@ -153,13 +151,13 @@ static int try_in_child(struct h5in *in, const char *path)
     return 0;
 }
 
-int h5open(struct h5in *in, const char *path, unsigned superblock)
+int h5open(struct h5in *in, unsigned superblock)
 {
     int rc;
 
-    if (superblock < 2 && (rc = try_in_child(in, path)) < 0)
+    if (superblock < 2 && (rc = try_in_child(in)) < 0)
         return rc;
-    if ((rc = open_file(in, path)) < 0)
+    if ((rc = open_file(in)) < 0)
         return rc;
-    return superblock < 2 || h5_has_attr(in, "", "checksum") ? 0 : try_in_child(in, path);
+    return superblock < 2 || h5_has_attr(in, "", "checksum") ? 0 : try_in_child(in);
 }

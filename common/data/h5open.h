@@ -10,7 +10,8 @@
 
 #include "common/data/stream.h"
 
-/* in->image, or the file on disk at path; superblock is its version. -EIO (worded) if damaged. */
-int h5open(struct h5in *in, const char *path, unsigned superblock);
+/* in->image, or the file on disk that in->fd is open on; superblock is its version. -EIO (worded)
+ * if damaged. */
+int h5open(struct h5in *in, unsigned superblock);
 
 #endif

@@ -248,11 +248,11 @@ static int next_image(struct stream *st, struct h5in *in)
             goto failed;
         }
         st->at = st->size;
-        rc = h5open(in, st->std ? "/dev/stdin" : st->name, head[8]);
+        rc = h5open(in, head[8]);
     } else {
         rc = read_image(st, head, HEAD, length, &in->image);
         if (rc == 0)
-            rc = h5open(in, in->name, head[8]);
+            rc = h5open(in, head[8]);
     }
     if (rc == 0)
         return 1;

@@ -83,6 +83,18 @@ check_err 3 'nothing in'                        'no image shard' 'semppl-embed -
 check_err 3 'a cut-off stream is no shorter result' 'cut off' 'head -c 20000 train.h5 | semppl-embed -c 0.h5 >p.h5'
 rm -f p.h5
 check_err 3 'nor leaves a file'                 'cut off' 'head -c 20000 train.h5 | semppl-embed -c 0.h5 -o p.h5'
+# test.h5 and train.h5 take turns at a name, thousands of times a second: each reader has one of them
+turns() {
+    local i rc=0
+    : >go
+    perl -e 'while (-e "go") { for (qw(test train)) { link "$_.h5", "turn"; rename "turn", "x.h5" } }' &
+    while [ ! -e x.h5 ]; do :; done
+    for i in $(seq 80); do semppl-embed -q --layer pixels x.h5 >/dev/null || rc=$?; done
+    rm go
+    wait $!
+    return $rc
+}
+check 'a file that is replaced while it is opened' turns
 check 'indeed'                                  '[ ! -e p.h5 ] && [ -z "$(ls -A | grep tmp)" ]'
 
 finish
