@@ -2,11 +2,12 @@
  * conv.c - fast convolutions: packs weights, lays out the band of a pass (conv.h), and spreads its
  * tasks over the pool.
  *
- * How work is cut depends on shapes only, and what tasks sum is added in their order, so results
- * are the same bits for any number of threads. Windows of 3 x 3 with stride 1 and whole groups of
- * channels take fewer multiplications (wino.h). bfloat16 goes to the tile unit (conv_amx.h), if
- * there is one; without, it is multiplied in pairs (conv_pairs.h) or as float32. Windows beyond
- * conv.h's limits go to ref/, packed weights included.
+ * How sums are cut depends on shapes only, and what tasks sum is added in their order, so results
+ * are the same bits for any number of threads; how tasks are cut by channels, which do not meet in
+ * a sum, follows that number (parts.c). Windows of 3 x 3 with stride 1 and whole groups of channels
+ * take fewer multiplications (wino.h). bfloat16 goes to the tile unit (conv_amx.h), if there is
+ * one; without, it is multiplied in pairs (conv_pairs.h) or as float32. Windows beyond conv.h's
+ * limits go to ref/, packed weights included.
  */
 #include "kernels/cpu/conv_amx.h"
 #include "kernels/cpu/wino.h"
@@ -17,6 +18,7 @@
 enum {
     TASKS = 32,
     TASK_MACS = 6 << 20,   /* some 60 us */
+    PACK_BLOCKS = 8,       /* of a task that packs weights */
     SUM_FLOATS = 10 << 10, /* in backward-weights, dy and a block of a band: in the first cache */
     SUM_CHANNELS = 512,    /* of an input in place: pixels further apart meet in the first cache */
     SHARD_TASKS = 64,
@@ -135,14 +137,24 @@ static float *pack_lanes(const struct pack *a, bool backward, float *to, size_t 
     return to;
 }
 
+static size_t pack_pieces(const struct conv_plan *p)
+{
+    return (p->nblocks + PACK_BLOCKS - 1) / PACK_BLOCKS;
+}
+
+/* Some blocks of a group. */
 static int pack_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct pack *a = arg;
-    bool backward = i >= a->plan[0].ngroups;
-    size_t g = backward ? i - a->plan[0].ngroups : i;
+    size_t forward = a->plan[0].ngroups * pack_pieces(&a->plan[0]);
+    bool backward = i >= forward;
     const struct conv_plan *p = &a->plan[backward];
-    float *to = a->packed[backward] + g * p->group * conv_input_channels(p) * p->ntaps_packed;
-    for (size_t b = 0; b < p->nblocks; b++) {
+    size_t pieces = pack_pieces(p), at = backward ? i - forward : i;
+    size_t g = at / pieces, first = at % pieces * PACK_BLOCKS;
+    size_t before =
+        g * p->group * conv_input_channels(p) + first * CONV_BLOCK * conv_group_width(p, g);
+    float *to = a->packed[backward] + before * p->ntaps_packed;
+    for (size_t b = first; b < MIN(first + PACK_BLOCKS, p->nblocks); b++) {
         size_t cn = b + 1 < p->nblocks ? CONV_BLOCK : p->last;
         for (size_t tap = 0; tap < p->ntaps_packed; tap++)
             for (size_t c = 0; c < cn; c++)
@@ -165,7 +177,9 @@ static int pack_one(struct kern *kn, const struct kern_conv_weights *weights)
     a.packed[1] = a.packed[0] + packed_floats(kn, cv, false);
     plan_channels(&a.plan[0], kn, cv, false);
     plan_channels(&a.plan[1], kn, cv, true);
-    return pool_run(kn->pool, a.plan[0].ngroups + a.plan[1].ngroups, pack_task, &a);
+    size_t forward = a.plan[0].ngroups * pack_pieces(&a.plan[0]);
+    size_t backward = a.plan[1].ngroups * pack_pieces(&a.plan[1]);
+    return pool_run(kn->pool, forward + backward, pack_task, &a);
 }
 
 static int conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
@@ -278,13 +292,11 @@ static int run(struct conv_plan *p, struct conv_forward *f, double macs,
         return -ENOMEM;
     list_places(p, shared);
     f->plan = p;
-    f->group_parts = conv_group_parts(p, &limits, macs, p->ngroups);
+    f->group_parts = conv_group_parts(p->kn, p, &limits, macs, p->ngroups);
     if (sums)
-        f->sums = memset(shared + places_bytes(p), 0, sums * sizeof(double));
+        f->sums = (double *)(shared + places_bytes(p));
     int rc = pool_run(p->kn->pool, p->ntasks * f->group_parts, kernels_of(p)->forward, f);
-    if (rc == 0 && sums)
-        rc = conv_sum_up(p, ep->bn, f->sums, padded);
-    return rc;
+    return rc == 0 && sums ? conv_sum_up(p->kn, p, ep->bn, f->sums, padded) : rc;
 }
 
 static int conv_forward(struct kern *kn, const struct kern_conv *cv, void *y, const void *x,
@@ -356,7 +368,8 @@ static void plan_shards(struct conv_weights *d, double macs, size_t pixels, size
 static void plan_pieces(struct conv_weights *d, double macs, size_t sums)
 {
     const struct conv_plan *p = d->plan;
-    size_t tasks = MAX((size_t)fmin(TASKS, macs / TASK_MACS), (size_t)1);
+    size_t wanted = MAX((size_t)TASKS, 3 * (size_t)pool_threads(p->kn->pool));
+    size_t tasks = MAX((size_t)fmin((double)wanted, macs / TASK_MACS), (size_t)1);
     size_t floats = MIN((size_t)PIECE_FLOATS, sums * d->nshards / tasks);
     d->groups = MIN(p->ngroups, (size_t)CONV_GROUPS);
     while (d->groups > 1 && d->groups * p->group * d->groups * p->group / 2 > floats)

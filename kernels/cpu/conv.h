@@ -153,12 +153,12 @@ void conv_cut(struct conv_plan *p, size_t images, size_t rows); /* tasks of so m
 void conv_cut_tasks(struct conv_plan *p, const struct conv_limits *l, double macs, size_t weights);
 double conv_image_macs(const struct kern_conv *cv);
 /* Into how many ranges of output channels each task is cut besides. */
-size_t conv_group_parts(const struct conv_plan *p, const struct conv_limits *l, double macs,
-                        size_t ngroups);
+size_t conv_group_parts(const struct kern *kn, const struct conv_plan *p,
+                        const struct conv_limits *l, double macs, size_t ngroups);
 struct conv_share conv_share_of(const struct conv_plan *p, size_t task);
 /* kern_bn_stats() from the tasks' sums, [ntasks][2][padded]. */
-int conv_sum_up(const struct conv_plan *p, const struct kern_bn *bn, const double *sums,
-                size_t padded);
+int conv_sum_up(struct kern *kn, const struct conv_plan *p, const struct kern_bn *bn,
+                const double *sums, size_t padded);
 
 /* What the input holds for the inner loops: pairs of channels are moved as floats are. */
 static inline enum kern_type conv_input_type(const struct conv_plan *p)

@@ -293,6 +293,8 @@ static int forward_task(void *arg, size_t i, int worker)
     if (p->sums) {
         k.sums = p->sums + spatial * 2 * padded;
         k.squares = k.sums + padded;
+        memset(k.sums + from * AMX_SIDE, 0, (to - from) * AMX_SIDE * sizeof *k.sums);
+        memset(k.squares + from * AMX_SIDE, 0, (to - from) * AMX_SIDE * sizeof *k.squares);
     }
     k.ahead = ahead_of(p, spatial, (to - from) * (sh.images * sh.rows * pl->ow / AMX_SIDE + 1));
     for (size_t g = from; g < to; g += p->groups)
@@ -321,13 +323,11 @@ static int run(struct conv_pass *p, const struct kern_conv *cv, const struct ker
     conv_list_all(p, shared);
     size_t group = p->runs.steps * AMX_SIDE * AMX_DEPTH;
     p->groups = MAX(GROUPS_NUMBERS / group, (size_t)1);
-    p->group_parts = conv_group_parts(pl, &limits, macs, groups);
+    p->group_parts = conv_group_parts(p->kn, pl, &limits, macs, groups);
     if (sums)
-        p->sums = memset(shared + lists, 0, sums * sizeof(double));
+        p->sums = (double *)(shared + lists);
     int rc = pool_run(p->kn->pool, pl->ntasks * p->group_parts, forward_task, p);
-    if (rc == 0 && sums)
-        rc = conv_sum_up(pl, ep->bn, p->sums, padded);
-    return rc;
+    return rc == 0 && sums ? conv_sum_up(p->kn, pl, ep->bn, p->sums, padded) : rc;
 }
 
 /* Windows of one cell with stride 1: all pixels are one column. */

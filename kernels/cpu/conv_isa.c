@@ -327,7 +327,10 @@ static int forward_task(void *arg, size_t i, int worker)
     }
     size_t pixels = sh.images * sh.rows * p->phase[0].cols * p->nphases;
     struct ahead ahead = ahead_of(f, spatial, (to - from) * pixels / MOST_PIXELS + 1);
-    double *sum = f->sums ? f->sums + spatial * 2 * p->ngroups * p->group : NULL;
+    size_t padded = p->ngroups * p->group;
+    double *sum = f->sums ? f->sums + spatial * 2 * padded : NULL;
+    for (size_t half = 0; sum && half < 2; half++)
+        memset(sum + half * padded + from * p->group, 0, (to - from) * p->group * sizeof *sum);
     for (struct groups g = { .end = from }; g.end < to;) {
         g = groups_from(p, g.end, to);
         for (size_t ph = 0; ph < p->nphases; ph++)

@@ -140,13 +140,12 @@ void conv_cut_tasks(struct conv_plan *p, const struct conv_limits *l, double mac
     conv_cut(p, 1, MIN(MAX(rows, (size_t)1), p->rows));
 }
 
-size_t conv_group_parts(const struct conv_plan *p, const struct conv_limits *l, double macs,
-                        size_t ngroups)
+size_t conv_group_parts(const struct kern *kn, const struct conv_plan *p,
+                        const struct conv_limits *l, double macs, size_t ngroups)
 {
-    size_t parts = MIN(ngroups, (l->tasks + p->ntasks - 1) / p->ntasks);
-    while (parts > 1 && macs * (double)p->n < l->macs * (double)p->ntasks * (double)parts)
-        parts--;
-    return parts;
+    const double again = 1.0 / 32; /* its band, or another look at the input */
+    double most = macs * (double)p->n / (l->macs * (double)p->ntasks);
+    return cpu_parts(kn, p->ntasks, ngroups, most < 1 ? 1 : (size_t)most, again);
 }
 
 struct conv_share conv_share_of(const struct conv_plan *p, size_t task)
@@ -158,18 +157,39 @@ struct conv_share conv_share_of(const struct conv_plan *p, size_t task)
     return s;
 }
 
-int conv_sum_up(const struct conv_plan *p, const struct kern_bn *bn, const double *sums,
-                size_t padded)
+struct sums {
+    const struct conv_plan *plan;
+    const struct kern_bn *bn;
+    const double *sums;
+    size_t padded;
+};
+
+static int sum_task(void *arg, size_t i, int worker UNUSED)
 {
+    const struct sums *s = arg;
+    const struct conv_plan *p = s->plan;
     double cells = (double)p->n * (double)p->oh * (double)p->ow;
-    for (size_t k = 0; k < p->oc; k++) {
-        double sum = 0, squares = 0;
-        for (size_t t = 0; t < p->ntasks; t++) {
-            sum += sums[t * 2 * padded + k];
-            squares += sums[(t * 2 + 1) * padded + k];
+    double sum[CONV_BLOCK] = { 0 }, squares[CONV_BLOCK] = { 0 };
+    size_t first = i * CONV_BLOCK, n = MIN((size_t)CONV_BLOCK, p->oc - first);
+    for (size_t t = 0; t < p->ntasks; t++) {
+        const double *from = s->sums + t * 2 * s->padded + first;
+        for (size_t k = 0; k < n; k++) {
+            sum[k] += from[k];
+            squares[k] += from[s->padded + k];
         }
-        bn->mean[k] = (float)(sum / cells);
-        bn->var[k] = (float)fmax(squares / cells - sum / cells * (sum / cells), 0);
     }
-    return bn->scale ? ref_bn_finalise(p->kn, bn, p->oc) : 0;
+    for (size_t k = 0; k < n; k++) {
+        double mean = sum[k] / cells;
+        s->bn->mean[first + k] = (float)mean;
+        s->bn->var[first + k] = (float)fmax(squares[k] / cells - mean * mean, 0);
+    }
+    return 0;
+}
+
+int conv_sum_up(struct kern *kn, const struct conv_plan *p, const struct kern_bn *bn,
+                const double *sums, size_t padded)
+{
+    struct sums s = { p, bn, sums, padded };
+    int rc = pool_run(kn->pool, (p->oc + CONV_BLOCK - 1) / CONV_BLOCK, sum_task, &s);
+    return rc == 0 && bn->scale ? ref_bn_finalise(kn, bn, p->oc) : rc;
 }

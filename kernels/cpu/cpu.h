@@ -19,6 +19,7 @@ void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
 void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */
 void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* update, norm */
 void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
+void cpu_init_memory(struct kern_ops *o);                 /* zero */
 
 /* Where element i of an array of type lies; NULL stays NULL. */
 static inline void *cpu_at(enum kern_type type, const void *p, size_t i)
@@ -26,6 +27,13 @@ static inline void *cpu_at(enum kern_type type, const void *p, size_t i)
     size_t each = type == KERN_F32 ? sizeof(float) : sizeof(uint16_t); /* no call: type is known */
     return p ? (uint8_t *)p + i * each : NULL;
 }
+
+/*
+ * Into how many parts, at most so many, each of n equal tasks should be cut where that changes no
+ * bit of the result, so that no thread waits long for another. pieces: what a task can be cut into;
+ * again: what every part does over again, as a fraction of the task.
+ */
+size_t cpu_parts(const struct kern *kn, size_t n, size_t pieces, size_t most, double again);
 
 /* Name of a function of a file that is compiled once an instruction set: ISA(cpu_bn_forward) ->
  * cpu_bn_forward_avx2. */

@@ -20,6 +20,7 @@
 enum {
     PIECE = 64,             /* rows summed in float32 */
     TASK_NUMBERS = 1 << 16, /* of a task, if a piece is not larger */
+    PART_NUMBERS = 1 << 13, /* of a part at least: some microseconds */
     MIN_WIDTH = 256,        /* numbers of a row, reached by folding */
     MAX_WIDTH = 4096,       /* beyond, c stays as it is */
     ALIGN = 16,             /* numbers of the widest vectors */
@@ -59,11 +60,21 @@ static struct share share_of(const struct plan *p, size_t i)
     return (struct share){ first * p->width, MIN(p->task_rows, p->rows - first), p->width };
 }
 
+/* Part of so many of the tasks' rows: for passes that sum nothing. */
+static struct share part_of(const struct plan *p, size_t i, size_t part, size_t parts)
+{
+    struct share s = share_of(p, i);
+    size_t from = s.rows * part / parts, to = s.rows * (part + 1) / parts;
+    return (struct share){ s.offset + from * s.w, to - from, s.w };
+}
+
 struct job {
     struct kern *kn;
     const struct cpu_norm *inner;
     enum kern_type type;
     struct plan plan;
+    size_t parts,
+        ranges;   /* of a task: rows, where nothing is summed; columns, where gradients are */
     double *sums; /* [ntasks][2][width] */
     float *coef;  /* [COEF][width]: one number a channel, repeated fold times */
     size_t rows;
@@ -84,6 +95,10 @@ static int prepare(struct job *j, bool sums)
     if (!j->sums || (sums && kern_scratch(j->kn, 2 * p->width * sizeof(float)) < 0))
         return -ENOMEM;
     j->coef = (float *)(j->sums + total);
+    size_t rows = MIN(p->task_rows, MAX(p->rows, (size_t)1));
+    size_t most = rows * p->width / PART_NUMBERS;
+    j->parts = cpu_parts(j->kn, p->ntasks, rows, most, 0);
+    j->ranges = cpu_parts(j->kn, p->ntasks, MAX(p->width / ALIGN, (size_t)1), most, 0);
     return 0;
 }
 
@@ -171,7 +186,7 @@ static int cpu_bn_stats(struct kern *kn, enum kern_type type, const struct kern_
 static int apply_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct job *j = arg;
-    struct share s = share_of(&j->plan, i);
+    struct share s = part_of(&j->plan, i / j->parts, i % j->parts, j->parts);
     j->inner->apply(j->type, cpu_at(j->type, j->y, s.offset), cpu_at(j->type, j->x, s.offset),
                     cpu_at(j->type, j->residual, s.offset), j->coef, j->coef + j->plan.width,
                     s.rows, s.w, j->relu);
@@ -197,7 +212,7 @@ static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const v
         spread(&j, 0, k, scale[k]);
         spread(&j, 1, k, shift[k]);
     }
-    return pool_run(kn->pool, j.plan.ntasks, apply_task, &j);
+    return pool_run(kn->pool, j.plan.ntasks * j.parts, apply_task, &j);
 }
 
 /* -- backward ------------------------------------------------------------------------------ */
@@ -207,32 +222,38 @@ static enum cpu_norm_relu relu_of(const struct kern_bn_backward *b)
     return !b->relu ? CPU_NORM_NO_RELU : b->y ? CPU_NORM_RELU_Y : CPU_NORM_RELU_X;
 }
 
-/* The rows of coef, in this order. */
-static struct cpu_norm_coef coef_of(const struct job *j)
+/* The rows of coef, in this order, from a column on. */
+static struct cpu_norm_coef coef_of(const struct job *j, size_t column)
 {
     size_t w = j->plan.width;
-    float *k = j->coef;
+    float *k = j->coef + column;
     return (struct cpu_norm_coef){ k, k + w, k + 2 * w, k + 3 * w, k + 4 * w, k + 5 * w };
 }
 
+/* A range of a task's columns. */
 static int grad_sum_task(void *arg, size_t i, int worker)
 {
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
-    struct share s = share_of(&j->plan, i);
+    size_t task = i / j->ranges, range = i % j->ranges, width = j->plan.width;
+    size_t from = width * range / j->ranges / ALIGN * ALIGN, to = width;
+    if (range + 1 < j->ranges)
+        to = width * (range + 1) / j->ranges / ALIGN * ALIGN;
+    struct share s = share_of(&j->plan, task);
     float *acc = kern_scratch_of(j->kn, worker);
-    struct cpu_norm_coef coef = coef_of(j);
-    double *sum = j->sums + i * 2 * j->plan.width, *product = sum + j->plan.width;
-    for (size_t k = 0; k < 2 * j->plan.width; k++)
-        sum[k] = 0;
-    for (size_t r = 0; r < s.rows; r += PIECE) {
-        size_t from = s.offset + r * s.w;
-        j->inner->grad_sums(b->type, acc, cpu_at(b->type, b->dy, from), cpu_at(b->type, b->x, from),
-                            cpu_at(b->type, b->y, from), &coef, relu_of(b),
-                            MIN((size_t)PIECE, s.rows - r), s.w);
-        for (size_t k = 0; k < s.w; k++) {
-            sum[k] += acc[k];
-            product[k] += acc[s.w + k];
+    struct cpu_norm_coef coef = coef_of(j, from);
+    double *sum = j->sums + task * 2 * width, *product = sum + width;
+    for (size_t k = from; k < to; k++)
+        sum[k] = product[k] = 0;
+    to = MIN(to, s.w); /* the rest is shorter than a row */
+    for (size_t r = 0; r < s.rows && from < to; r += PIECE) {
+        size_t at = s.offset + r * s.w + from, w = to - from;
+        j->inner->grad_sums(b->type, acc, cpu_at(b->type, b->dy, at), cpu_at(b->type, b->x, at),
+                            cpu_at(b->type, b->y, at), &coef, relu_of(b),
+                            MIN((size_t)PIECE, s.rows - r), w, s.w);
+        for (size_t k = 0; k < w; k++) {
+            sum[from + k] += acc[k];
+            product[from + k] += acc[w + k];
         }
     }
     return 0;
@@ -262,8 +283,9 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
-    struct share s = share_of(&j->plan, j->plan.ntasks - 1 - i);
-    struct cpu_norm_coef coef = coef_of(j);
+    size_t back = j->plan.ntasks * j->parts - 1 - i;
+    struct share s = part_of(&j->plan, back / j->parts, back % j->parts, j->parts);
+    struct cpu_norm_coef coef = coef_of(j, 0);
     j->inner->grad_apply(b->type, cpu_at(b->type, b->dx, s.offset),
                          cpu_at(b->type, b->dresidual, s.offset), cpu_at(b->type, b->dy, s.offset),
                          cpu_at(b->type, b->x, s.offset), cpu_at(b->type, b->y, s.offset), &coef,
@@ -286,10 +308,10 @@ static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
             spread(&j, 5, k, b->shift[k]);
         }
     }
-    if ((rc = pool_run(kn->pool, j.plan.ntasks, grad_sum_task, &j)) < 0 ||
+    if ((rc = pool_run(kn->pool, j.plan.ntasks * j.ranges, grad_sum_task, &j)) < 0 ||
         (rc = pool_run(kn->pool, (b->c + BLOCK - 1) / BLOCK, grad_factors_task, &j)) < 0)
         return rc;
-    return pool_run(kn->pool, j.plan.ntasks, grad_apply_task, &j);
+    return pool_run(kn->pool, j.plan.ntasks * j.parts, grad_apply_task, &j);
 }
 
 /* bn_finalise works on c numbers: the definition is fast enough. */

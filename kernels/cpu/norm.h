@@ -23,10 +23,11 @@ struct cpu_norm {
     /* y = x * scale + shift (+ residual), ReLU if relu; residual may be NULL. */
     void (*apply)(enum kern_type type, void *y, const void *x, const void *residual,
                   const float *scale, const float *shift, size_t rows, size_t w, bool relu);
-    /* sum[0..w-1] = sums of g = dy where the ReLU let it through, sum[w..] = of g * (x - mean). */
+    /* sum[0..w-1] = sums of g = dy where the ReLU let it through, sum[w..] = of g * (x - mean).
+     * Rows are apart numbers from one another: those of w are some of their columns. */
     void (*grad_sums)(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
-                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows,
-                      size_t w);
+                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows, size_t w,
+                      size_t apart);
     /* dx = a g - b (x - mean) - c; dres (may be NULL) = g, or += g if add. */
     void (*grad_apply)(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
                        const void *y, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,

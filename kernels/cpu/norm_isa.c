@@ -120,6 +120,7 @@ struct grad {
     void *dx, *dres;
     const void *dy, *x, *y;
     struct cpu_norm_coef k;
+    size_t apart; /* from a row to the next, of sums */
 };
 
 /* dy where the ReLU let it through, else 0. */
@@ -142,8 +143,8 @@ INLINE void grad_sums_step(enum kern_type type, enum cpu_norm_relu relu, float *
                            size_t n)
 {
     vec m = vec_load(d->k.mean + j, n), s = { 0 }, q = { 0 };
-    for (size_t i = 0; i < rows; i++) {
-        vec x = stream(type, d->x, at + i * w, n), g = masked(type, relu, d, x, at + i * w, j, n);
+    for (size_t i = 0; i < rows; i++, at += d->apart) {
+        vec x = stream(type, d->x, at, n), g = masked(type, relu, d, x, at, j, n);
         s += g;
         q += g * (x - m);
     }
@@ -167,9 +168,9 @@ INLINE void grad_sums_of(enum kern_type type, enum cpu_norm_relu relu, float *su
     size_t i = 0;
     memset(sum, 0, 2 * w * sizeof(*sum));
     for (; i + AT_ONCE <= rows; i += AT_ONCE)
-        grad_sums_rows(type, relu, sum, d, i * w, AT_ONCE, w);
+        grad_sums_rows(type, relu, sum, d, i * d->apart, AT_ONCE, w);
     for (; i < rows; i++)
-        grad_sums_rows(type, relu, sum, d, i * w, 1, w);
+        grad_sums_rows(type, relu, sum, d, i * d->apart, 1, w);
 }
 
 INLINE void grad_sums_as(enum kern_type type, enum cpu_norm_relu relu, float *sum,
@@ -184,9 +185,10 @@ INLINE void grad_sums_as(enum kern_type type, enum cpu_norm_relu relu, float *su
 }
 
 static void grad_sums(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
-                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows, size_t w)
+                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows, size_t w,
+                      size_t apart)
 {
-    struct grad d = { .dy = dy, .x = x, .y = y, .k = *k };
+    struct grad d = { .dy = dy, .x = x, .y = y, .k = *k, .apart = apart };
     if (type == KERN_F32)
         grad_sums_as(KERN_F32, relu, sum, &d, rows, w);
     else
@@ -245,7 +247,7 @@ static void grad_apply(enum kern_type type, void *dx, void *dres, const void *dy
                        const void *y, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
                        size_t rows, size_t w, bool add)
 {
-    struct grad d = { dx, dres, dy, x, y, *k };
+    struct grad d = { dx, dres, dy, x, y, *k, w };
     if (type == KERN_F32)
         grad_apply_as(KERN_F32, relu, &d, rows, w, add);
     else

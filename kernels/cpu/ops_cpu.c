@@ -17,4 +17,5 @@ void ops_init_cpu(struct kern_ops *ops, unsigned isa)
     cpu_init_knn(ops, isa);
     cpu_init_optim(ops, isa);
     cpu_init_augment(ops, isa);
+    cpu_init_memory(ops);
 }

@@ -8,6 +8,7 @@
 enum {
     TURNED = 300 << 10, /* floats of a task's turned inputs: 1.2 MB of the second cache */
     MOST_TILES = 120,   /* of a task: the products need room too */
+    TURN = 8,           /* channels whose products take as long as turning the inputs */
     TASKS = 32,         /* of backward-weights, wanted */
 };
 
@@ -40,7 +41,9 @@ int wino_pack(struct kern *kn, const struct kern_conv *cv, void *packed, const f
     const struct wino_kernels *kernels = kernels_of(kn, cv->type);
     struct wino_pack a = { cv->c, cv->k, w, { packed } };
     a.packed[1] = a.packed[0] + packed_floats(kn, cv);
-    return pool_run(kn->pool, (cv->c + cv->k) / kernels->group, kernels->pack, &a);
+    size_t forward = cv->k / kernels->group * wino_pack_pieces(cv->c);
+    size_t backward = cv->c / kernels->group * wino_pack_pieces(cv->k);
+    return pool_run(kn->pool, forward + backward, kernels->pack, &a);
 }
 
 static void count_tiles(struct wino *w)
@@ -67,16 +70,14 @@ static int run(struct wino *w, const struct kern_epilogue *ep)
         w->sums = kern_shared(w->kn, sums * sizeof(double));
         if (!w->sums)
             return -ENOMEM;
-        memset(w->sums, 0, sums * sizeof(double));
     }
-    int rc = pool_run(w->kn->pool, w->ntasks, kernels->forward, w);
-    if (rc == 0 && sums) {
-        struct conv_plan p = {
-            .kn = w->kn, .n = w->n, .oh = w->oh, .ow = w->ow, .oc = w->oc, .ntasks = w->ntasks
-        };
-        rc = conv_sum_up(&p, ep->bn, w->sums, w->oc);
-    }
-    return rc;
+    w->groups = w->oc / kernels->group;
+    w->parts = cpu_parts(w->kn, w->ntasks, w->groups, w->groups, TURN / (double)w->oc);
+    int rc = pool_run(w->kn->pool, w->ntasks * w->parts, kernels->forward, w);
+    if (rc < 0 || !sums)
+        return rc;
+    struct conv_plan p = { .n = w->n, .oh = w->oh, .ow = w->ow, .oc = w->oc, .ntasks = w->ntasks };
+    return conv_sum_up(w->kn, &p, ep->bn, w->sums, w->oc);
 }
 
 /* A convolution as it is, from x to y. */

@@ -10,7 +10,7 @@
  * same, and the 16 products sum over tiles.
  *
  * A task turns some tiles of all channels into scratch that stays in the second cache, multiplies
- * them group by group, and turns each group's products into outputs. How work is cut depends on
+ * them group by group, and turns each group's products into outputs. How sums are cut depends on
  * shapes only. Results differ from plain sums by a few roundings.
  *
  * Arithmetic is in float32: bfloat16 becomes that where it is read, and is rounded where it is
@@ -43,6 +43,7 @@ struct wino {
     size_t top, left;         /* cells of padding before the image */
     size_t rows, cols, tiles; /* tiles of an image; of all */
     size_t each, ntasks;      /* tiles of a task */
+    size_t groups, parts;     /* of outputs; ranges of them that tasks are also cut into */
     enum kern_type type;      /* of x, residual and y */
     const void *x, *residual;
     const float *packed, *scale, *shift;
@@ -85,6 +86,12 @@ extern const struct wino_kernels wino_kernels_generic, wino_kernels_avx2, wino_k
 int ISA(wino_sums_task)(void *sums, size_t i, int worker);
 int ISA(wino_reduce_task)(void *sums, size_t i, int worker);
 #endif
+
+/* Tasks of a group of outputs when weights are packed, for so many inputs. */
+static inline size_t wino_pack_pieces(size_t inputs)
+{
+    return (inputs + WINO_BLOCK - 1) / WINO_BLOCK;
+}
 
 /* Is a convolution one of these? */
 bool wino_is(const struct kern_conv *cv);

@@ -33,15 +33,17 @@ INLINE void turn_windows(vec cell[WINO_CELLS], const float *w, size_t out, bool 
         turn_weights(cell + 4 * r, 1, rows[3 * r], rows[3 * r + 1], rows[3 * r + 2]);
 }
 
-/* A group of outputs from o on, of one pass. */
+/* A group of outputs and up to WINO_BLOCK inputs, of one pass. */
 static int pack_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct wino_pack *a = arg;
-    bool backward = i >= a->k / GROUP;
-    size_t g = backward ? i - a->k / GROUP : i, ic = backward ? a->k : a->c;
+    size_t forward = a->k / GROUP * wino_pack_pieces(a->c);
+    bool backward = i >= forward;
+    size_t ic = backward ? a->k : a->c, at = backward ? i - forward : i;
+    size_t g = at / wino_pack_pieces(ic), first = at % wino_pack_pieces(ic) * WINO_BLOCK;
     size_t out = 9 * (backward ? 1 : a->c), in = 9 * (backward ? a->c : 1);
     float *to = a->packed[backward] + g * WINO_CELLS * (ic / PAIR) * GROUP;
-    for (size_t c = 0; c < ic; c += PAIR)
+    for (size_t c = first; c < MIN(first + WINO_BLOCK, ic); c += PAIR)
         for (size_t v = 0; v < 2; v++) {
             const float *w = a->w + (g * GROUP + v * LANES) * out + c * in;
             vec cell[PAIR][WINO_CELLS];
@@ -200,21 +202,26 @@ INLINE void write_outputs(enum kern_type type, const struct wino *w, size_t firs
 
 INLINE void forward(enum kern_type type, const struct wino *w, size_t i, int worker)
 {
-    size_t first = i * w->each, tiles = MIN(w->each, w->tiles - first);
-    size_t inputs = w->ic / PAIR;
+    size_t task = i / w->parts, part = i % w->parts;
+    size_t from = w->groups * part / w->parts * GROUP,
+           to = w->groups * (part + 1) / w->parts * GROUP;
+    size_t first = task * w->each, tiles = MIN(w->each, w->tiles - first), inputs = w->ic / PAIR;
+    double *sum = w->sums ? w->sums + task * 2 * w->oc : NULL;
+    for (size_t half = 0; sum && half < 2; half++)
+        memset(sum + half * w->oc + from, 0, (to - from) * sizeof *sum);
     size_t turned = w->each * inputs + WINO_SET, apart = w->each * GROUP + WINO_SET;
     float *zeros = kern_scratch_of(w->kn, worker), *x = zeros + w->ic, *m = x + WINO_CELLS * turned;
     memset(zeros, 0, w->ic * sizeof *zeros);
     turn_inputs(type, w, first, tiles, x, zeros);
-    const float *u = w->packed;
-    for (size_t k = 0; k < w->oc; k += GROUP) {
+    const float *u = w->packed + from * WINO_CELLS * inputs;
+    for (size_t k = from; k < to; k += GROUP) {
         for (size_t e = 0; e < WINO_CELLS; e++, u += inputs * GROUP)
             for (size_t t = 0; t < tiles; t += AT_ONCE) /* beyond the last: nothing reads them */
                 multiply(m + e * apart + t * GROUP,
                          x + e * turned + t / WINO_PLACES * WINO_PLACES * inputs +
                              t % WINO_PLACES * DEPTH,
                          u, inputs);
-        write_outputs(type, w, first, tiles, k, m, w->sums ? w->sums + i * 2 * w->oc : NULL);
+        write_outputs(type, w, first, tiles, k, m, sum);
     }
 }
 

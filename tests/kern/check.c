@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-const int check_threads[] = { 1, 2, 5 };
+const int check_threads[] = { 1, 2, 48 };
 int check_nthreads = 3;
 
 static const char *isas[7]; /* what this machine has, NULL behind */

@@ -39,7 +39,7 @@ double check_half_unit(enum kern_type type);
  * CHECK_QUICK in the environment, as where a device is made of threads of the host. */
 bool check_too_large(size_t operations);
 
-/* Thread counts between which results may not differ by a bit: 1, 2, 5. A device has none of its
+/* Thread counts between which results may not differ by a bit: 1, 2, 48. A device has none of its
  * own to choose, and is asked twice. */
 extern const int check_threads[];
 extern int check_nthreads;
