@@ -25,14 +25,14 @@ cat <<'CSV'
 "2","void apply<bf16, 1>(bf16 *, const float *, int)","(528, 1, 1)","81.50","974.50","10.10"
 CSV
 END
-cat >alike.awk <<'END'
+cat >alike.awk <<'AWK'
 BEGIN { FS = " *[|] *" }
 /^### /, /^[|] \*\*all/ {
     if ($2 ~ /norm|its gradient|pool|heads|optim|packed|zeros/ && $4 == $5)
         n++
 }
 END { print n }
-END
+AWK
 chmod +x tools/*
 PATH=$T_DIR/tools:$PATH
 results=$TOP/bench/RESULTS-cuda.md
