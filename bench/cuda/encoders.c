@@ -197,7 +197,7 @@ static void infer_row(struct rig *r, const char *name, int preset, int side, siz
 
 void encoders(struct rig *r)
 {
-    int large = r->tiny ? 32 : 224, small = r->tiny ? 16 : 32;
+    int large = r->tiny ? 16 : 224, small = r->tiny ? 16 : 32;
     size_t n = r->tiny ? 2 : 256, many = r->tiny ? 4 : 1024;
     printf("## Networks, pictures on the device\n\n"
            "| network | batch | pictures/s | ms | share | floor: products, pictures/s |\n"
@@ -220,7 +220,7 @@ void encoders(struct rig *r)
 void once(struct rig *r)
 {
     struct training t;
-    training_open(r, &t, 0, r->tiny ? 32 : 224, r->tiny ? 2 : 256, KERN_BF16);
+    training_open(r, &t, 0, r->tiny ? 16 : 224, r->tiny ? 2 : 256, KERN_BF16);
     training_start(r, &t);
     rig_must(r, kern_sync(r->kn), "training");
     training_close(r, &t);

@@ -7,7 +7,7 @@
 #include "common/base/base.h"
 
 /*
- * Bytes: the least of what the machine has available, what the process's control group leaves, and
+ * Bytes: the least of what the machine has available, what the process's control groups leave, and
  * what its limit on address space (ulimit -v) leaves. UINT64_MAX if the system tells nothing.
  */
 uint64_t mem_available(void);

@@ -6,6 +6,7 @@
  * and waits until nobody is busy. The mutex and the conditions serve only those who sleep.
  */
 #include "common/base/pool.h"
+#include "common/base/cgroup.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
 #include <pthread.h>
@@ -116,21 +117,15 @@ static void *work(void *self)
     }
 }
 
-/* CPUs that the process may run on, and may use in time: containers are often given fewer than they
- * see. */
+/* CPUs that the process may run on, and whose time it may use. */
 static int usable_cpus(void)
 {
     int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         n = CPU_COUNT(&set);
-    double quota, period;
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (f && fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0 && quota / period < n)
-        n = (int)(quota / period + 0.5);
-    if (f)
-        fclose(f);
-    return MAX(n, 1);
+    double cpus = cgroup_limits().cpus;
+    return MAX(cpus < n ? (int)(cpus + 0.5) : n, 1);
 }
 
 int pool_open(struct pool **pool, int threads)
