@@ -2,6 +2,7 @@
  * fail.c - one sentence a thread, and what an errno means as an exit status.
  */
 #include "common/base/fail.h"
+#include "common/base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,9 +19,7 @@ static void set(const char *tail, const char *fmt, va_list ap)
         n = snprintf(text, sizeof text, "failure that cannot be printed");
     if (tail && (size_t)n < sizeof text)
         snprintf(text + n, sizeof text - (size_t)n, ": %s", tail);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
+    text_tidy(text);
     memcpy(sentence, text, sizeof sentence);
 }
 

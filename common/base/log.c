@@ -3,6 +3,7 @@
  */
 #include "common/base/log.h"
 #include "common/base/prov.h"
+#include "common/base/text.h"
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,11 +26,9 @@ static void put(const char *before, const char *fmt, va_list ap)
         wipe = "\r\033[K";
     line_shown = false;
     int n = snprintf(line, sizeof line - 1, "%s%s: %s", wipe, prov_program(), before);
-    int m = vsnprintf(line + n, sizeof line - 1 - (size_t)n, fmt, ap);
-    size_t len = m < 0 ? (size_t)n : MIN((size_t)n + (size_t)m, sizeof line - 2);
-    for (size_t i = strlen(wipe); i < len; i++) /* names of files may hold anything */
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-            line[i] = '?';
+    vsnprintf(line + n, sizeof line - 1 - (size_t)n, fmt, ap);
+    text_tidy(line + strlen(wipe)); /* names of files may hold anything */
+    size_t len = strlen(line);
     line[len++] = '\n';
     fwrite(line, 1, len, stderr);
     fflush(stderr);

@@ -4,6 +4,7 @@
 #include "common/base/prov.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,24 +40,6 @@ const char *prov_program(void)
 
 /* -- JSON ---- */
 
-/* The length of the UTF-8 sequence at s, 0 if it is not one. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    static const unsigned least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    if (len < 2 || len > n || s[0] > 0xf4)
-        return len == 1;
-    unsigned code = s[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3fu);
-    }
-    if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-        return 0;
-    return len;
-}
-
 char *json_quote(const char *s, size_t n)
 {
     size_t room;
@@ -69,19 +52,19 @@ char *json_quote(const char *s, size_t n)
     if (!out)
         return NULL;
     *p++ = '"';
-    for (size_t i = 0, len; i < n; i += len) {
-        const unsigned char *c = (const unsigned char *)s + i;
-        len = utf8_length(c, n - i);
-        if (*c == '"' || *c == '\\') {
+    while (n > 0) {
+        struct text_char c = text_char(s, n);
+        if (*s == '"' || *s == '\\') {
             *p++ = '\\';
-            *p++ = (char)*c;
-        } else if (len == 0 || *c < ' ' || *c == 0x7f) {
-            p += sprintf(p, "\\u%04x", *c);
-            len = 1;
+            *p++ = *s;
+        } else if (c.control || !c.utf8) {
+            p += sprintf(p, "\\u%04x", c.code);
         } else {
-            memcpy(p, c, len);
-            p += len;
+            memcpy(p, s, c.length);
+            p += c.length;
         }
+        s += c.length;
+        n -= c.length;
     }
     *p++ = '"';
     *p = '\0';

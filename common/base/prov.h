@@ -37,8 +37,8 @@ int prov_note(const char *key, const char *value_json);
 /* Adds this process's own line. */
 int history_self(struct history *h);
 
-/* s as a JSON string, quotes included; bytes that are not UTF-8 become \u00XX. The caller's,
- * free(). */
+/* s as a JSON string, quotes included; control characters and bytes that are not UTF-8 become
+ * \u00XX. The caller's, free(). */
 char *json_quote(const char *s, size_t n);
 
 /* What was compiled in and found, for --version: "PROGRAM (semppl-tools) VERSION", then one

@@ -10,6 +10,7 @@
  * _create_array and _create_dtypemeta; haiku._src.data_structures.
  */
 #include "common/base/fail.h"
+#include "common/base/text.h"
 #include "common/data/pickle.h"
 #include "common/data/tensors.h"
 #include <stdio.h>
@@ -138,7 +139,7 @@ static bool set_dtype(const struct pickle *p, uint32_t v, struct tensor *item)
     bool big = pickle_items(p, at(p, v)->part[2], state, 2) == 2 && is_text(p, state[1], ">");
     snprintf(item->dtype, sizeof item->dtype, "%s%.*s", big ? ">" : "", (int)MIN(name->len, 12u),
              (const char *)name->text);
-    tensors_tidy(item->dtype);
+    text_tidy(item->dtype);
     item->type = TENSOR_OTHER;
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(item->dtype, known[i].name) == 0)
@@ -227,7 +228,7 @@ static int note_unknown(struct walk *w, const struct pickle_value *object)
     struct tensors *t = w->t;
     if (!s)
         return -ENOMEM;
-    tensors_tidy(s);
+    text_tidy(s);
     size_t i = 0;
     while (i < t->nunknown && strcmp(t->unknown[i], s) != 0)
         i++;

@@ -4,6 +4,7 @@
 #include "common/data/rows.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,33 +182,31 @@ void rows_print_key(void *stdio_file, const char *key, size_t len)
 {
     FILE *f = stdio_file;
 
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)key[i];
-        if (c == '\t')
+    while (len > 0) {
+        struct text_char c = text_char(key, len);
+        if (c.code == '\t')
             fputs("\\t", f);
-        else if (c == '\n')
+        else if (c.code == '\n')
             fputs("\\n", f);
-        else if (c == '\\')
+        else if (c.code == '\\')
             fputs("\\\\", f);
-        else if (c < 0x20 || c == 0x7f)
-            fprintf(f, "\\x%02x", c);
         else
-            putc(c, f);
+            for (size_t i = 0; i < c.length; i++)
+                if (c.control)
+                    fprintf(f, "\\x%02x", (unsigned char)key[i]);
+                else
+                    putc(key[i], f);
+        key += c.length;
+        len -= c.length;
     }
-}
-
-/* Does a character of UTF-8 begin here? */
-static bool begins(char c)
-{
-    return ((unsigned char)c & 0xc0) != 0x80;
 }
 
 int rows_name_width(const char *name)
 {
     int n = 0;
 
-    for (; *name; name++)
-        n += begins(*name);
+    for (size_t len = strlen(name), step; len > 0; len -= step, name += step, n++)
+        step = text_char(name, len).length;
     return n;
 }
 
@@ -217,10 +216,14 @@ void rows_print_name(void *stdio_file, const char *name, int width)
     int most = abs(width), n = MIN(rows_name_width(name), most);
 
     fprintf(f, "%*s", width < 0 ? most - n : 0, "");
-    for (int left = n; *name; name++) {
-        if (begins(*name) && left-- == 0)
-            break;
-        putc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, f);
+    for (size_t len = strlen(name), i = 0; i < (size_t)n; i++) {
+        struct text_char c = text_char(name, len);
+        if (c.utf8 && !c.control)
+            fwrite(name, 1, c.length, f);
+        else
+            putc('?', f);
+        name += c.length;
+        len -= c.length;
     }
     fprintf(f, "%*s", width > 0 ? most - n : 0, "");
 }

@@ -54,14 +54,15 @@ void rows_release(struct rows *r);
 #define ROWS_HASH0 0xcbf29ce484222325u
 uint64_t rows_hash(uint64_t h, const void *bytes, size_t n);
 
-/* Writes a key with bytes below 0x20, 0x7f and backslash as \t \n \\ or \xHH: one TSV field. */
+/* Writes a key as one TSV field: tab, newline and backslash as \t \n \\, each byte of another
+ * control character (text.h) as \xHH. */
 void rows_print_key(void *stdio_file, const char *key, size_t len);
 /*
- * Writes a class's name as a column of a table: its first characters, at most |width|, a control
- * character as '?', and spaces up to |width|; these come first if width is negative.
+ * Writes a class's name as a column of a table: its first characters, at most |width|, as
+ * text_tidy() leaves them, and spaces up to |width|; these come first if width is negative.
  */
 void rows_print_name(void *stdio_file, const char *name, int width);
-/* Characters of a name in UTF-8. */
+/* Characters of a name in UTF-8; a byte that is not counts as one. */
 int rows_name_width(const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common/data/safetensors.h"
 #include "common/base/fail.h"
 #include "common/base/prov.h"
+#include "common/base/text.h"
 #include "common/data/json.h"
 #include "common/data/outfile.h"
 #include <stdlib.h>
@@ -107,7 +108,7 @@ static int read_dtype(struct reader *r, struct tensor *item)
     if (rc < 0)
         return rc;
     snprintf(item->dtype, sizeof item->dtype, "%s", dtype);
-    tensors_tidy(item->dtype);
+    text_tidy(item->dtype);
     free(dtype);
     return 0;
 }

@@ -3,6 +3,7 @@
  */
 #include "common/data/tensors.h"
 #include "common/base/fail.h"
+#include "common/base/text.h"
 #include "common/data/stream.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -63,7 +64,7 @@ static int map_file(struct tensors *t, int fd)
     t->mapped = true;
     snprintf(cut_off, sizeof cut_off, "%.400s: was cut off while it was read, or its disk fails",
              t->name);
-    tensors_tidy(cut_off);
+    text_tidy(cut_off);
     signal(SIGBUS, die);
     t->bytes = map;
     t->size = (size_t)st.st_size;
@@ -71,13 +72,6 @@ static int map_file(struct tensors *t, int fd)
 }
 
 /* -- the list ---- */
-
-void tensors_tidy(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
 
 int tensors_add(struct tensors *t, const char *name, struct tensor **item)
 {
@@ -89,7 +83,7 @@ int tensors_add(struct tensors *t, const char *name, struct tensor **item)
     **item = (struct tensor){ .name = mem_strdup(name) };
     if (!(*item)->name)
         return -ENOMEM;
-    tensors_tidy((*item)->name);
+    text_tidy((*item)->name);
     t->n++;
     return 0;
 }

@@ -79,10 +79,8 @@ bool tensor_int(const struct tensor *item, int64_t *out);
 
 /* -- for the readers of formats: safetensors.c, pickle_arrays.c ---- */
 
-/* Control characters become question marks: what is in a file is printed. */
-void tensors_tidy(char *text);
-/* *item, valid until the next one, has a tidy copy of name and nothing else. -EINVAL (worded) for
- * far too many. */
+/* *item, valid until the next one, has a copy of name, tidy (text.h) because it is printed, and
+ * nothing else. -EINVAL (worded) for far too many. */
 int tensors_add(struct tensors *t, const char *name, struct tensor **item);
 int tensors_add_note(struct tensors *t, char *key, char *value); /* takes both, in any case */
 /* count from dim; -EINVAL (worded) if so many numbers have no address. */

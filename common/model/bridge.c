@@ -6,6 +6,7 @@
  */
 #include "common/model/bridge.h"
 #include "common/base/fail.h"
+#include "common/base/text.h"
 #include "common/model/fingerprint.h"
 #include <math.h>
 #include <stdlib.h>
@@ -252,7 +253,7 @@ static int read_notes(const struct bridge *b, struct settings *set)
         if (!value)
             continue;
         snprintf(assignment, sizeof assignment, "%s=%.40s", bridge_recipe[i], value);
-        tensors_tidy(assignment);
+        text_tidy(assignment);
         if (settings_assign(set, assignment) < 0)
             return fail(-EINVAL, "%s: its metadata say %s, which is no setting", b->tensors.name,
                         assignment);

@@ -21,6 +21,7 @@ static void check_json(void)
     QUOTE("plain text", "\"plain text\"");
     QUOTE("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
     QUOTE("tab\tline\n\x01\x7f", "\"tab\\u0009line\\u000a\\u0001\\u007f\"");
+    QUOTE("\xc2\x9bm\xc2\xa0", "\"\\u009bm\xc2\xa0\""); /* control characters beyond ASCII */
     QUOTE("nul\0nul", "\"nul\\u0000nul\"");
     QUOTE("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\"");
     QUOTE("\xe9t\xe9", "\"\\u00e9t\\u00e9\"");                     /* Latin-1 */

@@ -89,24 +89,27 @@ static void test_append(void)
 
 static void test_text(void)
 {
-    static const char key[] = "a\tb\nc\\d\x01\x7f \xc3\xa4";
+    static const char key[] = "a\tb\nc\\d\x01\x7f \xc3\xa4\xc2\x9b\x9b";
     char *text = NULL;
     size_t n;
     FILE *f = open_memstream(&text, &n);
 
     rows_print_key(f, key, sizeof(key) - 1);
     fclose(f);
-    ok(!strcmp(text, "a\\tb\\nc\\\\d\\x01\\x7f \xc3\xa4"), "a key is one TSV field: %s", text);
+    ok(!strcmp(text, "a\\tb\\nc\\\\d\\x01\\x7f \xc3\xa4\\xc2\\x9b\x9b"),
+       "a key is one TSV field: %s", text);
     free(text);
     f = open_memstream(&text, &n);
     rows_print_name(f, "ant", 5);
     rows_print_name(f, "ant", -5);
     rows_print_name(f, "h\xc3\xa9r\xc3\xa9on", 4);
     rows_print_name(f, "\xc3\xa9\x1b[1m\n", 7);
+    rows_print_name(f, "\xc2\x9bm\xff\xc3", 5);
     fclose(f);
-    ok(!strcmp(text, "ant    anth\xc3\xa9r\xc3\xa9\xc3\xa9?[1m? "),
+    ok(!strcmp(text, "ant    anth\xc3\xa9r\xc3\xa9\xc3\xa9?[1m? ?m?? "),
        "names fill columns, by characters and in plain ones: %s", text);
-    ok(rows_name_width("h\xc3\xa9r\xc3\xa9on") == 6, "six characters");
+    ok(rows_name_width("h\xc3\xa9r\xc3\xa9on") == 6 && rows_name_width("\xc2\x9bm\xff\xc3") == 4,
+       "six characters; four, two of them no UTF-8");
     free(text);
     /* the published vectors of FNV-1a 64 */
     ok(rows_hash(ROWS_HASH0, "", 0) == 0xcbf29ce484222325u &&
