@@ -19,7 +19,7 @@ void cpu_init_contrast(struct kern_ops *o, unsigned isa); /* contrast_*, kl */
 void cpu_init_knn(struct kern_ops *o, unsigned isa);      /* knn */
 void cpu_init_optim(struct kern_ops *o, unsigned isa);    /* update, norm */
 void cpu_init_augment(struct kern_ops *o, unsigned isa);  /* augment */
-void cpu_init_memory(struct kern_ops *o);                 /* zero */
+void cpu_init_memory(struct kern_ops *o);                 /* zero, overhead */
 
 /* Where element i of an array of type lies; NULL stays NULL. */
 static inline void *cpu_at(enum kern_type type, const void *p, size_t i)

@@ -2,6 +2,7 @@
  * check_conv.c - convolutions against their definition: every instruction set, odd sizes, windows,
  * strides and paddings, epilogues, thread counts.
  */
+#include "kernels/ops.h"
 #include "tests/kern/check.h"
 #include <errno.h>
 #include <float.h>
@@ -312,6 +313,26 @@ static void check_many_threads(const struct shape *s, enum kern_type type)
     check_release();
 }
 
+/* What more threads take is part of what calls are said to take. */
+static void check_memory(void)
+{
+    uint64_t said[2], taken[2];
+    struct data d = data_of(&(struct shape){ 2, 28, 28, 64, 64, 3, 3, 1, 1, 1, 1 }, KERN_F32);
+    for (int t = 0; t < 2; t++) {
+        struct pool *pool;
+        struct kern *kn; /* check_open()'s has more scratch than it needs */
+        if (pool_open(&pool, t == 0 ? 1 : 48) < 0 || kern_open(&kn, pool) < 0)
+            exit(1);
+        results(kn, &d);
+        said[t] = kern_overhead(kn, &d.cv);
+        taken[t] = kn->scratch_each * (size_t)pool_threads(pool);
+        check_close(kn);
+    }
+    ok(said[1] - said[0] >= taken[1] - taken[0] && taken[0] > 0, "%.1f MB of scratch are foreseen",
+       (double)(taken[1] - taken[0]) * 1e-6);
+    check_release();
+}
+
 /* A large mean: the sum of squares in float32 would lose the variance. */
 static void check_cancellation(void)
 {
@@ -447,6 +468,7 @@ int main(void)
         check_many_threads(&(struct shape){ 8, 14, 14, 160, 192, 1, 1, 1, 0, 0, 0 }, type);
         check_many_threads(&(struct shape){ 8, 14, 14, 160, 96, 3, 3, 2, 1, 1, 1 }, type);
     }
+    check_memory();
     check_cancellation();
     check_packing();
     check_batch_norm(&shapes[1]);
