@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/base/prov.h"
+#include "common/base/text.h"
 #include "common/data/outfile.h"
 #include "common/model/bridge.h"
 #include "common/model/fingerprint.h"
@@ -100,7 +101,8 @@ static void show_text(const struct state *s)
     print_part("predictor", &s->predictor);
     printf("step       %lld", (long long)s->step);
     if (s->total_steps > 0)
-        printf(" of %lld, %lld rows of data", (long long)s->total_steps, (long long)s->data_rows);
+        printf(" of %lld, %s of data", (long long)s->total_steps,
+               TEXT_COUNT((uint64_t)s->data_rows, "row", "rows"));
     printf("\nqueue      %lld of %zu labelled embeddings a large crop\n", (long long)s->queue_fill,
            s->capacity);
     printf("classes    %zu", s->classes.n);

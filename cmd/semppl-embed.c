@@ -7,6 +7,7 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/opt.h"
+#include "common/base/text.h"
 #include "common/data/embed.h"
 #include "common/data/outfile.h"
 #include "common/data/shard.h"
@@ -119,8 +120,9 @@ static void say(const struct job *j, double start)
 {
     double decode, compute, all = log_seconds() - start;
     embedder_times(j->e, &decode, &compute);
-    log_info("%zu pictures in %.1f s, %.0f a second (%.0f %% decoding, %.0f %% computing)", j->rows,
-             all, (double)j->rows / all, 100 * decode / all, 100 * compute / all);
+    log_info("%s in %.1f s, %.0f a second (%.0f %% decoding, %.0f %% computing)",
+             TEXT_COUNT(j->rows, "picture", "pictures"), all, (double)j->rows / all,
+             100 * decode / all, 100 * compute / all);
 }
 
 static int check_options(int n, char **operands)

@@ -5,6 +5,7 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/opt.h"
+#include "common/base/text.h"
 #include "common/data/embed.h"
 #include "common/model/device.h"
 #include "common/model/knn_vote.h"
@@ -86,9 +87,10 @@ static int fit_probe(struct job *j)
         rc = probe_fit(&j->probe, j->kn, j->pool, e->x, j->bank.row, label, id, n, e->d,
                        j->classes.n, o.seed);
     if (rc >= 0)
-        log_debug("strength %.3g: %.4f of %zu held-out rows right; %zu steps to %.6f",
-                  j->probe.strength, j->probe.held_accuracy, j->probe.held, j->probe.iterations,
-                  j->probe.objective);
+        log_debug("strength %.3g: %.4f of %s right; %s to %.6f", j->probe.strength,
+                  j->probe.held_accuracy,
+                  TEXT_COUNT(j->probe.held, "held-out row", "held-out rows"),
+                  TEXT_COUNT(j->probe.iterations, "step", "steps"), j->probe.objective);
     free(label);
     free(id);
     return rc;
@@ -105,8 +107,8 @@ static int open_bank(struct job *j)
         (rc = classes_copy(&j->classes, &j->all.e.rows.classes)) < 0 ||
         (rc = score_open(&j->score, &j->classes, j->bank.per_class)) < 0)
         return rc;
-    log_info("%zu labelled rows: %zu classes, %s", j->bank.n, j->bank.nclasses,
-             knn_bank_span(&j->bank, span));
+    log_info("%s: %s, %s", TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
+             TEXT_COUNT(j->bank.nclasses, "class", "classes"), knn_bank_span(&j->bank, span));
     j->idx = mem_alloc((size_t)BLOCK * k, sizeof *j->idx, "neighbours");
     j->sim = mem_alloc((size_t)BLOCK * MAX(k, j->classes.n), sizeof *j->sim, "scores");
     if (!j->idx || !j->sim)
@@ -212,9 +214,8 @@ static int test_stream(struct job *j, char **operands, int n)
     }
     stream_close(st);
     if (rc >= 0 && j->twice && !o.overlap)
-        rc = fail(-EINVAL,
-                  "%llu test rows are in the bank too (the first: %s); --allow-overlap counts them",
-                  (unsigned long long)j->twice, j->twice_key);
+        rc = fail(-EINVAL, "the bank holds %s too (the first: %s); --allow-overlap counts them",
+                  TEXT_COUNT(j->twice, "test row", "test rows"), j->twice_key);
     if (rc >= 0 && j->score.rows == 0)
         rc = fail(-EINVAL, "no test row has a known class");
     return rc;
@@ -243,16 +244,17 @@ static int describe(struct job *j)
     if (isfinite(p->held_accuracy))
         snprintf(held, sizeof held, "%.6f", p->held_accuracy);
     if (j->linear) {
-        j->title =
-            mem_printf("linear probe (L2 strength %.3g) of %zu labelled rows, tested on %llu",
-                       p->strength, j->bank.n, (unsigned long long)j->score.rows);
+        j->title = mem_printf("linear probe (L2 strength %.3g) of %s, tested on %llu", p->strength,
+                              TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
+                              (unsigned long long)j->score.rows);
         j->details = mem_printf(
             "\"method\": \"linear\", \"strength\": %.6g, \"held_out\": %zu, "
             "\"held_out_accuracy\": %s, \"iterations\": %zu, \"seed\": %llu, %s",
             p->strength, p->held, held, p->iterations, (unsigned long long)o.seed, shared);
     } else {
-        j->title = mem_printf("%d nearest of %zu labelled rows (%s), tested on %llu", o.k,
-                              j->bank.n, rules[o.vote], (unsigned long long)j->score.rows);
+        j->title = mem_printf("%d nearest of %s (%s), tested on %llu", o.k,
+                              TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"), rules[o.vote],
+                              (unsigned long long)j->score.rows);
         j->details = mem_printf("\"method\": \"knn\", \"k\": %d, \"vote\": \"%s\", "
                                 "\"temperature\": %.6g, %s",
                                 o.k, rules[o.vote], o.temperature, shared);
@@ -273,8 +275,8 @@ static int tell(struct job *j)
     if (rc < 0)
         return rc;
     if (j->score.skipped)
-        log_warn("%llu test rows without a known class were passed over",
-                 (unsigned long long)j->score.skipped);
+        log_warn("passed over: %s without a known class",
+                 TEXT_COUNT(j->score.skipped, "test row", "test rows"));
     if (o.json)
         rc = score_json(&j->score, stdout, &j->history);
     else

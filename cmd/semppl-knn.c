@@ -7,6 +7,7 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/opt.h"
+#include "common/base/text.h"
 #include "common/data/assign.h"
 #include "common/data/outfile.h"
 #include "common/model/device.h"
@@ -85,8 +86,8 @@ static int open_bank(struct job *j, char **operands, int n)
         (o.sheet && (rc = sheet_open(&j->sheet, j->bank.nclasses, (char **)(uintptr_t)o.images.item,
                                      (int)o.images.n)) < 0))
         return rc;
-    log_info("%zu labelled rows vote: %zu classes, %s", j->bank.n, j->bank.nclasses,
-             knn_bank_span(&j->bank, span));
+    log_info("%s: %s, %s", TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
+             TEXT_COUNT(j->bank.nclasses, "class", "classes"), knn_bank_span(&j->bank, span));
     if (j->bank.fewest == 0)
         log_warn("a class without a labelled row can never be given");
     j->block = MIN(MAX((size_t)ANSWERS / (size_t)o.k, (size_t)1), (size_t)MOST_BLOCK);

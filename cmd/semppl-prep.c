@@ -11,6 +11,7 @@
 #include "common/base/opt.h"
 #include "common/base/pool.h"
 #include "common/base/prov.h"
+#include "common/base/text.h"
 #include "common/data/image.h"
 #include "common/data/intake.h"
 #include "common/data/labels.h"
@@ -252,11 +253,12 @@ static void warn_of_short_classes(const struct job *j, const size_t *kept)
         if (kept[k] >= (size_t)o.labels_per_class)
             continue;
         if (n++ < 10)
-            log_warn("class \"%s\" has %zu sound pictures, not %d", j->classes->name[k], kept[k],
-                     o.labels_per_class);
+            log_warn("class \"%s\" has %s, not %d", j->classes->name[k],
+                     TEXT_COUNT(kept[k], "sound picture", "sound pictures"), o.labels_per_class);
     }
     if (n > 10)
-        log_warn("%zu more classes have fewer than %d", n - 10, o.labels_per_class);
+        log_warn("fewer than %d also in %s more", o.labels_per_class,
+                 TEXT_COUNT(n - 10, "class", "classes"));
 }
 
 static int split_labels(struct job *j)
@@ -456,24 +458,25 @@ static void say_labels(const struct job *j)
     else if (empty > 1)
         log_warn("%zu classes have no pictures: %s and others", empty, name);
     if (least == most)
-        log_info("%zu of %zu pictures labelled: %zu in each of %zu classes", labels, j->stored,
-                 most, n);
+        log_info("%zu of %s labelled: %zu in each of %s", labels,
+                 TEXT_COUNT(j->stored, "picture", "pictures"), most,
+                 TEXT_COUNT(n, "class", "classes"));
     else
-        log_info("%zu of %zu pictures labelled: %zu to %zu in each of %zu classes", labels,
-                 j->stored, least, most, n);
+        log_info("%zu of %s labelled: %zu to %zu in each of %zu classes", labels,
+                 TEXT_COUNT(j->stored, "picture", "pictures"), least, most, n);
 }
 
 static void say_masks(const struct job *j)
 {
     if (j->faults > 0)
-        log_warn("%zu masks cannot be used%s", j->faults,
+        log_warn("%s that cannot be used%s", TEXT_COUNT(j->faults, "mask", "masks"),
                  o.ledger == NULL ? "; --ledger FILE names them" : "");
     if (o.masks != NULL && j->masks == 0)
         log_warn("%s holds no mask of these pictures: that of %s would be the PNG or JPEG of this "
                  "name there, whatever the ending",
                  o.masks, source_key(&j->source, 0));
     else if (o.masks != NULL || o.saliency)
-        log_info("%zu of %zu pictures have a mask", j->masks, j->stored);
+        log_info("%zu of %s with a mask", j->masks, TEXT_COUNT(j->stored, "picture", "pictures"));
 }
 
 static void say_account(const struct job *j, size_t nfiles)
@@ -481,18 +484,21 @@ static void say_account(const struct job *j, size_t nfiles)
     double all = log_seconds() - j->start;
     double work = MAX(j->reading + j->decoding, 1e-9);
     if (j->duplicates > 0)
-        log_warn("%zu pictures have the content of an earlier one%s", j->duplicates,
-                 j->conflicts > 0 ? ", some under another class" : "");
+        log_warn("%s with the content of an earlier one%s",
+                 TEXT_COUNT(j->duplicates, "picture", "pictures"),
+                 j->conflicts > 0 ? ", not always under the same class" : "");
     if (j->ledger.count[LEDGER_KEPT] > 0)
-        log_warn("%zu truncated pictures are kept", j->ledger.count[LEDGER_KEPT]);
+        log_warn("%s kept", TEXT_COUNT(j->ledger.count[LEDGER_KEPT], "truncated picture",
+                                       "truncated pictures"));
     say_labels(j);
     say_masks(j);
-    log_debug("%zu names with a leading dot and __MACOSX left out; %zu shards", j->source.hidden,
-              nfiles);
+    log_debug("%s with a leading dot or __MACOSX left out; %s",
+              TEXT_COUNT(j->source.hidden, "name", "names"), TEXT_COUNT(nfiles, "shard", "shards"));
     log_debug("threads: %.0f %% reading, %.0f %% decoding; writing took %.1f s of %.1f",
               100 * j->reading / work, 100 * j->decoding / work, j->writing, all);
-    log_info("%zu files = %zu stored + %zu skipped; %.1f s, %.0f a second", j->source.n, j->stored,
-             j->ledger.count[LEDGER_SKIPPED], all, (double)j->source.n / MAX(all, 1e-9));
+    log_info("%s = %zu stored + %zu skipped; %.1f s, %.0f a second",
+             TEXT_COUNT(j->source.n, "file", "files"), j->stored, j->ledger.count[LEDGER_SKIPPED],
+             all, (double)j->source.n / MAX(all, 1e-9));
 }
 
 static int open_outputs(struct job *j)
@@ -521,7 +527,8 @@ static int close_outputs(struct job *j)
     int rc = 0;
     if (j->stored == 0) {
         (void)ledger_commit(&j->ledger); /* the reasons are wanted now more than ever */
-        return fail(-EIO, "none of %zu files is a picture that can be stored", j->source.n);
+        return fail(-EIO, "none of %s is a picture that can be stored",
+                    TEXT_COUNT(j->source.n, "file", "files"));
     }
     if ((rc = ledger_sync(&j->ledger)) < 0) /* no shard without its account */
         return rc;
@@ -530,8 +537,8 @@ static int close_outputs(struct job *j)
         return rc;
     say_account(j, nfiles);
     if (o.strict && j->ledger.count[LEDGER_SKIPPED] > 0)
-        rc = fail(-ESKIPPED, "%zu of %zu files were skipped", j->ledger.count[LEDGER_SKIPPED],
-                  j->source.n);
+        rc = fail(-ESKIPPED, "skipped %zu of %s", j->ledger.count[LEDGER_SKIPPED],
+                  TEXT_COUNT(j->source.n, "file", "files"));
     return rc;
 }
 

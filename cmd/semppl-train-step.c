@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/opt.h"
+#include "common/base/text.h"
 #include "common/data/h5.h"
 #include "common/data/outfile.h"
 #include "common/model/device.h"
@@ -233,14 +234,14 @@ static int train(struct step *st, FILE *log, struct step_metrics *m)
     if (rc < 0)
         return rc;
     double seconds = log_seconds() - start;
-    log_info("%llu steps, %.1f s (%.1f s or %.0f%% waiting for data, %.0f%% forward, %.0f%% "
+    log_info("%s, %.1f s (%.1f s or %.0f%% waiting for data, %.0f%% forward, %.0f%% "
              "backward, %.0f%% update); step %lld of %lld",
-             (unsigned long long)done, seconds, parts[0], 100 * parts[0] / seconds,
+             TEXT_COUNT(done, "step", "steps"), seconds, parts[0], 100 * parts[0] / seconds,
              100 * parts[1] / seconds, 100 * parts[2] / seconds, 100 * parts[3] / seconds,
              (long long)s->step, (long long)s->total_steps);
     if ((uint64_t)o.steps > left)
-        log_info("the schedule ends at step %lld: %llu of %d steps were left to do",
-                 (long long)s->total_steps, (unsigned long long)left, o.steps);
+        log_info("the schedule ends at step %lld: %llu of %s left to do", (long long)s->total_steps,
+                 (unsigned long long)left, TEXT_COUNT((uint64_t)o.steps, "step", "steps"));
     return done < n;
 }
 

@@ -100,8 +100,8 @@ static int describe(const struct progress *p, char *buf, size_t size, double now
         span(left, sizeof left, (double)(p->total - p->done) / rate);
         snprintf(eta, sizeof eta, ", %s left", left);
     }
-    return snprintf(buf, size, "%llu%s %s, %.*f %s/s%s", (unsigned long long)p->done, of, p->what,
-                    rate < 10 ? 2 : 0, rate, p->what, eta);
+    return snprintf(buf, size, "%s: %llu%s, %.*f a second%s", p->what, (unsigned long long)p->done,
+                    of, rate < 10 ? 2 : 0, rate, eta);
 }
 
 void progress_add(struct progress *p, uint64_t n)

@@ -2,6 +2,8 @@
  * text.c - see text.h.
  */
 #include "common/base/text.h"
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 struct text_char text_char(const char *s, size_t n)
@@ -21,6 +23,12 @@ struct text_char text_char(const char *s, size_t n)
     if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
         return bad;
     return (struct text_char){ code, length, true, code < 0x20 || (code >= 0x7f && code < 0xa0) };
+}
+
+const char *text_count(char text[64], uint64_t n, const char *one, const char *many)
+{
+    snprintf(text, 64, "%" PRIu64 " %s", n, n == 1 ? one : many);
+    return text;
 }
 
 void text_tidy(char *s)

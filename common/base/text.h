@@ -20,6 +20,13 @@ struct text_char {
 /* The character at the beginning of n > 0 bytes. */
 struct text_char text_char(const char *s, size_t n);
 
+/*
+ * "1 row", "0 rows", "2 rows", for an argument of printf() and the like: the text lives as long as
+ * the block that it is in.
+ */
+#define TEXT_COUNT(n, one, many) text_count((char[64]){ 0 }, n, one, many)
+const char *text_count(char text[64], uint64_t n, const char *one, const char *many);
+
 /* In place: a '?' for each control character and each byte that is not UTF-8. */
 void text_tidy(char *s);
 

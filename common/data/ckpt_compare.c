@@ -3,6 +3,7 @@
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/ckpt_order.h"
 #include "common/data/columns.h"
 #include <inttypes.h>
@@ -249,8 +250,8 @@ static int compare_tensor(const struct ckpt *a, const struct ckpt *b, const stru
     place_text(x, first, sx);
     value_text(x, first, vx);
     value_text(y, first, vy);
-    return fail(-ENEGATIVE, "tensor %s%s is %s in %s, %s in %s; %zu of %zu elements differ",
-                x->name, sx, vx, ckpt_name(a), vy, ckpt_name(b), n, x->count);
+    return fail(-ENEGATIVE, "tensor %s%s is %s in %s, %s in %s; %zu of %s different", x->name, sx,
+                vx, ckpt_name(a), vy, ckpt_name(b), n, TEXT_COUNT(x->count, "element", "elements"));
 }
 
 static void attr_text(const struct ckpt_attr *a, char out[200])

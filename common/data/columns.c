@@ -4,6 +4,7 @@
 #include "common/data/columns.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,8 @@ static int read_labels(const struct h5in *in, const char *dataset, const struct 
         return rc;
     for (size_t i = 0; i < r->n; i++)
         if ((*out)[i] < -1 || (*out)[i] >= (int64_t)r->classes.n)
-            return fail(-EINVAL, "%s: dataset %s, row %zu: label %d, where there are %zu classes",
-                        in->name, dataset, i, (int)(*out)[i], r->classes.n);
+            return fail(-EINVAL, "%s: dataset %s, row %zu: label %d of %s", in->name, dataset, i,
+                        (int)(*out)[i], TEXT_COUNT(r->classes.n, "class", "classes"));
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "common/data/h5.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/h5_string.h"
 #include <stdlib.h>
 #include <string.h>
@@ -277,8 +278,8 @@ int h5_shape(const struct h5in *in, const char *dataset, enum h5_type type, int 
     if (rc < 0)
         return rc;
     if (d.ndim != ndim)
-        rc = fail(-EINVAL, "%s: dataset %s has %d dimensions, not %d", in->name, dataset, d.ndim,
-                  ndim);
+        rc = fail(-EINVAL, "%s: dataset %s has %s, not %d", in->name, dataset,
+                  TEXT_COUNT((uint64_t)d.ndim, "dimension", "dimensions"), ndim);
     else
         memcpy(dim, d.dim, (size_t)ndim * sizeof(*dim));
     data_close(&d);
@@ -298,8 +299,8 @@ int h5_read(const struct h5in *in, const char *dataset, enum h5_type type, size_
     if (rc < 0)
         return rc;
     if (d.count != n)
-        rc = fail(-EINVAL, "%s: dataset %s has %zu elements, not %zu", in->name, dataset, d.count,
-                  n);
+        rc = fail(-EINVAL, "%s: dataset %s has %s, not %zu", in->name, dataset,
+                  TEXT_COUNT(d.count, "element", "elements"), n);
     else if (n > 0 && H5Dread(d.id, native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
         rc = damaged_data(in, dataset);
     data_close(&d);
@@ -322,11 +323,11 @@ int h5_read_rows(const struct h5in *in, const char *dataset, enum h5_type type, 
         have *= d.dim[i];
     }
     if (d.ndim < 1 || have != rowlen)
-        rc = fail(-EINVAL, "%s: dataset %s has rows of %zu elements, not %zu", in->name, dataset,
-                  d.ndim < 1 ? 0 : have, rowlen);
+        rc = fail(-EINVAL, "%s: dataset %s has rows of %s, not %zu", in->name, dataset,
+                  TEXT_COUNT(d.ndim < 1 ? 0 : have, "element", "elements"), rowlen);
     else if (first > d.dim[0] || count > d.dim[0] - first)
-        rc = fail(-EINVAL, "%s: dataset %s has %zu rows, not %zu", in->name, dataset, d.dim[0],
-                  first + count);
+        rc = fail(-EINVAL, "%s: dataset %s has %s, not %zu", in->name, dataset,
+                  TEXT_COUNT(d.dim[0], "row", "rows"), first + count);
     if (rc < 0 || count == 0 || rowlen == 0)
         goto out;
     n = (hsize_t)count * rowlen;
@@ -363,7 +364,8 @@ int h5_pread(const struct h5in *in, uint64_t offset, void *out, size_t n)
     char *p = out;
 
     if (offset > in->size || n > in->size - offset)
-        return fail(-EIO, "%s: %zu bytes wanted beyond the end of the file", in->name, n);
+        return fail(-EIO, "%s: %s wanted beyond the end of the file", in->name,
+                    TEXT_COUNT(n, "byte", "bytes"));
     if (in->image) {
         memcpy(out, in->image + offset, n);
         return 0;

@@ -8,6 +8,7 @@
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/image_codec.h"
 
 #include <setjmp.h>
@@ -99,8 +100,9 @@ static void on_message(j_common_ptr c, int level)
     if (!in->keep) {
         char text[JMSG_LENGTH_MAX];
         c->err->format_message(c, text);
-        in->rc = in->ended ? fail(-EIO, "data ends early, after %zu bytes", in->n)
-                           : fail(-EIO, "%s, near byte %zu", text, position(in));
+        in->rc = in->ended
+                     ? fail(-EIO, "data ends early, after %s", TEXT_COUNT(in->n, "byte", "bytes"))
+                     : fail(-EIO, "%s, near byte %zu", text, position(in));
         longjmp(in->out, 1);
     }
 }
@@ -236,7 +238,7 @@ static int decode(struct jpeg_in *in)
     if (in->ended && !in->damaged && (several || jpeg->arith_code)) {
         in->damaged = true;
         if (!in->keep)
-            return fail(-EIO, "data ends early, after %zu bytes", in->n);
+            return fail(-EIO, "data ends early, after %s", TEXT_COUNT(in->n, "byte", "bytes"));
     }
     return 0;
 }

@@ -6,6 +6,7 @@
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/image_codec.h"
 
 #include <png.h>
@@ -113,7 +114,7 @@ static int decode(struct png_in *in)
             return 0;
         }
         if (in->ended)
-            return fail(-EIO, "data ends early, after %zu bytes", in->n);
+            return fail(-EIO, "data ends early, after %s", TEXT_COUNT(in->n, "byte", "bytes"));
         return fail(in->reading ? -EIO : -EINVAL, "%s, near byte %zu", in->error, in->at);
     }
     png_set_read_fn(in->png, in, on_read);
@@ -131,7 +132,7 @@ static int decode(struct png_in *in)
         for (size_t y = 0; y < in->im->h; y++)
             png_read_row(in->png, in->im->rgb + y * in->im->w * in->channels, NULL);
     if (in->ended)
-        return fail(-EIO, "data ends early, after %zu bytes", in->n);
+        return fail(-EIO, "data ends early, after %s", TEXT_COUNT(in->n, "byte", "bytes"));
     in->whole = true;
     png_read_end(in->png, in->info);
     return 0;

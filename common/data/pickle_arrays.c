@@ -190,8 +190,8 @@ static int check_bytes(const struct tensors *t, const struct tensor *item)
         item->latin1 ? item->nbytes >= want && item->nbytes / 2 <= want : item->nbytes == want;
     if (size == 0 || good)
         return 0;
-    return fail(-EINVAL, "%s: %s has %zu bytes, its shape wants %zu", t->name, item->name,
-                item->nbytes, want);
+    return fail(-EINVAL, "%s: %s has %s, its shape wants %zu", t->name, item->name,
+                TEXT_COUNT(item->nbytes, "byte", "bytes"), want);
 }
 
 /* 1: v is an array, and has been listed. */

@@ -79,8 +79,8 @@ static int place(struct reader *r, struct tensor *item, const size_t *offset)
     item->nbytes = offset[1] - offset[0];
     int rc = tensor_set_count(r->t, item);
     if (rc == 0 && size > 0 && item->nbytes != item->count * size)
-        rc = fail(-EINVAL, "%s: %s has %zu bytes, its shape wants %zu", r->t->name, item->name,
-                  item->nbytes, item->count * size);
+        rc = fail(-EINVAL, "%s: %s has %s, its shape wants %zu", r->t->name, item->name,
+                  TEXT_COUNT(item->nbytes, "byte", "bytes"), item->count * size);
     return rc;
 }
 
@@ -216,8 +216,8 @@ static int check_gaps(struct reader *r)
         at += t->item[i].nbytes;
     }
     if (at != r->data + r->ndata)
-        return fail(-EINVAL, "%s: %zu bytes belong to no tensor", t->name,
-                    r->ndata - (size_t)(at - r->data));
+        return fail(-EINVAL, "%s: %s without a tensor", t->name,
+                    TEXT_COUNT(r->ndata - (size_t)(at - r->data), "byte", "bytes"));
     return 0;
 }
 

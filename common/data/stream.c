@@ -7,6 +7,7 @@
 #include "common/data/stream.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/h5open.h"
 #include <fcntl.h>
 #include <inttypes.h>
@@ -83,8 +84,8 @@ static int image_length(const uint8_t *head, const char *name, uint64_t *length)
         return fail(-EINVAL, "%s: HDF5 files with a user block cannot be read", name);
     *length = little_endian(head + base + 2 * width, width);
     if (*length <= HEAD)
-        return fail(-EIO, "%s: damaged HDF5 superblock: a file of %" PRIu64 " bytes", name,
-                    *length);
+        return fail(-EIO, "%s: damaged HDF5 superblock: a file of %s", name,
+                    TEXT_COUNT(*length, "byte", "bytes"));
     return 0;
 }
 
@@ -199,8 +200,8 @@ static int check_disk(struct stream *st, uint64_t length)
     rc = read_bytes(st, head, sizeof(head), &got);
     st->at -= length;
     if (rc == 0 && !h5_signature(head, got))
-        rc = fail(-EINVAL, "%s: %" PRIu64 " bytes that are not HDF5 follow the HDF5 file", st->name,
-                  left - length);
+        rc = fail(-EINVAL, "%s: behind the HDF5 file, %s not of HDF5", st->name,
+                  TEXT_COUNT(left - length, "byte", "bytes"));
     st->several = true;
     return rc;
 }
@@ -225,11 +226,13 @@ static int next_image(struct stream *st, struct h5in *in)
             return fail(-EINVAL, "%s: bytes that are not HDF5 follow HDF5 file %zu", st->name,
                         st->images);
         return got < 8 && memcmp(head, "\211HDF\r\n\032\n", got) == 0
-                   ? fail(-EIO, "%s: cut off after %zu bytes of an HDF5 file", st->name, got)
+                   ? fail(-EIO, "%s: cut off after %s of an HDF5 file", st->name,
+                          TEXT_COUNT(got, "byte", "bytes"))
                    : not_hdf5(st->name);
     }
     if (got < HEAD)
-        return fail(-EIO, "%s: cut off after %zu bytes of an HDF5 file", st->name, got);
+        return fail(-EIO, "%s: cut off after %s of an HDF5 file", st->name,
+                    TEXT_COUNT(got, "byte", "bytes"));
     if ((rc = image_length(head, st->name, &length)) < 0)
         return rc;
     if (st->regular && (rc = check_disk(st, length)) < 0)

@@ -4,6 +4,7 @@
 #include "common/model/queue.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,8 +98,8 @@ int queue_load(struct queue *q, const float *vectors, const int32_t *label, cons
                     (long long)head, (long long)fill, q->capacity);
     for (int64_t s = 0; s < fill; s++)
         if (label[s] < 0 || (size_t)label[s] >= q->nclasses)
-            return fail(-EINVAL, "slot %lld of the queue has label %d, and there are %zu classes",
-                        (long long)s, (int)label[s], q->nclasses);
+            return fail(-EINVAL, "slot %lld of the queue has label %d of %s", (long long)s,
+                        (int)label[s], TEXT_COUNT(q->nclasses, "class", "classes"));
     q->head = (size_t)head;
     q->fill = (size_t)fill;
     q->pushed = 0;

@@ -4,6 +4,7 @@
 #include "common/model/sheet.h"
 #include "common/base/fail.h"
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include "common/data/draw.h"
 #include <stdlib.h>
 #include <string.h>
@@ -194,8 +195,10 @@ int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
     if (rc < 0)
         goto out;
     if (missing)
-        log_warn("%s: %zu of its pictures are not in the --images given", path, missing);
-    snprintf(title, sizeof title, "%zu of %zu pictures, labelled by %zu", n, s->offered, bank->n);
+        log_warn("%s: the --images given lack %s", path,
+                 TEXT_COUNT(missing, "picture of it", "pictures of it"));
+    snprintf(title, sizeof title, "%zu of %s, labelled by %zu", n,
+             TEXT_COUNT(s->offered, "picture", "pictures"), bank->n);
     rc = draw_sheet(&out, title, "most similar labelled pictures", p->cell, n, COLS);
     if (rc >= 0)
         rc = image_write(&out, path);

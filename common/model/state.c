@@ -8,6 +8,7 @@
 #include "common/base/fail.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "common/base/text.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -391,8 +392,8 @@ static int check_queue(const struct state *s, const char *name)
                     (long long)s->queue_head, (long long)s->queue_fill, s->capacity);
     for (size_t i = 0; i < fill; i++)
         if (s->queue_label[i] < 0 || (size_t)s->queue_label[i] >= s->classes.n)
-            return fail(-EINVAL, "%s: queue/labels holds %d, beyond the %zu classes", name,
-                        s->queue_label[i], s->classes.n);
+            return fail(-EINVAL, "%s: queue/labels holds label %d of %s", name, s->queue_label[i],
+                        TEXT_COUNT(s->classes.n, "class", "classes"));
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/model/step.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,9 @@ static int check_data(struct state *s, struct shard_set *data)
         return fail(-EINVAL, "%s: no pictures to train on", name);
     if (s->data_rows != 0 && (uint64_t)s->data_rows != data->nrows)
         return fail(-EINVAL,
-                    "%s: %zu pictures in all, but this run began with %lld: the order of the "
-                    "samples and the schedule would change",
-                    name, data->nrows, (long long)s->data_rows);
+                    "%s: %s in all, but this run began with %lld: the order of the samples and "
+                    "the schedule would change",
+                    name, TEXT_COUNT(data->nrows, "picture", "pictures"), (long long)s->data_rows);
     int rc = classes_meet(&s->classes, &data->classes, "the checkpoint", name);
     if (rc < 0)
         return rc;
@@ -38,8 +39,8 @@ static void warn_of_oracle(const struct shard_set *data)
             known += r->label[row] < 0 && r->truth && r->truth[row] >= 0;
         }
     }
-    log_warn("pseudo_labels oracle: %zu of %zu unlabelled pictures go by the truth in the data",
-             known, unlabelled);
+    log_warn("pseudo_labels oracle: the truth in the data is taken for %zu of %s", known,
+             TEXT_COUNT(unlabelled, "unlabelled picture", "unlabelled pictures"));
 }
 
 static int open_sampler(struct step *st)

@@ -4,6 +4,7 @@
 #include "common/model/tally.h"
 #include "common/base/fail.h"
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,12 +79,12 @@ void tally_print(const struct tally *t, const struct knn_bank *bank, const struc
     if ((known > 0 && t->nclasses <= MOST_LINES) || log_level >= LOG_VERBOSE)
         print_classes(t, bank, classes);
     if (t->twice)
-        log_warn("%llu of the queries are in the bank too, and met themselves there",
+        log_warn("queries that are in the bank too, and met themselves there: %llu",
                  (unsigned long long)t->twice);
-    log_info("%llu rows: %llu labelled, %llu unsure", (unsigned long long)t->rows,
+    log_info("%s: %llu labelled, %llu unsure", TEXT_COUNT(t->rows, "row", "rows"),
              (unsigned long long)given, (unsigned long long)t->unsure);
     if (known > 0)
-        log_info("accuracy %.4f: %llu of %llu labels given are right, where the truth is known",
+        log_info("accuracy %.4f: %llu of %s right, where the truth is known",
                  (double)right / (double)known, (unsigned long long)right,
-                 (unsigned long long)known);
+                 TEXT_COUNT(known, "label", "labels"));
 }

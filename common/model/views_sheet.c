@@ -5,6 +5,7 @@
 #include "common/model/views_sheet.h"
 #include "common/base/fail.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/data/draw.h"
 #include "common/model/views.h"
 #include <stdio.h>
@@ -115,8 +116,8 @@ static int draw(const struct page *p, const char *path, const struct settings *s
 {
     struct image out = { 0 };
     char title[64], others[128];
-    snprintf(title, sizeof title, "%zu of %d pictures of step %lld", p->n, set->batch,
-             (long long)k + 1);
+    snprintf(title, sizeof title, "step %lld: %zu of %s", (long long)k + 1, p->n,
+             TEXT_COUNT((uint64_t)set->batch, "picture", "pictures"));
     size_t len = (size_t)snprintf(others, sizeof others, "large crops: %d of %d pixels",
                                   set->large_crops, set->large_side);
     if (set->small_crops > 0)

@@ -59,14 +59,14 @@ for i in '-b same/eval.json t.h5' '-b bank.h5 same/confusion.png' '--log same/le
 done
 check_err 2 'a log without a report'            '--report' 'semppl-eval knn --log log.jsonl -b bank.h5 t.h5'
 
-check_err 3 'pictures in bank and test are refused' '80 test rows are in the bank' 'semppl-eval knn -b bank.h5 bank.h5'
+check_err 3 'pictures in bank and test are refused' 'the bank holds 80 test rows too' 'semppl-eval knn -b bank.h5 bank.h5'
 check_out 'and print nothing'                   '' 'semppl-eval knn -q -b bank.h5 bank.h5 2>/dev/null || true'
 check 'unless they are allowed'                 'semppl-eval knn -q --allow-overlap -k1 -b bank.h5 bank.h5'
 mkdir flat
 cp photos/star/00000.jpg flat
 semppl-prep -q -o flat.h5 flat && semppl-embed -q -c 0.h5 -o unknown.h5 flat.h5
 check_err 3 'rows without a class cannot be scored' 'no test row has a known class' 'semppl-eval knn -b bank.h5 unknown.h5'
-check_err 0 'among others they are passed over, with a word' '1 test rows without' 'semppl-eval knn -b bank.h5 t.h5 unknown.h5'
+check_err 0 'among others they are passed over, with a word' 'passed over: 1 test row without' 'semppl-eval knn -b bank.h5 t.h5 unknown.h5'
 check_err 3 'a bank without labels'             'no row has a label' 'semppl-eval linear -b unknown.h5 t.h5'
 semppl-embed -q -c 0.h5 --layer projection -o p.h5 test.h5
 check_err 3 'another layer is refused'          'features.*projection' 'semppl-eval knn -b bank.h5 p.h5'

@@ -71,13 +71,13 @@ check_out  'a file has its path for a key, and no class' 'photos/dog/2.jpg -1 ph
 check_out  'of several operands the keys begin with the operand' \
     'else/where/photos/cat/1.jpg 0 photos/cat/1.jpg 0' \
     'semppl-prep -o b.h5 else/where/photos photos; show b.h5 | cut -d" " -f1,2 | sed -n "1p;7p" | paste -sd" "'
-check_err 0 'same content is told'             '6 pictures have the content of an earlier one' \
+check_err 0 'same content is told'             '6 pictures with the content of an earlier one' \
     'semppl-prep -o b.h5 else/where/photos photos'
 mkdir -p empty/nothing none
 check_err 3 'an empty folder'                  'no files' 'semppl-prep -o e.h5 none'
 check_err 3 'a folder that is not there'       'nowhere' 'semppl-prep -o e.h5 nowhere'
 cp "$data/make_images.py" empty/nothing/
-check_err 3 'no picture at all'                'none of 1 files' 'semppl-prep -o e.h5 --ledger e.tsv empty'
+check_err 3 'no picture at all'                'none of 1 file is' 'semppl-prep -o e.h5 --ledger e.tsv empty'
 check_exit 1 'leaves no shard'                 '[ -e e.h5 ]'
 check_out 'but its ledger'                     'nothing/make_images.py	skipped	not a JPEG or PNG	' \
     'tail -n +2 e.tsv'
@@ -129,7 +129,7 @@ check_err 0 'an empty class is named'          'class "empty class" has no pictu
 check_out 'and is a class'                     'catdogemptyclass' 'classes odd.h5 | tr -d " "'
 check_out 'keys hold any byte'                 "$(printf '%q\n' cat/-o cat/1.jpg cat/2.jpg cat/deep/3.png \
     $'cat/new\nline\t\\.jpg' $'cat/\xff\xfe.jpg')" 'keys odd.h5 | head -6'
-check_err 4 '--strict tells of skipped files'  '10 of 22 files were skipped' 'semppl-prep --strict -o b.h5 odd'
+check_err 4 '--strict tells of skipped files'  'skipped 10 of 22 files' 'semppl-prep --strict -o b.h5 odd'
 check_err 0 'without a ledger they are named'  'skipped dog/zero.jpg: empty' 'semppl-prep -o b.h5 odd'
 check_out 'unless -q'                          '' 'semppl-prep -q -o b.h5 odd 2>&1'
 check_err 3 '--on-error fail stops'            'dog/dangling.jpg: not there' \
@@ -258,7 +258,7 @@ cp "$data/rgb.png" masks/cat/1.png             # 24 x 16, as the picture
 cp "$data/rgb.jpg" masks/cat/deep/3.jpeg
 cp "$data/rgb.png" masks/cat/2.jpg             # its picture is turned: 16 x 24 as seen
 echo text >masks/dog/1.png
-check_err 0 'masks beside the pictures'        '^semppl-prep: 2 of 6 pictures have a mask' \
+check_err 0 'masks beside the pictures'        '^semppl-prep: 2 of 6 pictures with a mask' \
     'semppl-prep --masks masks --ledger mask.tsv -o mask.h5 photos'
 check_out 'are in the rows of theirs'          '1 0 1 0 0 0' 'masks mask.h5 | sed "s/[1-9][0-9]*/1/g" | xargs'
 check_same 'the pictures are the same'         'show a.h5' 'show mask.h5'
@@ -272,7 +272,7 @@ check_err 0 'masks of other pictures'          'none holds no mask of these pict
 check_exit 1 'leave no column'                 'h5dump -d mask b.h5'
 check_out 'of squares they are planes'         '6 12 12' \
     'semppl-prep -q --masks masks --pixels 12 -o p.h5 photos; h5dump -H -d mask p.h5 | grep -o "( [0-9, ]*)" | head -1 | tr -d "(),"  | xargs'
-check_err 0 'masks from colours'               '^semppl-prep: [1-6] of 6 pictures have a mask' \
+check_err 0 'masks from colours'               '^semppl-prep: [1-6] of 6 pictures with a mask' \
     'semppl-prep --saliency -o sal.h5 photos'
 check_same 'whatever the threads'              'semppl-prep -q -j1 --saliency -o b.h5 photos; h5dump -d mask b.h5' \
     'semppl-prep -q -j5 --saliency -o b.h5 photos; h5dump -d mask b.h5'

@@ -88,7 +88,7 @@ int main(void)
 
     got = work(200, 50);
     ok(lines(got) == 7, "a line each doubling of 100: %d", lines(got));
-    ok(strstr(got, "semppl-test: 64 of 200 rows, 1.28 rows/s, 1:46 min left\n"),
+    ok(strstr(got, "semppl-test: rows: 64 of 200, 1.28 a second, 1:46 min left\n"),
        "with count, rate and time left");
     ok(!strstr(work(0, 50), "left"), "an unknown total has no time left");
     ok(*work(200, 0) == '\0', "nothing in the first second");

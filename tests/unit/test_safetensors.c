@@ -138,7 +138,7 @@ static void refused(const char *header, size_t ndata, const char *words)
 static void test_refused(void)
 {
     refused("{\"a\":" ENTRY("2", "0", "8") "}", 7, "beyond the end");
-    refused("{\"a\":" ENTRY("2", "0", "8") "}", 9, "1 bytes belong to no tensor");
+    refused("{\"a\":" ENTRY("2", "0", "8") "}", 9, "1 byte without a tensor");
     refused("{\"a\":" ENTRY("2", "1", "9") "}", 9, "gap");
     refused("{\"a\":" ENTRY("2", "8", "0") "}", 8, "beyond the end");
     refused("{\"a\":" ENTRY("3", "0", "8") "}", 8, "has 8 bytes, its shape wants 12");

@@ -42,6 +42,10 @@ int main(void)
     check_char("\xf8\x88\x80\x80\x80", 5, 0xf8, 1, false, false); /* likewise */
     check_char("\x9b", 1, 0x9b, 1, false, false);                 /* in Latin-1 a control */
 
+    ok(!strcmp(TEXT_COUNT(0, "row", "rows"), "0 rows") &&
+           !strcmp(TEXT_COUNT(1, "row", "rows"), "1 row") &&
+           !strcmp(TEXT_COUNT(UINT64_MAX, "class", "classes"), "18446744073709551615 classes"),
+       "a number of things");
     check_tidy("", "");
     check_tidy("h\xc3\xa9ron \xf0\x9f\x98\x80", "h\xc3\xa9ron \xf0\x9f\x98\x80");
     check_tidy("a\nb\x1b[1m\x7f", "a?b?[1m?");
