@@ -129,10 +129,7 @@ static int check_options(int n, char **operands)
 {
     if (!o.ckpt && o.layer != EMBEDDER_PIXELS)
         return fail(-EUSAGE, "--layer %s needs a network: give -c CHECKPOINT", layers[o.layer]);
-    bool from_stdin = n == 0;
-    for (int i = 0; i < n; i++)
-        from_stdin = from_stdin || strcmp(operands[i], "-") == 0;
-    if (o.ckpt && strcmp(o.ckpt, "-") == 0 && from_stdin)
+    if (o.ckpt && strcmp(o.ckpt, "-") == 0 && stream_stdin(operands, n) > 0)
         return fail(-EUSAGE, "standard input cannot be both the checkpoint and the pictures");
     int rc = outfile_spares(o.out, &o.ckpt, 1);
     return rc < 0 ? rc : outfile_spares(o.out, (const char *const *)operands, (size_t)n);

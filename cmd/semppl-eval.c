@@ -18,8 +18,6 @@
 
 enum { BLOCK = 1024 };
 
-static const char *const rules[] = { "majority", "weighted", NULL };
-
 static struct {
     const char *bank, *report, *log, *device;
     int k, vote;
@@ -41,7 +39,7 @@ static struct {
 
 static const struct opt knn_opts[] = {
     OPT_INT('k', "neighbours", &o.k, "N", 1, 4096, "neighbours that vote for each test row"),
-    OPT_CHOICE(0, "vote", &o.vote, rules, "what a neighbour's vote counts"),
+    OPT_CHOICE(0, "vote", &o.vote, knn_rule_names, "what a neighbour's vote counts"),
     OPT_FLOAT(0, "temperature", &o.temperature, "T", 1e-4, 1e4,
               "weighted votes count exp(similarity / T)"),
     SHARED_OPTIONS, OPT_END
@@ -61,7 +59,6 @@ struct job {
     struct knn_bank bank;
     struct knn_vote vote;
     struct probe probe;
-    struct classes classes;
     struct score score;
     struct history history;
     struct progress progress;
@@ -85,7 +82,7 @@ static int fit_probe(struct job *j)
     }
     if (rc >= 0)
         rc = probe_fit(&j->probe, j->kn, j->pool, e->x, j->bank.row, label, id, n, e->d,
-                       j->classes.n, o.seed);
+                       j->bank.nclasses, o.seed);
     if (rc >= 0)
         log_debug("strength %.3g: %.4f of %s right; %s to %.6f", j->probe.strength,
                   j->probe.held_accuracy,
@@ -98,19 +95,17 @@ static int fit_probe(struct job *j)
 
 static int open_bank(struct job *j)
 {
-    char *bank[] = { (char *)(uintptr_t)o.bank }, span[KNN_SPAN];
+    char *bank[] = { (char *)(uintptr_t)o.bank };
     size_t k = j->linear ? 1 : (size_t)o.k;
     int rc = embed_read_labelled(&j->all, bank, 1, o.mem / 2);
     if (rc < 0 || (rc = prov_input(j->all.e.name, j->all.e.checksum)) < 0 ||
         (rc = history_merge(&j->history, &j->all.e.history)) < 0 ||
         (rc = knn_bank_open(&j->bank, j->kn, &j->all.e, k, o.mem / 2)) < 0 ||
-        (rc = classes_copy(&j->classes, &j->all.e.rows.classes)) < 0 ||
-        (rc = score_open(&j->score, &j->classes, j->bank.per_class)) < 0)
+        (rc = score_open(&j->score, &j->all.e.rows.classes, j->bank.per_class)) < 0)
         return rc;
-    log_info("%s: %s, %s", TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
-             TEXT_COUNT(j->bank.nclasses, "class", "classes"), knn_bank_span(&j->bank, span));
+    knn_bank_tell(&j->bank);
     j->idx = mem_alloc((size_t)BLOCK * k, sizeof *j->idx, "neighbours");
-    j->sim = mem_alloc((size_t)BLOCK * MAX(k, j->classes.n), sizeof *j->sim, "scores");
+    j->sim = mem_alloc((size_t)BLOCK * MAX(k, j->bank.nclasses), sizeof *j->sim, "scores");
     if (!j->idx || !j->sim)
         return -ENOMEM;
     return j->linear
@@ -142,7 +137,7 @@ static int score_linear(struct job *j, const struct embed *t, size_t row, int32_
                         const float *score)
 {
     int32_t top[SCORE_TOP];
-    size_t n = best_scores(top, score, j->classes.n), len;
+    size_t n = best_scores(top, score, j->bank.nclasses), len;
     const char *key = rows_key(&t->rows, row, &len);
     if (n == 0) /* the row lies beyond float32, counted in deviations of the bank's */
         return fail(-ENUMERIC, "%s: row %zu (%.*s): the probe's scores are not finite", t->name,
@@ -175,7 +170,7 @@ static int test_rows(struct job *j, const struct embed *t, size_t first, size_t 
         if (truth >= 0 && knn_bank_has(&j->bank, r->id[at]))
             rc = note_overlap(j, r, at);
         if (rc >= 0 && j->linear) {
-            rc = score_linear(j, t, at, truth, j->sim + i * j->classes.n);
+            rc = score_linear(j, t, at, truth, j->sim + i * j->bank.nclasses);
         } else if (rc >= 0) {
             knn_vote_count(&j->vote, &j->bank, j->idx + i * k, j->sim + i * k, k);
             score_add(&j->score, truth, j->vote.order, MIN(j->vote.voted, (size_t)SCORE_TOP));
@@ -185,34 +180,25 @@ static int test_rows(struct job *j, const struct embed *t, size_t first, size_t 
     return rc;
 }
 
-/* May these rows be compared with the bank? */
-static int meet(struct job *j, const struct embed *t)
-{
-    int rc = classes_meet(&j->classes, &t->rows.classes, j->all.e.name, t->name);
-    return rc < 0 ? rc : embed_compatible(&j->all.e, t);
-}
-
 static int test_block(void *arg, const struct embed *t, size_t first, size_t n, const float *x)
 {
     struct job *j = arg;
-    int rc = first == 0 ? meet(j, t) : 0;
+    int rc = 0;
     for (size_t at = 0; at < n && rc >= 0; at += BLOCK)
         rc = test_rows(j, t, first + at, MIN((size_t)BLOCK, n - at), x + at * t->d);
     return rc;
 }
 
+static int end_file(void *arg, const struct embed *t)
+{
+    struct job *j = arg;
+    int rc = prov_input(t->name, t->checksum);
+    return rc < 0 ? rc : history_merge(&j->history, &t->history);
+}
+
 static int test_stream(struct job *j, char **operands, int n)
 {
-    size_t bytes = (size_t)MIN(MAX(o.mem / 8, (uint64_t)1 << 20), (uint64_t)32 << 20);
-    struct stream *st = NULL;
-    struct embed t = { 0 };
-    int rc = stream_open(&st, operands, n);
-    while (rc >= 0 && (rc = embed_next_blocks(st, &t, bytes, test_block, j)) > 0) {
-        if ((rc = meet(j, &t)) >= 0 && (rc = prov_input(t.name, t.checksum)) >= 0)
-            rc = history_merge(&j->history, &t.history);
-        embed_release(&t);
-    }
-    stream_close(st);
+    int rc = embed_stream(operands, n, o.mem, &j->all.e, test_block, end_file, j);
     if (rc >= 0 && j->twice && !o.overlap)
         rc = fail(-EINVAL, "the bank holds %s too (the first: %s); --allow-overlap counts them",
                   TEXT_COUNT(j->twice, "test row", "test rows"), j->twice_key);
@@ -253,11 +239,11 @@ static int describe(struct job *j)
             p->strength, p->held, held, p->iterations, (unsigned long long)o.seed, shared);
     } else {
         j->title = mem_printf("%d nearest of %s (%s), tested on %llu", o.k,
-                              TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"), rules[o.vote],
-                              (unsigned long long)j->score.rows);
+                              TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
+                              knn_rule_names[o.vote], (unsigned long long)j->score.rows);
         j->details = mem_printf("\"method\": \"knn\", \"k\": %d, \"vote\": \"%s\", "
                                 "\"temperature\": %.6g, %s",
-                                o.k, rules[o.vote], o.temperature, shared);
+                                o.k, knn_rule_names[o.vote], o.temperature, shared);
     }
     free(shared);
     j->score.title = j->title;
@@ -300,10 +286,7 @@ static int evaluate(struct job *j, int n, char **operands)
     }
     if (o.log && !o.report)
         return fail(-EUSAGE, "--log is drawn into --report DIR");
-    bool stdin_used = n == 0;
-    for (int i = 0; i < n; i++)
-        stdin_used = stdin_used || strcmp(operands[i], "-") == 0;
-    if (strcmp(o.bank, "-") == 0 && stdin_used)
+    if (strcmp(o.bank, "-") == 0 && stream_stdin(operands, n) > 0)
         return fail(-EUSAGE, "standard input cannot be both the bank and the test rows");
     if (o.report &&
         ((rc = score_report_spares(o.report, (const char *const[]){ o.bank, o.log }, 2)) < 0 ||
@@ -328,7 +311,6 @@ static int run(bool linear, int n, char **operands)
     knn_vote_close(&j.vote);
     knn_bank_close(&j.bank);
     embed_all_release(&j.all);
-    classes_release(&j.classes);
     history_release(&j.history);
     rc = device_close(j.kn, rc);
     pool_close(j.pool);

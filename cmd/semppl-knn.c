@@ -7,7 +7,6 @@
 #include "common/base/fail.h"
 #include "common/base/log.h"
 #include "common/base/opt.h"
-#include "common/base/text.h"
 #include "common/data/assign.h"
 #include "common/data/outfile.h"
 #include "common/model/device.h"
@@ -18,8 +17,6 @@
 #include <string.h>
 
 enum { ANSWERS = 1 << 22, MOST_BLOCK = 4096 }; /* neighbours held at once; queries at once */
-
-static const char *const rules[] = { "majority", "weighted", NULL };
 
 static struct {
     const char *bank, *out, *sheet, *device;
@@ -35,7 +32,7 @@ static struct {
 static const struct opt opts[] = {
     OPT_STR('b', "bank", &o.bank, "SHARD", "embeddings whose labelled rows vote"),
     OPT_INT('k', "neighbours", &o.k, "N", 1, 4096, "neighbours that vote for each query"),
-    OPT_CHOICE(0, "vote", &o.vote, rules, "what a neighbour's vote counts"),
+    OPT_CHOICE(0, "vote", &o.vote, knn_rule_names, "what a neighbour's vote counts"),
     OPT_FLOAT(0, "temperature", &o.temperature, "T", 1e-4, 1e4,
               "weighted votes count exp(similarity / T)"),
     OPT_FLOAT(0, "min-confidence", &o.min_confidence, "P", 0, 1, "below it, the answer is '?'"),
@@ -56,7 +53,7 @@ struct job {
     struct embed_all all; /* the bank, or all input */
     struct knn_bank bank;
     struct knn_vote vote;
-    struct classes classes;
+    const struct classes *classes; /* the bank's */
     struct tally tally;
     struct sheet sheet;
     struct assign_writer *w;
@@ -75,21 +72,19 @@ static bool to_stdout(void)
 
 static int open_bank(struct job *j, char **operands, int n)
 {
-    char span[KNN_SPAN];
     int rc = o.bank ? embed_read_labelled(&j->all, operands, n, o.mem / 2)
                     : embed_read_all(&j->all, operands, n, o.mem / 2);
     if (rc < 0 || (rc = knn_bank_open(&j->bank, j->kn, &j->all.e, (size_t)o.k, o.mem / 2)) < 0 ||
-        (rc = classes_copy(&j->classes, &j->all.e.rows.classes)) < 0 ||
         (rc = knn_vote_open(&j->vote, (enum knn_rule)o.vote, o.temperature, j->bank.nclasses)) <
             0 ||
         (rc = tally_open(&j->tally, j->bank.nclasses)) < 0 ||
         (o.sheet && (rc = sheet_open(&j->sheet, j->bank.nclasses, (char **)(uintptr_t)o.images.item,
                                      (int)o.images.n)) < 0))
         return rc;
-    log_info("%s: %s, %s", TEXT_COUNT(j->bank.n, "labelled row", "labelled rows"),
-             TEXT_COUNT(j->bank.nclasses, "class", "classes"), knn_bank_span(&j->bank, span));
+    knn_bank_tell(&j->bank);
     if (j->bank.fewest == 0)
         log_warn("a class without a labelled row can never be given");
+    j->classes = &j->all.e.rows.classes;
     j->block = MIN(MAX((size_t)ANSWERS / (size_t)o.k, (size_t)1), (size_t)MOST_BLOCK);
     j->idx = mem_alloc(j->block * (size_t)o.k, sizeof *j->idx, "neighbours");
     j->sim = mem_alloc(j->block * (size_t)o.k, sizeof *j->sim, "neighbours");
@@ -139,7 +134,7 @@ static int answer(struct job *j, const struct rows *r, size_t at, const int32_t 
     }
     tally_add(&j->tally, row.label, row.truth, j->vote.confidence);
     int rc = o.sheet ? offer_to_sheet(j, &row, winner, idx, sim) : 0;
-    return rc < 0 ? rc : assign_add(j->w, &j->classes, &row);
+    return rc < 0 ? rc : assign_add(j->w, j->classes, &row);
 }
 
 /*
@@ -163,27 +158,20 @@ static int label_rows(struct job *j, const struct embed *e, const float *x, size
     return rc;
 }
 
-/* May these queries be compared with the bank? */
-static int meet(struct job *j, const struct embed *q)
-{
-    int rc = classes_meet(&j->classes, &q->rows.classes, j->all.e.name, q->name);
-    return rc < 0 ? rc : embed_compatible(&j->all.e, q);
-}
-
 static int label_block(void *arg, const struct embed *q, size_t first, size_t n, const float *x)
 {
     struct job *j = arg;
-    int rc = first == 0 ? meet(j, q) : 0;
     for (size_t i = first; i < first + n; i++)
         j->tally.twice += knn_bank_has(&j->bank, q->rows.id[i]);
-    return rc < 0 ? rc : label_rows(j, q, x, first, NULL, n);
+    return label_rows(j, q, x, first, NULL, n);
 }
 
 /* The rows of a file of queries are through: its history, and the output so far. */
-static int end_file(struct job *j, const struct embed *q)
+static int end_file(void *arg, const struct embed *q)
 {
-    int rc = meet(j, q);          /* an empty one has not met yet */
-    if (rc >= 0 && to_stdout()) { /* each output image has its own history */
+    struct job *j = arg;
+    int rc = 0;
+    if (to_stdout()) { /* each output image has its own history */
         history_release(&j->history);
         rc = history_merge(&j->history, &j->all.e.history);
     }
@@ -191,26 +179,7 @@ static int end_file(struct job *j, const struct embed *q)
         (rc = history_merge(&j->history, &q->history)) < 0 || !to_stdout() ||
         (rc = history_self(&j->history)) < 0)
         return rc;
-    return assign_flush(j->w, &j->classes, &j->history);
-}
-
-/* -b: the queries stream by. */
-static int label_stream(struct job *j, char **operands, int n)
-{
-    size_t bytes = (size_t)MIN(MAX(o.mem / 8, (uint64_t)1 << 20), (uint64_t)32 << 20);
-    struct stream *st = NULL;
-    struct embed q = { 0 };
-    size_t files = 0;
-    int rc = stream_open(&st, operands, n);
-    while (rc >= 0 && (rc = embed_next_blocks(st, &q, bytes, label_block, j)) > 0) {
-        files++;
-        rc = end_file(j, &q);
-        embed_release(&q);
-    }
-    stream_close(st);
-    if (rc >= 0 && files == 0)
-        rc = fail(-EINVAL, "there is no embedding shard in the input");
-    return rc;
+    return assign_flush(j->w, j->classes, &j->history);
 }
 
 /* Without -b: the unlabelled rows of all input. */
@@ -228,7 +197,7 @@ static int label_rest(struct job *j)
     if (rc >= 0)
         rc = label_rows(j, e, e->x, 0, row, n);
     if (rc >= 0 && to_stdout() && (rc = history_self(&j->history)) >= 0)
-        rc = assign_flush(j->w, &j->classes, &j->history);
+        rc = assign_flush(j->w, j->classes, &j->history);
     free(row);
     return rc;
 }
@@ -243,9 +212,7 @@ static int check_written(const char *path, int n, char **operands)
 
 static int check_options(int n, char **operands)
 {
-    int stdin_used = n == 0;
-    for (int i = 0; i < n; i++)
-        stdin_used += strcmp(operands[i], "-") == 0;
+    int stdin_used = stream_stdin(operands, n);
     for (size_t i = 0; i < o.images.n; i++)
         stdin_used += strcmp(o.images.item[i], "-") == 0;
     stdin_used += o.bank && strcmp(o.bank, "-") == 0;
@@ -272,18 +239,19 @@ static int label_all(struct job *j, int n, char **operands)
         (rc = history_merge(&j->history, &j->all.e.history)) < 0)
         return rc;
     progress_start(&j->progress, "rows", 0);
-    rc = o.bank ? label_stream(j, operands, n) : label_rest(j);
+    rc = o.bank ? embed_stream(operands, n, o.mem, &j->all.e, label_block, end_file, j)
+                : label_rest(j);
     progress_end(&j->progress);
     if (rc >= 0 && o.sheet)
-        rc = sheet_write(&j->sheet, o.sheet, &j->bank, &j->classes);
+        rc = sheet_write(&j->sheet, o.sheet, &j->bank, j->classes);
     if (rc >= 0 && !to_stdout())
         rc = history_self(&j->history);
     if (rc < 0)
         return rc;
-    rc = assign_close(j->w, &j->classes, &j->history);
+    rc = assign_close(j->w, j->classes, &j->history);
     j->w = NULL;
     if (rc >= 0)
-        tally_print(&j->tally, &j->bank, &j->classes);
+        tally_print(&j->tally, &j->bank, j->classes);
     return rc;
 }
 
@@ -303,7 +271,6 @@ out:
     knn_vote_close(&j.vote);
     knn_bank_close(&j.bank);
     embed_all_release(&j.all);
-    classes_release(&j.classes);
     history_release(&j.history);
     rc = device_close(j.kn, rc);
     pool_close(pool);

@@ -106,10 +106,7 @@ static int check_usage(int n, char **operands)
         rc = check_loss_scale();
     if (rc < 0)
         return rc;
-    int from_stdin = strcmp(o.in, "-") == 0;
-    for (int i = 0; i < n; i++)
-        from_stdin += strcmp(operands[i], "-") == 0;
-    if (from_stdin > 1)
+    if ((strcmp(o.in, "-") == 0) + stream_stdin(operands, n) > 1)
         return fail(-EUSAGE, "the checkpoint and the data cannot both come from standard input: "
                              "give -c FILE");
     rc = o.views ? sheet_check_path("--show-views", o.views) : 0;

@@ -103,44 +103,6 @@ static int load_vectors(const struct h5in *in, struct embed *e, size_t bytes, em
     return rc < 0 ? rc : columns_check_crc(in, e->checksum);
 }
 
-static int put_memory(void *arg, const struct embed *e, size_t first, size_t n, const float *x)
-{
-    memcpy((float *)arg + first * e->d, x, n * e->d * sizeof(*x));
-    return 0;
-}
-
-/* With visit the vectors go there, else into e->x. */
-static int next_file(struct stream *st, struct embed *e, size_t bytes, embed_visit *visit,
-                     void *arg)
-{
-    struct h5in in;
-    int rc;
-
-    *e = (struct embed){ 0 };
-    if ((rc = stream_next(st, &in)) <= 0)
-        return rc;
-    if ((rc = load_columns(&in, e)) == 0 && !visit &&
-        !(e->x = mem_alloc(e->rows.n, e->d * sizeof(*e->x), "x")))
-        rc = -ENOMEM;
-    if (rc == 0)
-        rc = load_vectors(&in, e, bytes, visit ? visit : put_memory, visit ? arg : e->x);
-    h5in_close(&in);
-    if (rc < 0)
-        embed_release(e);
-    return rc < 0 ? rc : 1;
-}
-
-int embed_next(struct stream *st, struct embed *e)
-{
-    return next_file(st, e, BLOCK, NULL, NULL);
-}
-
-int embed_next_blocks(struct stream *st, struct embed *e, size_t bytes, embed_visit *visit,
-                      void *arg)
-{
-    return next_file(st, e, bytes, visit, arg);
-}
-
 void embed_release(struct embed *e)
 {
     rows_release(&e->rows);
@@ -160,87 +122,98 @@ static int same_word(const struct embed *a, const struct embed *b, const char *w
                 *x ? x : "(none)", *y ? y : "(none)");
 }
 
-int embed_compatible(const struct embed *a, const struct embed *b)
+/* Can from be compared with to, and do its classes meet those of to? An empty to takes all that it
+ * is asked for. */
+static int meet(struct embed *to, const struct embed *from)
 {
     int rc;
 
-    if ((rc = same_word(a, b, "layer", a->kind.layer, b->kind.layer)) < 0 ||
-        (rc = same_word(a, b, "network", a->kind.net, b->kind.net)) < 0 ||
-        (rc = same_word(a, b, "checkpoint", a->kind.checkpoint, b->kind.checkpoint)) < 0 ||
-        (rc = same_word(a, b, "normalised", a->kind.normalised ? "yes" : "no",
-                        b->kind.normalised ? "yes" : "no")) < 0)
-        return rc;
-    if (a->d != b->d)
-        return fail(-EINVAL, "%s and %s cannot be compared: %zu and %zu dimensions", a->name,
-                    b->name, a->d, b->d);
-    return 0;
-}
-
-static int put_spool(void *arg, const struct embed *e, size_t first UNUSED, size_t n,
-                     const float *x)
-{
-    struct embed_all *a = arg;
-
-    return spool_append(&a->spool, x, n * e->d * sizeof(*x));
-}
-
-static int put_labelled(void *arg, const struct embed *e, size_t first, size_t n, const float *x)
-{
-    struct embed_all *a = arg;
-    int rc = 0;
-
-    for (size_t i = 0; i < n && rc == 0; i++)
-        if (e->rows.label[first + i] >= 0 &&
-            (rc = spool_append(&a->spool, x + i * e->d, e->d * sizeof(*x))) == 0)
-            rc = rows_append(&a->e.rows, &e->rows, first + i, 1);
-    return rc;
-}
-
-/* Adds the file next, whose columns are loaded, to all that came before. */
-static int join(struct embed_all *a, const struct h5in *in, struct embed *next, bool first,
-                bool labelled)
-{
-    int rc;
-
-    if (first) {
-        a->e.d = next->d;
-        a->e.kind = next->kind;
-        if (!(a->e.name = mem_strdup(next->name)))
+    if (!to->name) {
+        to->d = from->d;
+        to->kind = from->kind;
+        if (!(to->name = mem_strdup(from->name)))
             return -ENOMEM;
     }
-    if ((rc = embed_compatible(&a->e, next)) < 0 ||
-        (rc = classes_meet(&a->e.rows.classes, &next->rows.classes, a->e.name, next->name)) < 0 ||
-        (rc = load_vectors(in, next, BLOCK, labelled ? put_labelled : put_spool, a)) < 0 ||
-        (!labelled && (rc = rows_append(&a->e.rows, &next->rows, 0, next->rows.n)) < 0))
+    if ((rc = same_word(to, from, "layer", to->kind.layer, from->kind.layer)) < 0 ||
+        (rc = same_word(to, from, "network", to->kind.net, from->kind.net)) < 0 ||
+        (rc = same_word(to, from, "checkpoint", to->kind.checkpoint, from->kind.checkpoint)) < 0 ||
+        (rc = same_word(to, from, "normalised", to->kind.normalised ? "yes" : "no",
+                        from->kind.normalised ? "yes" : "no")) < 0)
         return rc;
-    a->e.checksum =
-        first ? next->checksum : crc_bytes(a->e.checksum, &next->checksum, sizeof(next->checksum));
-    return history_merge(&a->e.history, &next->history);
+    if (to->d != from->d)
+        return fail(-EINVAL, "%s and %s cannot be compared: %zu and %zu dimensions", to->name,
+                    from->name, to->d, from->d);
+    return classes_meet(&to->rows.classes, &from->rows.classes, to->name, from->name);
 }
 
-static int read_all(struct embed_all *a, char **operands, int n, uint64_t mem, bool labelled)
+/* The files of the operands, each in blocks of about bytes. */
+static int each_file(char **operands, int n, size_t bytes, struct embed *with, embed_visit *visit,
+                     embed_end *end, void *arg)
 {
     struct stream *st;
     struct h5in in;
     size_t files = 0;
-    int rc;
+    int rc = stream_open(&st, operands, n);
 
-    *a = (struct embed_all){ 0 };
-    spool_init(&a->spool, (size_t)MIN(mem, SIZE_MAX), NULL);
-    if ((rc = stream_open(&st, operands, n)) < 0)
+    if (rc < 0)
         return rc;
     while ((rc = stream_next(st, &in)) > 0) {
-        struct embed next = { 0 };
-        if ((rc = load_columns(&in, &next)) == 0)
-            rc = join(a, &in, &next, files++ == 0, labelled);
-        embed_release(&next);
+        struct embed e = { 0 };
+        files++;
+        if ((rc = load_columns(&in, &e)) == 0 && (rc = meet(with, &e)) == 0 &&
+            (rc = load_vectors(&in, &e, bytes, visit, arg)) == 0)
+            rc = end(arg, &e);
+        embed_release(&e);
         h5in_close(&in);
         if (rc < 0)
             break;
     }
     stream_close(st);
-    if (rc == 0 && files == 0)
-        rc = fail(-EINVAL, "standard input: empty, no embeddings");
+    return rc == 0 && files == 0 ? fail(-EINVAL, "there is no embedding shard in the input") : rc;
+}
+
+int embed_stream(char **operands, int n, uint64_t mem, struct embed *with, embed_visit *visit,
+                 embed_end *end, void *arg)
+{
+    size_t bytes = (size_t)MIN(MAX(mem / 8, (uint64_t)1 << 20), (uint64_t)32 << 20);
+
+    return each_file(operands, n, bytes, with, visit, end, arg);
+}
+
+/* -- all as one ---- */
+
+static int put_all(void *arg, const struct embed *e, size_t first, size_t n, const float *x)
+{
+    struct embed_all *a = arg;
+    int rc = spool_append(&a->spool, x, n * e->d * sizeof(*x));
+
+    return rc < 0 ? rc : rows_append(&a->e.rows, &e->rows, first, n);
+}
+
+static int put_labelled(void *arg, const struct embed *e, size_t first, size_t n, const float *x)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (e->rows.label[first + i] >= 0)
+            rc = put_all(arg, e, first + i, 1, x + i * e->d);
+    return rc;
+}
+
+static int end_file(void *arg, const struct embed *e)
+{
+    struct embed_all *a = arg;
+
+    a->e.checksum =
+        a->files++ == 0 ? e->checksum : crc_bytes(a->e.checksum, &e->checksum, sizeof(e->checksum));
+    return history_merge(&a->e.history, &e->history);
+}
+
+static int read_all(struct embed_all *a, char **operands, int n, uint64_t mem, embed_visit *put)
+{
+    *a = (struct embed_all){ 0 };
+    spool_init(&a->spool, (size_t)MIN(mem, SIZE_MAX), NULL);
+    int rc = each_file(operands, n, BLOCK, &a->e, put, end_file, a);
     if (rc < 0)
         embed_all_release(a);
     else
@@ -250,12 +223,12 @@ static int read_all(struct embed_all *a, char **operands, int n, uint64_t mem, b
 
 int embed_read_all(struct embed_all *a, char **operands, int n, uint64_t mem)
 {
-    return read_all(a, operands, n, mem, false);
+    return read_all(a, operands, n, mem, put_all);
 }
 
 int embed_read_labelled(struct embed_all *a, char **operands, int n, uint64_t mem)
 {
-    return read_all(a, operands, n, mem, true);
+    return read_all(a, operands, n, mem, put_labelled);
 }
 
 void embed_all_release(struct embed_all *a)

@@ -24,45 +24,44 @@ struct embed_kind {
 struct embed {
     struct rows rows;
     size_t d;
-    float *x; /* [n][d] */
+    float *x; /* [n][d]; only of embed_all */
     struct embed_kind kind;
     uint32_t checksum; /* CRC-32 of all columns and x: names the content in a history */
     struct history history;
     char *name; /* of the file, for messages */
 };
 
-/* 1, 0 at the end, or negative. -ENUMERIC (worded with file, row and key) for a row that is not
- * finite or all zero. */
-int embed_next(struct stream *st, struct embed *e);
 void embed_release(struct embed *e);
 
-/* Rows [first, first+n) of e and their vectors x [n][d]; e->x is not there. */
+/* Rows [first, first+n) of a file and their vectors x [n][d]; e->x is not there. */
 typedef int embed_visit(void *arg, const struct embed *e, size_t first, size_t n, const float *x);
+/* The file is through, and e->checksum of all of it. */
+typedef int embed_end(void *arg, const struct embed *e);
 /*
- * Like embed_next(), but the vectors go by in blocks of about bytes, so that a file of any length
- * takes little memory. A file that turns out to be damaged fails after the visits.
+ * The files of the operands (stream.h), one after another: visit gets the rows in order, in blocks
+ * of an eighth of mem, so that a file of any length takes little memory, then end is called. Each
+ * file must have vectors of with's kind and width, and its classes (by name); otherwise -EINVAL, as
+ * if there is none at all. -ENUMERIC for a row that is not finite or all zero. All is worded. A
+ * file that turns out to be damaged fails after the visits, before end.
  */
-int embed_next_blocks(struct stream *st, struct embed *e, size_t bytes, embed_visit *visit,
-                      void *arg);
+int embed_stream(char **operands, int n, uint64_t mem, struct embed *with, embed_visit *visit,
+                 embed_end *end, void *arg);
 
 /*
  * All files of the operands as one: rows in order, classes met by name, kinds equal. x lives in a
  * spool: in memory up to mem bytes, in an unlinked temporary file beyond; it is never in memory
- * twice. No files at all are -EINVAL (worded). e.name is the first file's, e.checksum covers the
+ * twice. Failures are those of embed_stream(). e.name is the first file's, e.checksum covers the
  * checksums of all.
  */
 struct embed_all {
     struct embed e; /* x points into the spool */
     struct spool spool;
+    size_t files;
 };
 int embed_read_all(struct embed_all *a, char **operands, int n, uint64_t mem);
 /* The same, of which only the rows with a label are kept. */
 int embed_read_labelled(struct embed_all *a, char **operands, int n, uint64_t mem);
 void embed_all_release(struct embed_all *a);
-
-/* 0 if vectors of the two kinds and widths may be compared, else -EINVAL with the difference
- * worded. */
-int embed_compatible(const struct embed *a, const struct embed *b);
 
 struct embed_writer;
 /*

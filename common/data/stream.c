@@ -264,12 +264,21 @@ failed:
     return rc;
 }
 
+int stream_stdin(char *const *operands, int n)
+{
+    int times = n == 0;
+
+    for (int i = 0; i < n; i++)
+        times += strcmp(operands[i], "-") == 0;
+    return times;
+}
+
 int stream_open(struct stream **out, char **operands, int n)
 {
     static char *const standard_input[] = { "-" };
     char *const *from = n > 0 ? operands : standard_input;
     struct stream *st = mem_alloc(1, sizeof(*st), "stream");
-    int std = 0;
+    int std = stream_stdin(operands, n);
 
     *out = NULL;
     h5_start();
@@ -279,11 +288,9 @@ int stream_open(struct stream **out, char **operands, int n)
     n = MAX(n, 1);
     if (!(st->operand = mem_alloc((size_t)n, sizeof(*st->operand), "operands")))
         goto no_memory;
-    for (; st->n < n; st->n++) {
+    for (; st->n < n; st->n++)
         if (!(st->operand[st->n] = mem_strdup(from[st->n])))
             goto no_memory;
-        std += strcmp(from[st->n], "-") == 0;
-    }
     if (std > 1 || (std == 1 && isatty(STDIN_FILENO))) {
         stream_close(st);
         return std > 1 ? fail(-EUSAGE, "standard input (-) is named twice")

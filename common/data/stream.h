@@ -27,6 +27,8 @@ struct h5in {
 
 struct stream;
 
+/* How many of the operands are standard input: those that are "-"; one, if there are none. */
+int stream_stdin(char *const *operands, int n);
 /*
  * operands: paths, "-" is standard input; n = 0 means standard input. -EUSAGE (worded) if that is a
  * terminal or named twice. An empty standard input is a stream of no files; an empty file is

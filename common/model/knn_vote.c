@@ -4,6 +4,8 @@
  */
 #include "common/model/knn_vote.h"
 #include "common/base/fail.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +13,8 @@
 #include <string.h>
 
 enum { MOST_QUERIES = 2048 };
+
+const char *const knn_rule_names[] = { "majority", "weighted", NULL };
 
 static void unit_row(float *out, const float *x, size_t d)
 {
@@ -83,13 +87,15 @@ out:
     return rc;
 }
 
-const char *knn_bank_span(const struct knn_bank *b, char text[KNN_SPAN])
+void knn_bank_tell(const struct knn_bank *b)
 {
+    char span[64];
     if (b->fewest == b->most)
-        snprintf(text, KNN_SPAN, "%" PRIu64 " in each", b->most);
+        snprintf(span, sizeof span, "%" PRIu64, b->most);
     else
-        snprintf(text, KNN_SPAN, "%" PRIu64 " to %" PRIu64 " in each", b->fewest, b->most);
-    return text;
+        snprintf(span, sizeof span, "%" PRIu64 " to %" PRIu64, b->fewest, b->most);
+    log_info("%s: %s, %s in each", TEXT_COUNT(b->n, "labelled row", "labelled rows"),
+             TEXT_COUNT(b->nclasses, "class", "classes"), span);
 }
 
 void knn_bank_close(struct knn_bank *b)

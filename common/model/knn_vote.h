@@ -13,8 +13,6 @@
 
 /* -- the bank ---- */
 
-#define KNN_SPAN 64
-
 struct knn_bank {
     const struct embed *e; /* the caller's */
     uint32_t *row;         /* [n] rows of e that have a label: the bank, in their order */
@@ -39,8 +37,8 @@ struct knn_bank {
 int knn_bank_open(struct knn_bank *b, struct kern *kn, const struct embed *e, size_t k,
                   uint64_t mem);
 void knn_bank_close(struct knn_bank *b); /* fine on a zeroed one */
-/* Labelled rows of the classes, in words: "4 in each" or "0 to 4 in each". */
-const char *knn_bank_span(const struct knn_bank *b, char text[KNN_SPAN]);
+/* Says how many rows vote, and how many of each class (log_info). */
+void knn_bank_tell(const struct knn_bank *b);
 int32_t knn_bank_label(const struct knn_bank *b, int32_t i);
 bool knn_bank_has(const struct knn_bank *b, uint64_t id);
 
@@ -55,6 +53,7 @@ int knn_search(struct knn_bank *b, const float *x, const uint32_t *row, size_t n
 /* -- the vote ---- */
 
 enum knn_rule { KNN_MAJORITY, KNN_WEIGHTED };
+extern const char *const knn_rule_names[]; /* "majority", "weighted", NULL */
 
 /* One weight a class; reused from query to query. */
 struct knn_vote {

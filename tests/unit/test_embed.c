@@ -69,28 +69,23 @@ static bool same_rows(const struct embed *e, size_t first, size_t n, size_t d)
 static void test_one(void)
 {
     char *a[] = { "a.h5" };
-    struct stream *st;
-    struct embed e;
+    struct embed_all all;
 
     ok(write_some("a.h5", 0, 250, 5, true, pets, 2, &features) == 0, "250 rows: %s", fail_text());
-    files_must(stream_open(&st, a, 1) == 0, "a.h5");
-    ok(embed_next(st, &e) == 1 && same_rows(&e, 0, 250, 5), "are read again: %s", fail_text());
-    ok(e.rows.truth && e.rows.label[1] == 1 && e.rows.classes.n == 2 &&
-           !strcmp(e.kind.layer, "features") && !strcmp(e.kind.net, "online") &&
-           !strcmp(e.kind.checkpoint, "0123456789abcdef") && e.kind.normalised &&
-           !strcmp(e.name, "a.h5") && e.checksum != 0,
+    ok(embed_read_all(&all, a, 1, 1000) == 0 && same_rows(&all.e, 0, 250, 5), "are read again: %s",
+       fail_text());
+    ok(all.e.rows.truth && all.e.rows.label[1] == 1 && all.e.rows.classes.n == 2 &&
+           !strcmp(all.e.kind.layer, "features") && !strcmp(all.e.kind.net, "online") &&
+           !strcmp(all.e.kind.checkpoint, "0123456789abcdef") && all.e.kind.normalised &&
+           !strcmp(all.e.name, "a.h5") && all.e.checksum != 0,
        "with their columns and kind");
-    embed_release(&e);
-    embed_release(&e);
-    ok(embed_next(st, &e) == 0, "and no more");
-    stream_close(st);
+    embed_all_release(&all);
 
     ok(write_some("none.h5", 0, 0, 5, true, pets, 2, &features) == 0, "no rows: %s", fail_text());
     a[0] = "none.h5";
-    files_must(stream_open(&st, a, 1) == 0, "none.h5");
-    ok(embed_next(st, &e) == 1 && e.rows.n == 0 && e.d == 5, "are a shard too: %s", fail_text());
-    embed_release(&e);
-    stream_close(st);
+    ok(embed_read_all(&all, a, 1, 1000) == 0 && all.e.rows.n == 0 && all.e.d == 5,
+       "are a shard too: %s", fail_text());
+    embed_all_release(&all);
     write_some("b.h5", 0, 250, 5, true, pets, 2, &features);
     ok(files_equal("a.h5", "b.h5"), "the same rows make the same bytes");
 }
@@ -117,30 +112,48 @@ static void test_all(void)
     files_reap();
 }
 
+struct seen {
+    size_t rows, files;
+    bool good;
+};
+
+static int see_block(void *arg, const struct embed *e, size_t first, size_t n, const float *x)
+{
+    struct seen *s = arg;
+    for (size_t i = 0; i < n; i++)
+        s->good = s->good && x[i * e->d] == (float)(s->rows + first + i + 1);
+    return 0;
+}
+
+static int see_end(void *arg, const struct embed *e)
+{
+    struct seen *s = arg;
+    s->good = s->good && e->rows.n * e->d * 4 <= EMBED_IMAGE_LIMIT && e->rows.n > 0;
+    s->rows += e->rows.n;
+    s->files++;
+    return 0;
+}
+
 static void test_pipe(void)
 {
     size_t d = 4096, n = 5000; /* 82 MB: two images */
     int saved = files_stdout("piped.h5");
-    char *piped[] = { "piped.h5" };
-    struct stream *st;
-    struct embed e;
-    size_t files = 0, rows = 0;
-    bool good = true;
+    char *piped[] = { "piped.h5", "a.h5" };
+    struct embed all = { 0 };
+    struct seen seen = { .good = true };
     int rc = write_some("-", 0, n, d, false, pets, 2, &features);
 
     files_stdout_back(saved);
     ok(rc == 0, "through a pipe: %s", fail_text());
-    files_must(stream_open(&st, piped, 1) == 0, "piped.h5");
-    while ((rc = embed_next(st, &e)) == 1) {
-        good = good && same_rows(&e, rows, e.rows.n, d) && e.rows.n * d * 4 <= EMBED_IMAGE_LIMIT &&
-               e.rows.n > 0;
-        rows += e.rows.n;
-        files++;
-        embed_release(&e);
-    }
-    stream_close(st);
-    ok(rc == 0 && good && rows == n && files == 2, "%zu images, %zu rows, each below its limit",
-       files, rows);
+    rc = embed_stream(piped, 1, 0, &all, see_block, see_end, &seen);
+    ok(rc == 0 && seen.good && seen.rows == n && seen.files == 2,
+       "%zu images, %zu rows, each below its limit", seen.files, seen.rows);
+    embed_release(&all);
+    seen = (struct seen){ 0 };
+    rc = embed_stream(piped, 2, 0, &all, see_block, see_end, &seen);
+    ok(rc == -EINVAL && seen.files == 2, "other vectors are not shown: %s", fail_text());
+    embed_release(&all);
+    embed_release(&all);
 }
 
 static void test_kinds(void)
@@ -198,8 +211,7 @@ static void test_flips(void)
     char *flip[] = { "flip.h5" };
     unsigned long seed = t_seed();
     size_t n, refused = 0, wrong = 0;
-    struct stream *st;
-    struct embed e;
+    struct embed_all all;
 
     write_some("flip.h5", 0, 200, 5, true, pets, 2, &features);
     uint8_t *a = files_read("flip.h5", &n);
@@ -209,13 +221,11 @@ static void test_flips(void)
         size_t at = (size_t)(seed >> 20) % n;
         uint8_t flipped = a[at] ^ (uint8_t)(1u << (seed >> 60 & 7));
         files_must(pwrite(fd, &flipped, 1, (off_t)at) == 1, "flip");
-        files_must(stream_open(&st, flip, 1) == 0, "flip.h5");
-        if (embed_next(st, &e) == 1)
-            wrong += !same_rows(&e, 0, 200, 5);
+        if (embed_read_all(&all, flip, 1, 1 << 20) == 0)
+            wrong += !same_rows(&all.e, 0, 200, 5);
         else
             refused++;
-        embed_release(&e);
-        stream_close(st);
+        embed_all_release(&all);
         files_must(pwrite(fd, &a[at], 1, (off_t)at) == 1, "flip");
     }
     close(fd);
