@@ -19,6 +19,7 @@
 
 #include "common/base/prov.h"
 #include "common/data/h5driver.h"
+#include "common/data/newfile.h"
 #include "common/data/stream.h"
 #include <hdf5.h>
 
@@ -82,15 +83,10 @@ int h5_describe(const struct h5in *in, const char *dataset, enum h5_type *type, 
 
 struct h5out {
     hid_t file;
-    char *name;          /* for messages */
-    char *path, *tmp;    /* of the target; of the file until commit, "" while it has no name */
-    bool image;          /* written to memory first, then to path; NULL path: standard output */
+    char *name;         /* for messages */
+    struct newfile new; /* without tmp: all in memory first, then to its path, or standard output */
     struct h5sink *sink; /* what has been written */
 };
-
-/* path "-" or NULL: one HDF5 image to standard output at commit, see tail.h; -EUSAGE (worded) if
- * that is a terminal. A path that is a pipe or device is written likewise, a symbolic link is
- * followed. */
 int h5out_open(struct h5out *o, const char *path);
 /* Groups on the way to a dataset are made. */
 int h5_write(struct h5out *o, const char *dataset, enum h5_type type, int ndim, const size_t *dim,

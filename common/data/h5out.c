@@ -6,11 +6,9 @@
 #include "common/base/tail.h"
 #include "common/data/h5.h"
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ALIGN 64
@@ -48,63 +46,22 @@ static int cannot(const struct h5out *o, const char *what)
     return fail(-EIO, "%s: HDF5 cannot write %s", o->name, what);
 }
 
-/* The folder of path, "." if it names none. The caller's. */
-static char *folder_of(const char *path)
-{
-    char *copy = mem_strdup(path), *folder = NULL;
-
-    if (copy)
-        folder = mem_strdup(dirname(copy));
-    free(copy);
-    return folder;
-}
-
-/* A file without a name in the folder of the target; with a name where that is not known. */
-static int open_target(struct h5out *o)
-{
-    char *folder = folder_of(o->path);
-
-    if (!folder)
-        return -ENOMEM;
-    if (access("/proc/self/fd", X_OK) == 0) /* the way to a name later */
-        o->sink->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
-    free(folder);
-    if (o->sink->fd >= 0)
-        return (o->tmp = mem_strdup("")) ? 0 : -ENOMEM;
-    if (!(o->tmp = mem_printf("%s.tmp.%ld", o->path, (long)getpid())))
-        return -ENOMEM;
-    unlink(o->tmp); /* left by a killed process of the same number */
-    o->sink->fd = open(o->tmp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
-    return o->sink->fd < 0 ? fail_errno("%s", o->name) : 0;
-}
-
 /* Decides how path is written. */
 static int open_path(struct h5out *o, const char *path)
 {
-    struct stat sb;
-
     o->sink->fd = -1;
     if (!path || strcmp(path, "-") == 0) {
-        o->image = true;
         o->name = mem_strdup("standard output");
         if (o->name && isatty(STDOUT_FILENO))
             return fail(-EUSAGE, "standard output is a terminal, and HDF5 is no text: name a file "
                                  "(-o), or pipe it on");
         return o->name ? 0 : -ENOMEM;
     }
-    if (!(o->name = mem_strdup(path)))
-        return -ENOMEM;
-    if (lstat(path, &sb) == 0 && S_ISLNK(sb.st_mode))
-        o->path = realpath(path, NULL); /* NULL if it leads nowhere yet: then the link goes */
-    if (!o->path && !(o->path = mem_strdup(path)))
-        return -ENOMEM;
-    if (stat(o->path, &sb) == 0 && S_ISDIR(sb.st_mode))
-        return fail(-EISDIR, "%s: is a folder", path);
-    if (stat(o->path, &sb) == 0 && !S_ISREG(sb.st_mode)) {
-        o->image = true; /* a pipe or device is written to, not replaced */
-        return 0;
-    }
-    return open_target(o);
+    int rc = newfile_open(&o->new, path);
+    o->sink->fd = o->new.fd;
+    if (rc == 0 && !(o->name = mem_strdup(path)))
+        rc = -ENOMEM;
+    return rc;
 }
 
 /* How groups are made, the root too: without times, and with all links and attributes in the object
@@ -294,9 +251,9 @@ int h5_put_string(struct h5out *o, const char *object, const char *name, const c
 /* The finished image to standard output, or into the pipe or device at path. */
 static int send_image(struct h5out *o)
 {
-    if (!o->path)
+    if (!o->new.path)
         return tail_write(o->sink->image, (size_t)o->sink->size);
-    int fd = open(o->path, O_WRONLY | O_CLOEXEC), rc = 0;
+    int fd = open(o->new.path, O_WRONLY | O_CLOEXEC), rc = 0;
     if (fd < 0)
         return fail_errno("%s", o->name);
     for (uint64_t put = 0; put < o->sink->size && rc == 0;) {
@@ -313,54 +270,6 @@ static int send_image(struct h5out *o)
     return rc;
 }
 
-/* The folder's entry of path to disk. The file has its name by now: where this cannot be, it is not
- * worth a failure. */
-static void sync_folder(const char *path)
-{
-    char *folder = folder_of(path);
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-    if (folder && fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(folder);
-}
-
-/* Gives a file without a name one, beside the target. */
-static int name_file(struct h5out *o)
-{
-    char from[64], *tmp = mem_printf("%s.tmp.%ld", o->path, (long)getpid());
-
-    if (!tmp)
-        return -ENOMEM;
-    snprintf(from, sizeof(from), "/proc/self/fd/%d", o->sink->fd);
-    unlink(tmp); /* left by a process of the same number, killed between two lines here */
-    if (linkat(AT_FDCWD, from, AT_FDCWD, tmp, AT_SYMLINK_FOLLOW) < 0) {
-        int rc = fail_errno("%s: the file cannot be named", o->name);
-        free(tmp);
-        return rc;
-    }
-    free(o->tmp);
-    o->tmp = tmp;
-    return 0;
-}
-
-static int publish(struct h5out *o)
-{
-    int rc;
-
-    if (fsync(o->sink->fd) < 0)
-        return fail_errno("%s", o->name);
-    if (!*o->tmp && (rc = name_file(o)) < 0)
-        return rc;
-    if (rename(o->tmp, o->path) < 0)
-        return fail_errno("%s", o->name);
-    *o->tmp = '\0';
-    sync_folder(o->path);
-    return 0;
-}
-
 int h5out_commit(struct h5out *o, const char *format, int version, const struct history *h)
 {
     int rc;
@@ -375,7 +284,7 @@ int h5out_commit(struct h5out *o, const char *format, int version, const struct 
     if (H5Fclose(file) < 0 || o->sink->error)
         rc = cannot(o, "the end of the file");
     else
-        rc = o->image ? send_image(o) : publish(o);
+        rc = o->new.tmp ? newfile_commit(&o->new) : send_image(o);
 out:
     h5out_abort(o);
     return rc;
@@ -390,11 +299,8 @@ void h5out_abort(struct h5out *o)
             close(o->sink->fd);
         h5sink_release(o->sink);
     }
-    if (o->tmp && *o->tmp)
-        unlink(o->tmp);
+    newfile_abort(&o->new);
     free(o->sink);
     free(o->name);
-    free(o->path);
-    free(o->tmp);
     *o = (struct h5out){ .file = -1 };
 }

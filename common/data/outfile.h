@@ -1,18 +1,16 @@
 /*
- * outfile.h - a file that appears whole or not at all: written without a name, synced, renamed.
- * A kill leaves nothing behind; where a file system has no files without names, NAME.tmp.PID.
+ * outfile.h - text and the like into a file that appears whole or not at all (newfile.h), and which
+ * names are of one file.
  */
 #ifndef SEMPPL_OUTFILE_H
 #define SEMPPL_OUTFILE_H
 
-#include "common/base/base.h"
+#include "common/data/newfile.h"
 #include <stdio.h>
 
 struct outfile {
     FILE *file; /* for the caller's fprintf() and fwrite(); errors are looked at by the commit */
-    char *path, *tmp; /* tmp: the name beside path, NULL if path is no file and written in place */
-    bool nameless;    /* no name yet */
-    bool named;       /* tmp is there */
+    struct newfile new;
 };
 
 /* Whether two names are of one file, which need not be there yet: what is read would be replaced by

@@ -39,7 +39,7 @@ static void warn_of_oracle(const struct shard_set *data)
             known += r->label[row] < 0 && r->truth && r->truth[row] >= 0;
         }
     }
-    log_warn("pseudo_labels oracle: the truth in the data is taken for %zu of %s", known,
+    log_warn("pseudo_labels oracle: %zu of %s by the truth in the data", known,
              TEXT_COUNT(unlabelled, "unlabelled picture", "unlabelled pictures"));
 }
 
