@@ -488,7 +488,7 @@ static float *draw_weights(struct trial *t, const struct net *net)
  * is allowed is for all numbers together. */
 static void case_network(struct trial *t)
 {
-    enum { N = 4, SIDE = 32 };
+    enum { N = 4, SIDE = 16 };
     struct settings set;
     struct net net = { 0 };
     struct net_weights w = { 0 };

@@ -6,8 +6,8 @@
 
 unset SEMPPL_CUDA CUDA_VISIBLE_DEVICES
 "$BUILD"/examples/draw-shapes photos 4 1 >/dev/null
-semppl-prep -q --labels-per-class 2 --pixels 32 -o train.h5 photos
-semppl-ckpt new --preset cifar --width 0.125 --hidden 16 --dim 8 --batch 8 --steps 4 -o 0.h5
+semppl-prep -q --labels-per-class 2 --pixels 16 -o train.h5 photos
+semppl-ckpt new --preset cifar --width 0.125 --hidden 16 --dim 8 --batch 8 --large-side 16 --steps 4 -o 0.h5
 semppl-embed -q --device cpu -c 0.h5 -o e.h5 train.h5
 
 # Programs in a folder of their own, whatever lies beside those of the build.
@@ -171,14 +171,14 @@ fake=$BUILD/fake/$name
 if [ ! -e "$fake" ]; then
     skip 'programs on a device' 'not built: make build/fake/libsemppl-cuda.so'
 else
-    export SEMPPL_CUDA=$fake SEMPPL_CACHE=$PWD/cache # the engines of the first run are those of the next
+    export SEMPPL_CUDA=$fake SEMPPL_CACHE=$PWD/cache SEMPPL_ENGINES=2 # the engines of the first run are those of the next
     check 'selftest on a device' 'semppl-ckpt selftest >self'
     check 'all its kernels are as defined' 'grep -qE "^cuda:0 .*: ([0-9]+) of \1 checks of kernels are as defined" self'
     check_err 0 'embed takes the device by itself' 'computing on cuda:0 fibers' 'embed'
     check 'silently if asked' 'embed -q 2>err && [ ! -s err ]'
     check_out 'the history tells where' 'device": "cuda fibers"' 'device_of p.h5'
     check 'activations are bfloat16 then' 'h5dump -d history p.h5 | grep "embed.*precision.*bf16"'
-    semppl-prep -q --pixels 32 -o all.h5 photos
+    semppl-prep -q --pixels 16 -o all.h5 photos
     both() { # PRECISION: each picture's nearest on the CPU of those on the device, and how near
         semppl-embed -q --device cpu --precision f32 -c 0.h5 -o a.h5 all.h5 &&
             semppl-embed -q --precision "$1" -c 0.h5 -o b.h5 all.h5 &&
@@ -196,7 +196,7 @@ else
         'SEMPPL_SHIM_DEVICES=2 train --device cuda:1 && semppl-ckpt compare 1.h5 again.h5'
     check_err 5 'here it is one device' '--device cuda:1: there is no CUDA device 1: the last is 0$' 'vote --device cuda:1'
     check_err 0 'pixels need none' '^semppl-embed: [0-9]* pictures' 'semppl-embed --layer pixels -o q.h5 train.h5 && ! grep "computing on" .err'
-    unset SEMPPL_CUDA SEMPPL_CACHE
+    unset SEMPPL_CUDA SEMPPL_CACHE SEMPPL_ENGINES
 fi
 
 # -- the real one, on a machine without a device ----

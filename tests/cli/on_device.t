@@ -4,7 +4,7 @@
 # shellcheck source=tests/cli/lib.sh disable=SC2016
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-export SEMPPL_CUDA=${SEMPPL_CUDA:-$BUILD/fake/libsemppl-cuda.so} SEMPPL_CACHE=$PWD/cache # so that engines are chosen once
+export SEMPPL_CUDA=${SEMPPL_CUDA:-$BUILD/fake/libsemppl-cuda.so} SEMPPL_CACHE=$PWD/cache SEMPPL_ENGINES=2 # so that engines are chosen once, and soon
 if [ ! -e "$SEMPPL_CUDA" ]; then
     skip 'programs on a device' 'no fake one is built'
     finish

@@ -75,8 +75,17 @@ static float *vectors(const struct shape *s, size_t n, const float *centre, floa
     return x;
 }
 
-static void check_shape(const struct shape *s, const char *isa)
+/* Fewer queries where large cases take long: still more than a block of them. */
+static struct shape fewer(struct shape s)
 {
+    while (check_too_large(s.n * s.m * s.d))
+        s.n /= 2;
+    return s;
+}
+
+static void check_shape(struct shape shape, const char *isa)
+{
+    const struct shape *s = &shape;
     float *centre = check_normal(7 * s->d);
     float *query = vectors(s, s->n, centre, s->query_scale);
     float *bank = vectors(s, s->m, centre, s->bank_scale);
@@ -279,7 +288,7 @@ int main(void)
         check_margin(check_isa(i), 0x1p-8f);  /* bfloat16 */
         check_margin(check_isa(i), 0x1p-11f); /* float16 */
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
-            check_shape(&shapes[s], check_isa(i));
+            check_shape(fewer(shapes[s]), check_isa(i));
     }
     return done();
 }
