@@ -61,16 +61,6 @@ static bool only_views(void)
     return o.views && o.steps == 0 && !opt_given(&o.out);
 }
 
-/* Can it be written? A terminal, a folder, no such folder. */
-static int probe(const char *path)
-{
-    struct h5out out;
-    int rc = h5out_open(&out, path);
-    if (rc == 0)
-        h5out_abort(&out);
-    return rc;
-}
-
 /* A checkpoint may follow itself; nothing else that is written replaces anything. */
 static int check_outputs(int n, char **operands)
 {
@@ -115,8 +105,8 @@ static int check_usage(int n, char **operands)
     if (rc == 0 && o.dump && o.steps != 1)
         rc = fail(-EUSAGE, "--dump-step is of one step: give -n 1");
     if (rc == 0 && !only_views())
-        rc = probe(o.out);
-    return rc == 0 && o.dump ? probe(o.dump) : rc;
+        rc = h5out_check(o.out);
+    return rc == 0 && o.dump ? h5out_check(o.dump) : rc;
 }
 
 static int read_state(struct state *s)

@@ -41,7 +41,6 @@ struct assign_writer {
 int assign_open(struct assign_writer **out, const char *path, bool hdf5, size_t neighbours)
 {
     struct assign_writer *w = mem_alloc(1, sizeof *w, "the output");
-    struct h5out probe;
     int rc = w ? 0 : -ENOMEM;
     *out = NULL;
     if (rc < 0)
@@ -52,9 +51,9 @@ int assign_open(struct assign_writer **out, const char *path, bool hdf5, size_t 
         spool_init(&w->column[c], MEMORY, NULL);
     if (path && strcmp(path, "-") != 0 && !(w->path = mem_strdup(path)))
         rc = -ENOMEM;
-    else if (hdf5 && (rc = h5out_open(&probe, w->path)) >= 0)
-        h5out_abort(&probe); /* there is a way to write it */
-    else if (w->path && !hdf5)
+    else if (hdf5)
+        rc = h5out_check(w->path);
+    else if (w->path)
         rc = outfile_open(&w->text, w->path);
     if (rc < 0) {
         assign_abort(w);

@@ -30,7 +30,6 @@ int embed_writer_open(struct embed_writer **out, const char *path, size_t d,
 {
     struct embed_writer *w = mem_alloc(1, sizeof(*w), "embeddings");
     bool pipe = !path || strcmp(path, "-") == 0;
-    struct h5out probe;
     char *copy;
     int rc = -ENOMEM;
 
@@ -52,10 +51,8 @@ int embed_writer_open(struct embed_writer **out, const char *path, size_t d,
             goto failed;
         spool_init(&w->x, SPOOL_MEMORY, w->dir);
     }
-    /* what stands in the way (a terminal, no such folder) is better said before the work */
-    if ((rc = h5out_open(&probe, w->path)) < 0)
+    if ((rc = h5out_check(w->path)) < 0)
         goto failed;
-    h5out_abort(&probe);
     *out = w;
     return 0;
 failed:

@@ -88,6 +88,9 @@ struct h5out {
     struct h5sink *sink; /* what has been written */
 };
 int h5out_open(struct h5out *o, const char *path);
+/* Fails (worded) as that would: a terminal, no such folder, a full disk, are better told before the
+ * work. */
+int h5out_check(const char *path);
 /* Groups on the way to a dataset are made. */
 int h5_write(struct h5out *o, const char *dataset, enum h5_type type, int ndim, const size_t *dim,
              const void *data);

@@ -101,6 +101,16 @@ out:
     return rc;
 }
 
+int h5out_check(const char *path)
+{
+    struct h5out o;
+    int rc = h5out_open(&o, path);
+
+    if (rc == 0)
+        h5out_abort(&o);
+    return rc;
+}
+
 int h5_group(struct h5out *o, const char *name)
 {
     htri_t there = H5Lexists(o->file, name, H5P_DEFAULT);

@@ -71,6 +71,16 @@ int newfile_open(struct newfile *f, const char *path)
     return rc;
 }
 
+int newfile_check(const char *path)
+{
+    struct newfile f;
+    int rc = newfile_open(&f, path);
+    if (rc == 0 && f.tmp)
+        close(f.fd);
+    newfile_abort(&f);
+    return rc;
+}
+
 int newfile_sync(struct newfile *f)
 {
     return fsync(f->fd) == 0 ? 0 : fail_errno("%s: cannot be brought to disk", f->name);

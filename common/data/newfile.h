@@ -23,6 +23,7 @@ char *newfile_folder(const char *path);
 
 /* Fails (worded) for a folder, and where no file can be written. A device or pipe is not opened. */
 int newfile_open(struct newfile *f, const char *path);
+int newfile_check(const char *path);   /* fails as that would, and leaves nothing open */
 int newfile_sync(struct newfile *f);   /* all to disk: then the commit can hardly fail */
 int newfile_commit(struct newfile *f); /* before fd is closed; then f is released in any case */
 void newfile_abort(struct newfile *f); /* removes the file; fine on a zeroed or committed one */

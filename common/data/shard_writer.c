@@ -131,11 +131,8 @@ int shard_writer_open(struct shard_writer **out, const char *path, uint64_t limi
     if ((rc = classes_copy(&w->rows.classes, classes)) < 0)
         goto failed;
     w->fixed = fixed_bytes(w);
-    /* what stands in the way (a terminal, no such folder) is better said before the work */
-    struct h5out probe;
-    if ((rc = h5out_open(&probe, w->path)) < 0)
+    if ((rc = h5out_check(w->path)) < 0)
         goto failed;
-    h5out_abort(&probe);
     *out = w;
     return 0;
 failed:

@@ -40,7 +40,8 @@ int score_json(const struct score *s, FILE *f, const struct history *h);
  * is not there).
  */
 int score_report(const struct score *s, const char *dir, const char *log, const struct history *h);
-/* -EUSAGE (worded) if one of these would replace one of the n files that are read; NULL is none. */
+/* For use before the work: -EUSAGE (worded) if one of these would replace one of the n files that
+ * are read (NULL is none), -ENOTDIR if dir is there, and no folder. */
 int score_report_spares(const char *dir, const char *const *read, size_t n);
 
 #endif

@@ -89,7 +89,10 @@ static const char *const files[NFILES] = { "eval.json", "confusion.png", "learni
 
 int score_report_spares(const char *dir, const char *const *read, size_t n)
 {
+    struct stat st;
     int rc = 0;
+    if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
+        return fail(-ENOTDIR, "%s: is no folder", dir);
     for (int i = 0; i < NFILES && rc == 0; i++) {
         char *path = mem_printf("%s/%s", dir, files[i]);
         rc = path ? outfile_spares(path, read, n) : -ENOMEM;

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/data/draw.h"
+#include "common/data/newfile.h"
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -61,7 +62,7 @@ int sheet_check_path(const char *option, const char *path)
 {
     const char *dot = strrchr(path, '.');
     if (dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg")))
-        return 0;
+        return newfile_check(path);
     return fail(-EUSAGE, "%s %s: the name must end in .png, .jpg or .jpeg", option, path);
 }
 

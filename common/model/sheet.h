@@ -39,8 +39,8 @@ int sheet_offer(struct sheet *s, const struct sheet_item *item); /* item->order 
 int sheet_write(struct sheet *s, const char *path, const struct knn_bank *bank,
                 const struct classes *classes);
 void sheet_close(struct sheet *s);
-/* -EUSAGE (worded) unless the option's path ends as image_write() wants; for use before the work.
- */
+/* For use before the work: -EUSAGE (worded) unless the option's path ends as image_write() wants, a
+ * failure of newfile_check() if it cannot be written. */
 int sheet_check_path(const char *option, const char *path);
 
 #endif

@@ -57,6 +57,7 @@ mkdir same && cp bank.h5 same/eval.json && cp t.h5 same/confusion.png && cp log.
 for i in '-b same/eval.json t.h5' '-b bank.h5 same/confusion.png' '--log same/learning-curve.png -b bank.h5 t.h5'; do
     check_err 2 "a report does not replace what it is made of: $i" 'same/[a-z.-]* is an input' "semppl-eval knn --report same $i"
 done
+check_err 3 'a report needs a folder, said before the work' 't\.h5: is no folder' 'semppl-eval knn --report t.h5 -b gone.h5 bank.h5'
 check_err 2 'a log without a report'            '--report' 'semppl-eval knn --log log.jsonl -b bank.h5 t.h5'
 
 check_err 3 'pictures in bank and test are refused' 'the bank holds 80 test rows too' 'semppl-eval knn -b bank.h5 bank.h5'

@@ -175,6 +175,7 @@ check_err 2 'nor is the bank'                   'e\.h5 is an input' 'semppl-knn 
 check_err 2 'labels and a sheet are not one file' 's2\.png cannot take two outputs' 'semppl-knn -o s2.png --sheet s2.png --images train.h5 e.h5'
 check_err 2 'nor are pictures'                  'train\.h5 is an input' 'semppl-knn -o train.h5 --sheet s.png --images train.h5 e.h5'
 check       'they are as they were'             'cmp e.h5 kept.h5'
+check_err 3 'no folder for the sheet'            'none/s\.png' 'semppl-knn -q --sheet none/s.png --images gone.h5 query.h5'
 check_err 3 'missing pictures are noticed'      'gone\.h5' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5'
 check_out 'before the work'                     '' 'semppl-knn -q -b bank.h5 --sheet s.png --images gone.h5 query.h5 2>/dev/null || true'
 
