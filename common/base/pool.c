@@ -1,9 +1,11 @@
 /*
  * pool.c - worker threads that spin for about a microsecond between runs, then sleep.
  *
- * A run is a number in `run`, raised by the caller. Every worker notices it, takes tasks from
- * `next` until none is left, and counts itself out of `busy`; the caller does the same as worker 0
- * and waits until nobody is busy. The mutex and the conditions serve only those who sleep.
+ * A run is open from the moment that its tasks may be taken until the caller, who takes them too as
+ * worker 0, finds none left. A worker that is woken counts itself in, and out when it finds none
+ * either; the caller waits for those who are in. One that wakes only now finds the run closed and
+ * goes back to sleep: nobody waits for a thread that has no processor. No more workers are woken
+ * than there are tasks, and by one another, so that many are awake after a few steps.
  */
 #include "common/base/pool.h"
 #include "common/base/cgroup.h"
@@ -11,6 +13,7 @@
 #include "common/base/mem.h"
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,28 +21,36 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPINS = 32 }; /* pauses of some 10 to 50 ns each */
+enum { SPINS = 32, LINE = 64 }; /* pauses of some 10 to 50 ns each; bytes */
+
+struct worker {
+    _Alignas(LINE) struct pool *pool;
+    pthread_t thread;
+    int number;
+    sem_t woken;
+    atomic_bool called; /* and not up yet */
+};
 
 struct pool {
     int threads, started; /* workers that there are, the caller included; threads to join */
-    struct worker {
-        struct pool *pool;
-        pthread_t thread;
-        int number;
-    } * worker;
-    pthread_mutex_t lock;
-    pthread_cond_t raised, finished;
-    atomic_uint run;
-    atomic_int busy;
-    bool stop;
+    struct worker *worker;
+    atomic_bool stop;
 
-    /* the run, written before `run` is raised */
+    /* the run, written before it is open */
     int (*task)(void *arg, size_t i, int worker);
     void *arg;
     size_t n;
-    atomic_size_t next;
+    int wanted; /* workers, the caller included */
 
-    /* its lowest failure, under lock */
+    _Alignas(LINE) atomic_bool open;
+    _Alignas(LINE) atomic_size_t next;
+    _Alignas(LINE) atomic_int calls; /* the next worker to be called */
+    _Alignas(LINE) atomic_int inside;
+    atomic_bool waiting; /* the caller, for nobody to be inside */
+    sem_t empty;
+
+    /* the run's lowest failure */
+    pthread_mutex_t lock;
     size_t failed;
     int rc;
     char why[1024];
@@ -93,27 +104,50 @@ static void take_tasks(struct pool *p, int worker)
     }
 }
 
+/* Until it is posted: awake at first, then asleep. */
+static void wait_for(sem_t *sem)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (sem_trywait(sem) == 0)
+            return;
+        spin_once();
+    }
+    while (sem_wait(sem) < 0)
+        ; /* a signal came */
+}
+
+static void call(struct pool *p, int worker)
+{
+    if (!atomic_exchange(&p->worker[worker].called, true))
+        sem_post(&p->worker[worker].woken);
+}
+
+/* Two more workers: everybody who is up does that, so soon all are, whoever sleeps on. */
+static void call_two(struct pool *p)
+{
+    for (int i = 0; i < 2 && atomic_load(&p->calls) < p->wanted; i++) {
+        int worker = atomic_fetch_add(&p->calls, 1);
+        if (worker < p->wanted)
+            call(p, worker);
+    }
+}
+
 static void *work(void *self)
 {
     struct worker *w = self;
     struct pool *p = w->pool;
-    for (unsigned seen = 0;; seen++) {
-        for (int i = 0; i < SPINS && atomic_load(&p->run) == seen; i++)
-            spin_once();
-        if (atomic_load(&p->run) == seen) {
-            pthread_mutex_lock(&p->lock);
-            while (atomic_load(&p->run) == seen)
-                pthread_cond_wait(&p->raised, &p->lock);
-            pthread_mutex_unlock(&p->lock);
-        }
-        if (p->stop)
+    for (;;) {
+        wait_for(&w->woken);
+        atomic_store(&w->called, false);
+        if (atomic_load(&p->stop))
             return NULL;
-        take_tasks(p, w->number);
-        if (atomic_fetch_sub(&p->busy, 1) == 1) {
-            pthread_mutex_lock(&p->lock);
-            pthread_cond_signal(&p->finished);
-            pthread_mutex_unlock(&p->lock);
+        atomic_fetch_add(&p->inside, 1);
+        if (atomic_load(&p->open) && w->number < p->wanted) {
+            call_two(p);
+            take_tasks(p, w->number);
         }
+        if (atomic_fetch_sub(&p->inside, 1) == 1 && atomic_exchange(&p->waiting, false))
+            sem_post(&p->empty);
     }
 }
 
@@ -143,8 +177,7 @@ int pool_open(struct pool **pool, int threads)
     p->threads = threads;
     p->worker = w;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->raised, NULL);
-    pthread_cond_init(&p->finished, NULL);
+    sem_init(&p->empty, 0, 0);
 
     /* Signals are for the main thread, whose system calls expect them. */
     int err = 0;
@@ -152,7 +185,9 @@ int pool_open(struct pool **pool, int threads)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (int i = 1; i < threads && err == 0; i++) {
-        w[i] = (struct worker){ .pool = p, .number = i };
+        w[i].pool = p;
+        w[i].number = i;
+        sem_init(&w[i].woken, 0, 0);
         err = pthread_create(&w[i].thread, NULL, work, &w[i]);
         p->started += err == 0;
     }
@@ -165,24 +200,18 @@ int pool_open(struct pool **pool, int threads)
     return 0;
 }
 
-static void raise_run(struct pool *p)
-{
-    pthread_mutex_lock(&p->lock);
-    atomic_fetch_add(&p->run, 1);
-    pthread_cond_broadcast(&p->raised);
-    pthread_mutex_unlock(&p->lock);
-}
-
 void pool_close(struct pool *p)
 {
     if (!p)
         return;
-    p->stop = true;
-    raise_run(p);
+    atomic_store(&p->stop, true);
     for (int i = 1; i <= p->started; i++)
+        call(p, i);
+    for (int i = 1; i <= p->started; i++) {
         pthread_join(p->worker[i].thread, NULL);
-    pthread_cond_destroy(&p->raised);
-    pthread_cond_destroy(&p->finished);
+        sem_destroy(&p->worker[i].woken);
+    }
+    sem_destroy(&p->empty);
     pthread_mutex_destroy(&p->lock);
     free(p->worker);
     free(p);
@@ -191,6 +220,19 @@ void pool_close(struct pool *p)
 int pool_threads(const struct pool *p)
 {
     return p->threads;
+}
+
+/* Returns when no worker is inside. */
+static void wait_until_empty(struct pool *p)
+{
+    for (int i = 0; i < SPINS && atomic_load(&p->inside) > 0; i++)
+        spin_once();
+    while (atomic_load(&p->inside) > 0) {
+        atomic_store(&p->waiting, true);
+        /* whoever sees that takes it back, and posts; if all were out before, nobody will */
+        if (atomic_load(&p->inside) > 0 || !atomic_exchange(&p->waiting, false))
+            wait_for(&p->empty);
+    }
 }
 
 int pool_run(struct pool *p, size_t n, int (*task)(void *arg, size_t i, int worker), void *arg)
@@ -206,19 +248,15 @@ int pool_run(struct pool *p, size_t n, int (*task)(void *arg, size_t i, int work
     p->task = task;
     p->arg = arg;
     p->n = n;
+    p->wanted = (int)MIN(n, (size_t)p->threads);
     p->failed = SIZE_MAX;
     p->rc = 0;
     atomic_store(&p->next, 0);
-    atomic_store(&p->busy, p->threads - 1);
-    raise_run(p);
+    atomic_store(&p->calls, 1); /* the caller is up */
+    atomic_store(&p->open, true);
+    call_two(p);
     take_tasks(p, 0);
-
-    for (int i = 0; i < SPINS && atomic_load(&p->busy); i++)
-        spin_once();
-    /* Also when nobody is busy any more: the last worker may still hold the lock. */
-    pthread_mutex_lock(&p->lock);
-    while (atomic_load(&p->busy))
-        pthread_cond_wait(&p->finished, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+    atomic_store(&p->open, false);
+    wait_until_empty(p);
     return p->rc < 0 ? fail(p->rc, "%s", p->why) : 0;
 }

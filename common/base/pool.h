@@ -19,10 +19,11 @@ void pool_close(struct pool *pool); /* NULL is fine */
 int pool_threads(const struct pool *pool);
 
 /*
- * Runs task(arg, i, worker) for i = 0 .. n-1 and waits for all; worker is 0 .. pool_threads()-1.
- * After a failure no further tasks start; returns the failure of the lowest failed i, with its
- * fail_text() brought to the caller. Not re-entrant: a task must not call pool_run on its own pool.
- * Idle workers spin about a microsecond, then sleep.
+ * Runs task(arg, i, worker) for i = 0 .. n-1 and waits for all; worker is below n and
+ * pool_threads(). After a failure no further tasks start; returns the failure of the lowest failed
+ * i, with its fail_text() brought to the caller. Not re-entrant: a task must not call pool_run on
+ * its own pool. Idle workers spin about a microsecond, then sleep. No more are woken than there are
+ * tasks, and none is waited for that had no processor in time.
  */
 int pool_run(struct pool *pool, size_t n, int (*task)(void *arg, size_t i, int worker), void *arg);
 

@@ -57,7 +57,8 @@ static void check_runs(int threads)
         for (size_t t = 0; t < ARRAY_LEN(sizes); t++) {
             size_t n = sizes[t];
             atomic_int *ran = calloc(n + 1, sizeof *ran), inside[MOST] = { 0 };
-            struct work w = { ran, inside, threads, false, SIZE_MAX, SIZE_MAX, 0, false };
+            int most = (int)MIN(n, (size_t)threads); /* no more workers than tasks */
+            struct work w = { ran, inside, most, false, SIZE_MAX, SIZE_MAX, 0, false };
             good = good && pool_run(pool, n, count_task, &w) == 0 && !w.bad;
             for (size_t i = 0; i < n; i++)
                 good = good && ran[i] == 1;
