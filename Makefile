@@ -310,7 +310,7 @@ check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(F
 	$(Q)$(if $(T),,$(MAKE) check-fake)
 
 # Kernels and whole steps on a CUDA device: one made of threads of the host, without the large cases; and a real one.
-ON_DEVICE := $(if $(T),$(TESTS),$(KERN) $(DEVICE))
+ON_DEVICE := $(if $(T),$(TESTS),$(DEVICE) $(KERN))
 check-fake: $(ON_DEVICE) $(FAKE)
 	$(Q)CHECK_DEVICE=cuda CHECK_QUICK=1 SEMPPL_SHIM_STRICT=1 SEMPPL_ENGINES=2 SEMPPL_CUDA='$(abspath $(FAKE))' $(PROVE) $(ON_DEVICE)
 check-device: $(ON_DEVICE) $(PLUGIN)
