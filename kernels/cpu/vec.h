@@ -30,14 +30,65 @@ typedef float hvec __attribute__((vector_size(2 * LANES), aligned(4), may_alias)
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* The first n <= LANES floats; n is a constant where speed matters. The others are 0. */
-INLINE vec vec_load(const float *p, size_t n)
+/*
+ * The first n numbers of a register of 4 or 2 bytes each, the others being 0: a mask where there
+ * are such, else a copy, which for an n that is no constant is a call.
+ */
+#if defined(__AVX512F__)
+INLINE uint32_t vec_first(size_t n)
 {
-    if (n == LANES)
-        return *(const vec *)p;
+    return (uint32_t)((UINT64_C(1) << n) - 1);
+}
+
+INLINE vec vec_load_part(const float *p, size_t n)
+{
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)vec_first(n), p);
+}
+
+INLINE void vec_store_part(float *p, vec v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)vec_first(n), (__m512)v);
+}
+
+INLINE uvec vec_load_part2(const uint16_t *p, size_t n)
+{
+    return (uvec)_mm512_maskz_loadu_epi16(vec_first(n), p);
+}
+
+INLINE void vec_store_part2(uint16_t *p, uvec u, size_t n)
+{
+    _mm512_mask_storeu_epi16(p, vec_first(n), (__m512i)u);
+}
+#else
+INLINE vec vec_load_part(const float *p, size_t n)
+{
     vec v = { 0 };
     memcpy(&v, p, n * sizeof(*p));
     return v;
+}
+
+INLINE void vec_store_part(float *p, vec v, size_t n)
+{
+    memcpy(p, &v, n * sizeof(*p));
+}
+
+INLINE uvec vec_load_part2(const uint16_t *p, size_t n)
+{
+    uvec u = { 0 };
+    memcpy(&u, p, n * sizeof(*p));
+    return u;
+}
+
+INLINE void vec_store_part2(uint16_t *p, uvec u, size_t n)
+{
+    memcpy(p, &u, n * sizeof(*p));
+}
+#endif
+
+/* The first n <= LANES floats; n is a constant where speed matters. The others are 0. */
+INLINE vec vec_load(const float *p, size_t n)
+{
+    return n == LANES ? *(const vec *)p : vec_load_part(p, n);
 }
 
 INLINE void vec_store(float *p, vec v, size_t n)
@@ -45,7 +96,7 @@ INLINE void vec_store(float *p, vec v, size_t n)
     if (n == LANES)
         *(vec *)p = v;
     else
-        memcpy(p, &v, n * sizeof(*p));
+        vec_store_part(p, v, n);
 }
 
 /* a where mask is set, else b. */
@@ -110,11 +161,11 @@ INLINE vec vec_load_as(enum kern_type type, const void *p, size_t at, size_t n)
     if (type == KERN_F32)
         return vec_load((const float *)p + at, n);
     const uint16_t *from = (const uint16_t *)p + at;
-    bvec b = { 0 };
     if (n == LANES)
-        b = *(const bvec *)from;
-    else
-        memcpy(&b, from, n * sizeof(*from));
+        return vec_widen(*(const bvec *)from);
+    uvec u = vec_load_part2(from, n);
+    bvec b;
+    memcpy(&b, &u, sizeof(b));
     return vec_widen(b);
 }
 
@@ -126,10 +177,13 @@ INLINE void vec_store_as(enum kern_type type, void *p, size_t at, vec v, size_t 
     }
     uint16_t *to = (uint16_t *)p + at;
     bvec b = vec_narrow(v);
-    if (n == LANES)
+    if (n == LANES) {
         *(bvec *)to = b;
-    else
-        memcpy(to, &b, n * sizeof(*to));
+        return;
+    }
+    uvec u = { 0 };
+    memcpy(&u, &b, sizeof(b));
+    vec_store_part2(to, u, n);
 }
 
 /*
@@ -187,11 +241,8 @@ INLINE struct vec2 vec2_load_as(enum kern_type type, const void *p, size_t at, s
 {
     if (type == KERN_F32)
         return vec2_columns(KERN_F32, (const float *)p + at, n);
-    uvec u = { 0 };
-    if (n == LANES2)
-        u = *(const uvec *)(const void *)((const uint16_t *)p + at);
-    else
-        memcpy(&u, (const uint16_t *)p + at, n * sizeof(uint16_t));
+    const uint16_t *from = (const uint16_t *)p + at;
+    uvec u = n == LANES2 ? *(const uvec *)(const void *)from : vec_load_part2(from, n);
     return (struct vec2){ { (vec)(u << 16), (vec)(u & 0xffff0000u) } };
 }
 
@@ -203,10 +254,11 @@ INLINE void vec2_store_exact(enum kern_type type, void *p, size_t at, struct vec
         return;
     }
     uvec u = (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u);
+    uint16_t *to = (uint16_t *)p + at;
     if (n == LANES2)
-        *(uvec *)(void *)((uint16_t *)p + at) = u;
+        *(uvec *)(void *)to = u;
     else
-        memcpy((uint16_t *)p + at, &u, n * sizeof(uint16_t));
+        vec_store_part2(to, u, n);
 }
 
 INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
