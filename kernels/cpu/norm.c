@@ -30,6 +30,7 @@ enum {
 
 struct plan {
     size_t c, fold, width, rows, rest; /* rest: numbers behind the last whole row */
+    size_t columns;                    /* width, rounded up to CPU_NORM_COLUMNS */
     size_t task_rows, whole, ntasks;   /* whole: tasks before that of the rest */
 };
 
@@ -39,6 +40,7 @@ static struct plan plan_of(size_t rows, size_t c)
     while ((c * p.fold % ALIGN || c * p.fold < MIN_WIDTH) && 2 * c * p.fold <= MAX_WIDTH)
         p.fold *= 2;
     p.width = c * p.fold;
+    p.columns = (p.width + CPU_NORM_COLUMNS - 1) / CPU_NORM_COLUMNS * CPU_NORM_COLUMNS;
     p.rows = rows / p.fold;
     p.rest = rows % p.fold * c;
     p.task_rows = PIECE * MAX((size_t)1, TASK_NUMBERS / (PIECE * p.width));
@@ -76,7 +78,7 @@ struct job {
     size_t parts,
         ranges;   /* of a task: rows, where nothing is summed; columns, where gradients are */
     double *sums; /* [ntasks][2][width] */
-    float *coef;  /* [COEF][width]: one number a channel, repeated fold times */
+    float *coef;  /* [COEF][columns]: one number a channel, repeated fold times */
     size_t rows;
     /* statistics and forward */
     float *mean, *var;
@@ -91,14 +93,14 @@ static int prepare(struct job *j, bool sums)
 {
     const struct plan *p = &j->plan;
     size_t total = sums ? p->ntasks * 2 * p->width : 0;
-    j->sums = kern_shared(j->kn, total * sizeof(double) + COEF * p->width * sizeof(float));
+    j->sums = kern_shared(j->kn, total * sizeof(double) + COEF * p->columns * sizeof(float));
     if (!j->sums || (sums && kern_scratch(j->kn, 2 * p->width * sizeof(float)) < 0))
         return -ENOMEM;
     j->coef = (float *)(j->sums + total);
     size_t rows = MIN(p->task_rows, MAX(p->rows, (size_t)1));
     size_t most = rows * p->width / PART_NUMBERS;
     j->parts = cpu_parts(j->kn, p->ntasks, rows, most, 0);
-    j->ranges = cpu_parts(j->kn, p->ntasks, MAX(p->width / ALIGN, (size_t)1), most, 0);
+    j->ranges = cpu_parts(j->kn, p->ntasks, p->columns / CPU_NORM_COLUMNS, most, 0);
     return 0;
 }
 
@@ -106,7 +108,7 @@ static int prepare(struct job *j, bool sums)
 static void spread(const struct job *j, size_t r, size_t channel, float value)
 {
     for (size_t f = 0; f < j->plan.fold; f++)
-        j->coef[r * j->plan.width + f * j->plan.c + channel] = value;
+        j->coef[r * j->plan.columns + f * j->plan.c + channel] = value;
 }
 
 /* Both sums of the channels from first on, over all tasks. */
@@ -188,7 +190,7 @@ static int apply_task(void *arg, size_t i, int worker UNUSED)
     const struct job *j = arg;
     struct share s = part_of(&j->plan, i / j->parts, i % j->parts, j->parts);
     j->inner->apply(j->type, cpu_at(j->type, j->y, s.offset), cpu_at(j->type, j->x, s.offset),
-                    cpu_at(j->type, j->residual, s.offset), j->coef, j->coef + j->plan.width,
+                    cpu_at(j->type, j->residual, s.offset), j->coef, j->coef + j->plan.columns,
                     s.rows, s.w, j->relu);
     return 0;
 }
@@ -225,7 +227,7 @@ static enum cpu_norm_relu relu_of(const struct kern_bn_backward *b)
 /* The rows of coef, in this order, from a column on. */
 static struct cpu_norm_coef coef_of(const struct job *j, size_t column)
 {
-    size_t w = j->plan.width;
+    size_t w = j->plan.columns;
     float *k = j->coef + column;
     return (struct cpu_norm_coef){ k, k + w, k + 2 * w, k + 3 * w, k + 4 * w, k + 5 * w };
 }
@@ -236,9 +238,9 @@ static int grad_sum_task(void *arg, size_t i, int worker)
     const struct job *j = arg;
     const struct kern_bn_backward *b = j->back;
     size_t task = i / j->ranges, range = i % j->ranges, width = j->plan.width;
-    size_t from = width * range / j->ranges / ALIGN * ALIGN, to = width;
-    if (range + 1 < j->ranges)
-        to = width * (range + 1) / j->ranges / ALIGN * ALIGN;
+    size_t pieces = j->plan.columns / CPU_NORM_COLUMNS;
+    size_t from = pieces * range / j->ranges * CPU_NORM_COLUMNS;
+    size_t to = MIN(pieces * (range + 1) / j->ranges * CPU_NORM_COLUMNS, width);
     struct share s = share_of(&j->plan, task);
     float *acc = kern_scratch_of(j->kn, worker);
     struct cpu_norm_coef coef = coef_of(j, from);
@@ -308,9 +310,12 @@ static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
             spread(&j, 5, k, b->shift[k]);
         }
     }
+    size_t half = COEF / 2 * j.plan.columns; /* a, b and c come between the passes */
+    j.inner->arrange(b->type, j.coef + half, half);
     if ((rc = pool_run(kn->pool, j.plan.ntasks * j.ranges, grad_sum_task, &j)) < 0 ||
         (rc = pool_run(kn->pool, (b->c + BLOCK - 1) / BLOCK, grad_factors_task, &j)) < 0)
         return rc;
+    j.inner->arrange(b->type, j.coef, half);
     return pool_run(kn->pool, j.plan.ntasks * j.parts, grad_apply_task, &j);
 }
 

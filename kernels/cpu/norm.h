@@ -9,10 +9,13 @@
 
 #include "kernels/cpu/cpu.h"
 
+/* Of all instruction sets: columns that backward takes at once. */
+enum { CPU_NORM_COLUMNS = 32 };
+
 /* Where the ReLU let the gradient through: where y > 0; where x * scale + shift > 0. */
 enum cpu_norm_relu { CPU_NORM_NO_RELU, CPU_NORM_RELU_Y, CPU_NORM_RELU_X };
 
-/* Backward's numbers of each column, [w]. */
+/* Backward's numbers of each column, [w], as arrange() leaves them. */
 struct cpu_norm_coef {
     float *a, *b, *c, *mean, *scale, *shift;
 };
@@ -23,6 +26,9 @@ struct cpu_norm {
     /* y = x * scale + shift (+ residual), ReLU if relu; residual may be NULL. */
     void (*apply)(enum kern_type type, void *y, const void *x, const void *residual,
                   const float *scale, const float *shift, size_t rows, size_t w, bool relu);
+    /* Brings n columns' numbers, a multiple of CPU_NORM_COLUMNS, into the order in which backward
+     * takes those of type; what begins a whole number of CPU_NORM_COLUMNS further stays so. */
+    void (*arrange)(enum kern_type type, float *columns, size_t n);
     /* sum[0..w-1] = sums of g = dy where the ReLU let it through, sum[w..] = of g * (x - mean).
      * Rows are apart numbers from one another: those of w are some of their columns. */
     void (*grad_sums)(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
