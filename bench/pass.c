@@ -10,17 +10,23 @@ int pass_bn_stats(void *arg)
     return kern_bn_stats(p->kn, p->type, &bn, p->x, p->rows, p->c);
 }
 
+static int forward(const struct pass *p, const void *residual, uint8_t *above)
+{
+    struct kern_bn_forward f = { p->type, p->rows,  p->c, true, p->y,
+                                 p->x,    residual, p->v, p->v, above };
+    return kern_bn_forward(p->kn, &f);
+}
+
 int pass_bn_forward(void *arg)
 {
     struct pass *p = arg;
-    return kern_bn_forward(p->kn, p->type, p->y, p->x, NULL, p->v, p->v, p->rows, p->c, true);
+    return forward(p, NULL, NULL);
 }
 
 int pass_bn_forward_residual(void *arg)
 {
     struct pass *p = arg;
-    return kern_bn_forward(p->kn, p->type, p->y, p->x, p->residual, p->v, p->v, p->rows, p->c,
-                           true);
+    return forward(p, p->residual, p->above);
 }
 
 static int backward(const struct pass *p, bool residual)
@@ -33,7 +39,7 @@ static int backward(const struct pass *p, bool residual)
                                   .dresidual = residual ? p->residual : NULL,
                                   .dy = p->dy,
                                   .x = p->x,
-                                  .y = residual ? p->y : NULL,
+                                  .above = residual ? p->above : NULL,
                                   .dgamma = p->v + p->c,
                                   .dbeta = p->v + 2 * p->c,
                                   .mean = p->v,

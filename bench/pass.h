@@ -6,14 +6,15 @@
 
 #include "kernels/kern.h"
 
-/* Arrays of the handle's memory: n x side x side x c numbers each, rows = n side side; of v, 3 c
- * and 2 n c are enough. */
+/* Arrays of the handle's memory: n x side x side x c numbers each, rows = n side side, and as many
+ * bits; of v, 3 c and 2 n c are enough. */
 struct pass {
     struct kern *kn;
     enum kern_type type;
     size_t n, side, c, rows;
     void *x, *y, *dy, *dx, *residual;
     float *v;
+    uint8_t *above;
 };
 
 /* A row of a table. */

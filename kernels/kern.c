@@ -176,21 +176,17 @@ int kern_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
     return c == 0 || !bn->scale || bn_check(bn) < 0 ? -EINVAL : kn->ops.bn_finalise(kn, bn, c);
 }
 
-int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                    const void *residual, const float *scale, const float *shift, size_t rows,
-                    size_t c, bool relu)
+int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
-    if (c == 0 || !fits(rows, c, 1, 1))
+    if (f->c == 0 || !fits(f->rows, f->c, 1, 1))
         return -EINVAL;
-    int rc = type_check(kn, type);
-    return rc || rows == 0
-               ? rc
-               : kn->ops.bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu);
+    int rc = type_check(kn, f->type);
+    return rc || f->rows == 0 ? rc : kn->ops.bn_forward(kn, f);
 }
 
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    bool known = !b->relu || b->y || (b->scale && b->shift);
+    bool known = !b->relu || b->above || (b->scale && b->shift);
     if (b->c == 0 || !fits(b->rows, b->c, 1, 1) || !known)
         return -EINVAL;
     int rc = type_check(kn, b->type);

@@ -37,7 +37,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 12
+#define KERN_ABI 13
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -201,31 +201,51 @@ int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn
  */
 int kern_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c);
 
-/* y = x * scale + shift (+ residual), then ReLU if relu. y may be x. residual [rows][c] or NULL. */
-int kern_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                    const void *residual, const float *scale, const float *shift, size_t rows,
-                    size_t c, bool relu);
+/* Bytes of n bits, of which i is bit i % 8 of byte i / 8: whole words of 4 bytes, and aligned so.
+ * What the bits behind the last one are is not said. */
+static inline size_t kern_above_bytes(size_t n)
+{
+    return (n + 31) / 32 * 4;
+}
 
 /*
- * With g = dy (if relu: where y > 0, else 0) and xh = (x - mean) * rstd:
+ * y = x * scale + shift (+ residual), then ReLU if relu. y may be x.
+ *
+ * above: bit i tells whether number i of y, as it is stored, is above 0, which NaN is not. All that
+ * the gradient of a residual's ReLU must know of y, and a sixteenth of its bytes or less.
+ */
+struct kern_bn_forward {
+    enum kern_type type; /* of y, x, residual: [rows][c] */
+    size_t rows, c;
+    bool relu;
+    void *y;
+    const void *x, *residual;   /* residual may be NULL */
+    const float *scale, *shift; /* [c] */
+    uint8_t *above;             /* kern_above_bytes(rows * c), or NULL */
+};
+int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f);
+
+/*
+ * With g = dy (if relu: where y > 0, else 0), y the forward pass's, and xh = (x - mean) * rstd:
  *
  * dbeta     += sum g
  * dgamma    += sum g*xh
  * dx         = gamma*rstd*(g - mean(g) - xh*mean(g*xh))
  * dresidual  = g (or += g if residual_add), unless NULL
  *
- * dx may be dy. y is read only if relu. Without a residual y > 0 can be told from x, which is read
- * anyway: y NULL means where x * scale + shift > 0, with what the forward pass was given.
+ * dx may be dy. above is read only if relu. Without a residual y > 0 can be told from x, which is
+ * read anyway: above NULL means where x * scale + shift > 0, with what the forward pass was given.
  */
 struct kern_bn_backward {
-    enum kern_type type; /* of dx, dresidual, dy, x, y: [rows][c] */
+    enum kern_type type; /* of dx, dresidual, dy, x: [rows][c] */
     size_t rows, c;
     bool relu, residual_add;
     void *dx, *dresidual;
-    const void *dy, *x, *y;
+    const void *dy, *x;
+    const uint8_t *above;             /* the forward pass's, or NULL */
     float *dgamma, *dbeta;            /* [c], added to */
     const float *mean, *rstd, *gamma; /* [c] */
-    const float *scale, *shift;       /* [c], read only if relu and y is NULL */
+    const float *scale, *shift;       /* [c], read only if relu and above is NULL */
 };
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b);
 

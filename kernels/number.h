@@ -68,4 +68,10 @@ static inline void kern_store(enum kern_type type, void *p, size_t i, float x)
                                                    : (u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
+/* The largest number that type stores as 0. */
+static inline float kern_vanishing(enum kern_type type)
+{
+    return type == KERN_F32 ? 0 : type == KERN_BF16 ? 0x1p-134f : 0x1p-25f;
+}
+
 #endif

@@ -24,8 +24,7 @@ struct kern_ops {
     int (*bn_stats)(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
                     size_t);
     int (*bn_finalise)(struct kern *, const struct kern_bn *, size_t);
-    int (*bn_forward)(struct kern *, enum kern_type, void *, const void *, const void *,
-                      const float *, const float *, size_t, size_t, bool);
+    int (*bn_forward)(struct kern *, const struct kern_bn_forward *);
     int (*bn_backward)(struct kern *, const struct kern_bn_backward *);
     int (*maxpool_forward)(struct kern *, const struct kern_maxpool *, void *, const void *);
     int (*maxpool_backward)(struct kern *, const struct kern_maxpool *, void *, const void *,

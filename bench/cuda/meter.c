@@ -148,22 +148,20 @@ static int bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *
     CALL(METER_NORM, bn_stats(kn, type, bn, x, rows, c));
 }
 
-static int bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                      const void *residual, const float *scale, const float *shift, size_t rows,
-                      size_t c, bool relu)
+static int bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
-    node(METER_NORM, size(type) * (double)(rows * c) * (residual ? 3 : 2));
-    CALL(METER_NORM, bn_forward(kn, type, y, x, residual, scale, shift, rows, c, relu));
+    double numbers = (double)(f->rows * f->c), bits = f->above ? numbers / 8 : 0;
+    node(METER_NORM, size(f->type) * numbers * (f->residual ? 3 : 2) + bits);
+    CALL(METER_NORM, bn_forward(kn, f));
 }
 
 /* Passes over the tensor: kernels/cuda/norm.cu. */
 static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    double tensor = size(b->type) * (double)(b->rows * b->c);
-    bool y = b->relu && b->y, written = b->dresidual && !b->residual_add;
-    node(METER_NORM_BACK, tensor * (2 + y + (written && b->relu)));
-    node(METER_NORM_BACK, tensor * (3 + (y && !written) + (written && !b->relu) +
-                                    (b->dresidual && b->residual_add ? 2 : 0)));
+    double numbers = (double)(b->rows * b->c), tensor = size(b->type) * numbers;
+    double bits = b->relu && b->above ? numbers / 8 : 0;
+    node(METER_NORM_BACK, 2 * tensor + bits);
+    node(METER_NORM_BACK, tensor * (3 + (!b->dresidual ? 0 : b->residual_add ? 2 : 1)) + bits);
     CALL(METER_NORM_BACK, bn_backward(kn, b));
 }
 

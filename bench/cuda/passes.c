@@ -14,7 +14,7 @@ static const struct pass_kind norm[] = { { "batch norm: sums", pass_bn_stats, 1 
                                          { "its gradient", pass_bn_backward,
                                            5 }, /* two passes over dy and x; dx */
                                          { "its gradient, residual", pass_bn_backward_residual,
-                                           8 } }, /* over y; its gradient */
+                                           6 } }, /* its gradient */
     pool[] = { { "maximum 3x3 /2", pass_maximum, 1.25 },
                { "its gradient", pass_maximum_backward, 2.5 },
                { "average", pass_average, 1 },
@@ -36,11 +36,12 @@ static void tensor(struct rig *r, size_t n, size_t side, size_t c, const struct 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         enum kern_type type = types[i];
         size_t rows = n * side * side, all = rows * c;
-        struct pass p = { r->kn, type, n, side, c, rows, NULL, NULL, NULL, NULL, NULL, NULL };
+        struct pass p = { .kn = r->kn, .type = type, .n = n, .side = side, .c = c, .rows = rows };
         void **buffer[] = { &p.x, &p.y, &p.dy, &p.dx, &p.residual };
         for (size_t k = 0; k < ARRAY_LEN(buffer); k++)
             *buffer[k] = rig_random(r, type, all);
         p.v = rig_random(r, KERN_F32, 3 * c + 2 * n * c);
+        p.above = rig_zero(r, kern_above_bytes(all));
         for (const struct pass_kind *k = kind; k < kind + nkinds; k++) {
             double t = rig_seconds(r, k->run, &p);
             printf("| %s, %zu x %zu x %zu x %zu | %s |", k->name, n, side, side, c, names[type]);

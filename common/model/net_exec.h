@@ -30,9 +30,10 @@ struct net_pass {
     struct place *act; /* [ntensors] after batch norm and ReLU */
     size_t *raw;       /* [nnodes] before batch norm, in the pass's block; only if kept */
     size_t *stats;     /* [nnodes] mean, rstd, scale and shift, likewise */
-    size_t *grad;      /* [ntensors] in the scratch */
-    bool *written;     /* [ntensors] during the backward pass: has a gradient arrived? */
-    size_t fold_each;  /* bytes of one of the folds */
+    size_t *above; /* [nnodes] where a residual's ReLU lets gradients through (kern.h), likewise */
+    size_t *grad;  /* [ntensors] in the scratch */
+    bool *written; /* [ntensors] during the backward pass: has a gradient arrived? */
+    size_t fold_each; /* bytes of one of the folds */
     size_t own_bytes, scratch_bytes;
     uint8_t *own;
     const void *x; /* input of the last forward */

@@ -126,8 +126,15 @@ static int node_run(struct net_infer *inf, int i, size_t n)
         int rc = net_linear_forward(inf->kn, net, &inf->w, node, y, x, n);
         if (rc < 0 || !node->bn)
             return rc;
-        return kern_bn_forward(inf->kn, KERN_F32, y, y, NULL, scale_of(inf, i), shift_of(inf, i), n,
-                               net->tensor[node->out].c, node->relu);
+        struct kern_bn_forward f = { .type = KERN_F32,
+                                     .rows = n,
+                                     .c = net->tensor[node->out].c,
+                                     .relu = node->relu,
+                                     .y = y,
+                                     .x = y,
+                                     .scale = scale_of(inf, i),
+                                     .shift = shift_of(inf, i) };
+        return kern_bn_forward(inf->kn, &f);
     }
     default:
         return net_plain_forward(inf->kn, net, node, y, x, second, n);

@@ -125,16 +125,30 @@ static struct kern_bn bn_of(struct net_pass *p, const struct net_weights *w, int
                              .weight = stat_weight };
 }
 
+/* Which sums with a residual were above 0; NULL where that is not kept, or told by raw. */
+static uint8_t *above_of(struct net_pass *p, int i)
+{
+    const struct net_node *node = &p->net->node[i];
+    return p->keep && node->relu && node->second >= 0 ? p->own + p->above[i] : NULL;
+}
+
 /* raw is normalised into the node's activation (which may be raw itself). */
 static int batch_norm(struct net_pass *p, int i, const void *raw)
 {
     const struct net *net = p->net;
     const struct net_node *node = &net->node[i];
     struct norm k = norm_of(p, i);
-    return kern_bn_forward(p->kn, net_tensor_type(net, node->out), activation(p, node->out), raw,
-                           activation(p, node->second), k.scale, k.shift,
-                           net_tensor_rows(net, node->out, p->n), net->tensor[node->out].c,
-                           node->relu);
+    struct kern_bn_forward f = { .type = net_tensor_type(net, node->out),
+                                 .rows = net_tensor_rows(net, node->out, p->n),
+                                 .c = net->tensor[node->out].c,
+                                 .relu = node->relu,
+                                 .y = activation(p, node->out),
+                                 .x = raw,
+                                 .residual = activation(p, node->second),
+                                 .scale = k.scale,
+                                 .shift = k.shift,
+                                 .above = above_of(p, i) };
+    return kern_bn_forward(p->kn, &f);
 }
 
 static int node_forward(struct net_pass *p, const struct net_weights *w, int i,
@@ -201,7 +215,7 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
                                   .dx = dy,
                                   .dy = dy,
                                   .x = p->own + p->raw[i],
-                                  .y = node->second >= 0 ? activation(p, node->out) : NULL,
+                                  .above = above_of(p, i),
                                   .dgamma = net_at(net, grad, node->gamma),
                                   .dbeta = net_at(net, grad, node->beta),
                                   .mean = k.mean,

@@ -2,9 +2,9 @@
  * net_plan.c - many buffers in one block of memory, by the times at which they are needed.
  *
  * A pass that is kept owns what the backward pass reads: each convolution's output before and after
- * its batch norm, means and deviations. All else (activations of a pass that is not kept,
- * gradients of activations) lies in the net's shared scratch, where buffers that are never alive
- * together share their place: a pass runs from end to end before another one starts.
+ * its batch norm, means and deviations, bits of residual sums. All else (activations of a pass that
+ * is not kept, gradients of activations) lies in the net's shared scratch, where buffers that are
+ * never alive together share their place: a pass runs from end to end before another one starts.
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
@@ -69,7 +69,7 @@ static bool needed(const struct net *net, int tensor)
                     node->kind == NODE_SK_SQUEEZE;
         bool input = node->in == tensor && !mean;
         bool scores = node->second == tensor && node->kind == NODE_SK_SELECT;
-        bool output = node->out == tensor && (node->relu || node->kind == NODE_MAXPOOL);
+        bool output = node->out == tensor && node->kind == NODE_MAXPOOL;
         if (input || scores || output)
             return true;
     }
@@ -143,8 +143,10 @@ int net_lay_out(struct net_pass *p)
     p->written = mem_alloc(ntensors, sizeof *p->written, "the network's buffers");
     p->raw = mem_alloc(nnodes, sizeof *p->raw, "the network's buffers");
     p->stats = mem_alloc(nnodes, sizeof *p->stats, "the network's buffers");
+    p->above = mem_alloc(nnodes, sizeof *p->above, "the network's buffers");
     struct net_span *span = mem_alloc(ntensors, sizeof *span, "the network's buffers");
-    int rc = p->act && p->grad && p->written && p->raw && p->stats && span ? 0 : -ENOMEM;
+    bool all = p->act && p->grad && p->written && p->raw && p->stats && p->above && span;
+    int rc = all ? 0 : -ENOMEM;
     for (int i = 0; i < net->nnodes && rc == 0; i++) {
         const struct net_node *node = &net->node[i];
         size_t c = net->tensor[node->out].c;
@@ -153,6 +155,9 @@ int net_lay_out(struct net_pass *p)
             continue;
         p->raw[i] = claim(&p->own_bytes, net_tensor_bytes(net, node->out, p->n));
         p->stats[i] = claim(&p->own_bytes, 4 * c * sizeof(float));
+        if (node->relu && node->second >= 0)
+            p->above[i] =
+                claim(&p->own_bytes, kern_above_bytes(net_tensor_rows(net, node->out, p->n) * c));
     }
     p->fold_each = (widest * sizeof(float) + 63) / 64 * 64;
     if (rc == 0)
@@ -171,6 +176,7 @@ void net_lay_off(struct net_pass *p)
     free(p->written);
     free(p->raw);
     free(p->stats);
+    free(p->above);
 }
 
 size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared)

@@ -189,7 +189,17 @@ static void case_norm(struct trial *t)
     float *rstd = empty(t, KERN_F32, C), *gamma = positive(t, C, 5), *beta = floats(t, C, 6);
     float *run_mean = floats(t, C, 7), *run_var = positive(t, C, 8), *weight = positive(t, 1, 9);
     float *dgamma = floats(t, C, 10), *dbeta = floats(t, C, 11);
-    /* Of y only where it is above 0 is read, which is drawn: no device decides on a borderline. */
+    uint8_t *above = empty(t, KERN_F32, kern_above_bytes(N) / sizeof(float));
+    struct kern_bn_forward f = { .type = t->type,
+                                 .rows = ROWS,
+                                 .c = C,
+                                 .relu = true,
+                                 .y = y,
+                                 .x = x,
+                                 .residual = residual,
+                                 .scale = scale,
+                                 .shift = shift,
+                                 .above = above };
     struct kern_bn_backward b = { .type = t->type,
                                   .rows = ROWS,
                                   .c = C,
@@ -199,7 +209,7 @@ static void case_norm(struct trial *t)
                                   .dresidual = dresidual,
                                   .dy = dy,
                                   .x = x,
-                                  .y = residual,
+                                  .above = above,
                                   .dgamma = dgamma,
                                   .dbeta = dbeta,
                                   .mean = mean,
@@ -207,7 +217,7 @@ static void case_norm(struct trial *t)
                                   .gamma = gamma };
     struct kern_bn bn = { mean, var, gamma, beta, scale, shift, rstd, run_mean, run_var, weight };
     DO(kern_bn_stats(t->kn, t->type, &bn, x, ROWS, C));
-    DO(kern_bn_forward(t->kn, t->type, y, x, residual, scale, shift, ROWS, C, true));
+    DO(kern_bn_forward(t->kn, &f));
     give(t, "mean", KERN_F32, mean, C);
     give(t, "variance", KERN_F32, var, C);
     give(t, "running mean", KERN_F32, run_mean, C);

@@ -8,10 +8,10 @@
  * shapes only, and a mean far from 0 costs no digits of the variance.
  *
  * Floors, in passes over a tensor: statistics 1 read; forward 1 read, 1 write (and the residual);
- * backward 2 reads for the sums, then 2 reads and 1 write; with a residual 3, then 3 and 2, since
- * only y tells what its ReLU let through. The second pass of backward starts at the end, where the
- * caches still hold what the first one read last. bfloat16 halves the bytes; sums and factors are
- * the same.
+ * backward 2 reads for the sums, then 2 reads and 1 write, with a residual 2; what its ReLU let
+ * through is told by bits that forward has left, which are next to nothing. The second pass of
+ * backward starts at the end, where the caches still hold what the first one read last. bfloat16
+ * halves the bytes; sums and factors are the same.
  */
 #include <errno.h>
 
@@ -34,10 +34,13 @@ struct plan {
     size_t task_rows, whole, ntasks;   /* whole: tasks before that of the rest */
 };
 
-static struct plan plan_of(size_t rows, size_t c)
+/* above: as far as its bits want rows that begin with a byte, however wide. */
+static struct plan plan_of(size_t rows, size_t c, const uint8_t *above)
 {
     struct plan p = { .c = c, .fold = 1 };
     while ((c * p.fold % ALIGN || c * p.fold < MIN_WIDTH) && 2 * c * p.fold <= MAX_WIDTH)
+        p.fold *= 2;
+    while (above && c * p.fold % 8)
         p.fold *= 2;
     p.width = c * p.fold;
     p.columns = (p.width + CPU_NORM_COLUMNS - 1) / CPU_NORM_COLUMNS * CPU_NORM_COLUMNS;
@@ -70,6 +73,12 @@ static struct share part_of(const struct plan *p, size_t i, size_t part, size_t 
     return (struct share){ s.offset + from * s.w, to - from, s.w };
 }
 
+/* The bits of number i on, which begin with a byte. */
+static uint8_t *bits_at(const uint8_t *above, size_t i)
+{
+    return above ? (uint8_t *)(uintptr_t)above + i / 8 : NULL;
+}
+
 struct job {
     struct kern *kn;
     const struct cpu_norm *inner;
@@ -80,11 +89,10 @@ struct job {
     double *sums; /* [ntasks][2][width] */
     float *coef;  /* [COEF][columns]: one number a channel, repeated fold times */
     size_t rows;
-    /* statistics and forward */
+    /* statistics */
     float *mean, *var;
-    void *y;
-    const void *x, *residual;
-    bool relu;
+    const void *x;
+    const struct kern_bn_forward *forward;
     const struct kern_bn_backward *back;
 };
 
@@ -170,7 +178,7 @@ static int cpu_bn_stats(struct kern *kn, enum kern_type type, const struct kern_
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
                      .type = type,
-                     .plan = plan_of(rows, c),
+                     .plan = plan_of(rows, c, NULL),
                      .rows = rows,
                      .mean = bn->mean,
                      .var = bn->var,
@@ -189,30 +197,25 @@ static int apply_task(void *arg, size_t i, int worker UNUSED)
 {
     const struct job *j = arg;
     struct share s = part_of(&j->plan, i / j->parts, i % j->parts, j->parts);
-    j->inner->apply(j->type, cpu_at(j->type, j->y, s.offset), cpu_at(j->type, j->x, s.offset),
-                    cpu_at(j->type, j->residual, s.offset), j->coef, j->coef + j->plan.columns,
-                    s.rows, s.w, j->relu);
+    const struct kern_bn_forward *f = j->forward;
+    j->inner->apply(f->type, cpu_at(f->type, f->y, s.offset), bits_at(f->above, s.offset),
+                    cpu_at(f->type, f->x, s.offset), cpu_at(f->type, f->residual, s.offset),
+                    j->coef, j->coef + j->plan.columns, s.rows, s.w, f->relu);
     return 0;
 }
 
-static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                          const void *residual, const float *scale, const float *shift, size_t rows,
-                          size_t c, bool relu)
+static int cpu_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
-                     .type = type,
-                     .plan = plan_of(rows, c),
-                     .y = y,
-                     .x = x,
-                     .residual = residual,
-                     .relu = relu };
+                     .plan = plan_of(f->rows, f->c, f->above),
+                     .forward = f };
     int rc = prepare(&j, false);
     if (rc < 0)
         return rc;
-    for (size_t k = 0; k < c; k++) {
-        spread(&j, 0, k, scale[k]);
-        spread(&j, 1, k, shift[k]);
+    for (size_t k = 0; k < f->c; k++) {
+        spread(&j, 0, k, f->scale[k]);
+        spread(&j, 1, k, f->shift[k]);
     }
     return pool_run(kn->pool, j.plan.ntasks * j.parts, apply_task, &j);
 }
@@ -221,7 +224,7 @@ static int cpu_bn_forward(struct kern *kn, enum kern_type type, void *y, const v
 
 static enum cpu_norm_relu relu_of(const struct kern_bn_backward *b)
 {
-    return !b->relu ? CPU_NORM_NO_RELU : b->y ? CPU_NORM_RELU_Y : CPU_NORM_RELU_X;
+    return !b->relu ? CPU_NORM_NO_RELU : b->above ? CPU_NORM_RELU_ABOVE : CPU_NORM_RELU_X;
 }
 
 /* The rows of coef, in this order, from a column on. */
@@ -251,7 +254,7 @@ static int grad_sum_task(void *arg, size_t i, int worker)
     for (size_t r = 0; r < s.rows && from < to; r += PIECE) {
         size_t at = s.offset + r * s.w + from, w = to - from;
         j->inner->grad_sums(b->type, acc, cpu_at(b->type, b->dy, at), cpu_at(b->type, b->x, at),
-                            cpu_at(b->type, b->y, at), &coef, relu_of(b),
+                            bits_at(b->above, at), &coef, relu_of(b),
                             MIN((size_t)PIECE, s.rows - r), w, s.w);
         for (size_t k = 0; k < w; k++) {
             sum[from + k] += acc[k];
@@ -290,16 +293,17 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
     struct cpu_norm_coef coef = coef_of(j, 0);
     j->inner->grad_apply(b->type, cpu_at(b->type, b->dx, s.offset),
                          cpu_at(b->type, b->dresidual, s.offset), cpu_at(b->type, b->dy, s.offset),
-                         cpu_at(b->type, b->x, s.offset), cpu_at(b->type, b->y, s.offset), &coef,
+                         cpu_at(b->type, b->x, s.offset), bits_at(b->above, s.offset), &coef,
                          relu_of(b), s.rows, s.w, b->residual_add);
     return 0;
 }
 
 static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    struct job j = {
-        .kn = kn, .inner = ISA_BEST(kn, cpu_norm), .plan = plan_of(b->rows, b->c), .back = b
-    };
+    struct job j = { .kn = kn,
+                     .inner = ISA_BEST(kn, cpu_norm),
+                     .plan = plan_of(b->rows, b->c, b->above),
+                     .back = b };
     int rc = prepare(&j, true);
     if (rc < 0)
         return rc;

@@ -117,49 +117,56 @@ static void sums(enum kern_type type, float *sum, const void *x, size_t rows, si
 
 /* -- forward ------------------------------------------------------------------------------- */
 
-INLINE void apply_step(enum kern_type type, void *y, const void *x, const void *residual, size_t at,
-                       const float *scale, const float *shift, size_t n, bool relu)
+INLINE void apply_step(enum kern_type type, void *y, uint8_t *above, const void *x,
+                       const void *residual, size_t at, const float *scale, const float *shift,
+                       size_t n, bool relu)
 {
     vec v = stream(type, x, at, n) * vec_load(scale, n) + vec_load(shift, n);
     if (residual)
         v += stream(type, residual, at, n);
     if (relu) /* as the definition: NaN stays */
         v = vec_select(v < 0, (vec){ 0 }, v);
+    if (above)
+        vec_store_above(above, at, v, kern_vanishing(type), n);
     vec_store_as(type, y, at, v, n);
 }
 
-INLINE void apply_rows(enum kern_type type, void *y, const void *x, const void *residual,
-                       const float *scale, const float *shift, size_t rows, size_t w, bool relu)
+INLINE void apply_rows(enum kern_type type, void *y, uint8_t *above, const void *x,
+                       const void *residual, const float *scale, const float *shift, size_t rows,
+                       size_t w, bool relu)
 {
     for (size_t i = 0; i < rows * w; i += w) {
         size_t j = 0;
         for (; j + LANES <= w; j += LANES)
-            apply_step(type, y, x, residual, i + j, scale + j, shift + j, LANES, relu);
+            apply_step(type, y, above, x, residual, i + j, scale + j, shift + j, LANES, relu);
         if (j < w)
-            apply_step(type, y, x, residual, i + j, scale + j, shift + j, w - j, relu);
+            apply_step(type, y, above, x, residual, i + j, scale + j, shift + j, w - j, relu);
     }
 }
 
-INLINE void apply_of(enum kern_type type, void *y, const void *x, const void *residual,
-                     const float *scale, const float *shift, size_t rows, size_t w, bool relu)
+INLINE void apply_of(enum kern_type type, void *y, uint8_t *above, const void *x,
+                     const void *residual, const float *scale, const float *shift, size_t rows,
+                     size_t w, bool relu)
 {
-    if (residual && relu)
-        apply_rows(type, y, x, residual, scale, shift, rows, w, true);
+    if (above)
+        apply_rows(type, y, above, x, residual, scale, shift, rows, w, relu);
+    else if (residual && relu)
+        apply_rows(type, y, NULL, x, residual, scale, shift, rows, w, true);
     else if (residual)
-        apply_rows(type, y, x, residual, scale, shift, rows, w, false);
+        apply_rows(type, y, NULL, x, residual, scale, shift, rows, w, false);
     else if (relu)
-        apply_rows(type, y, x, NULL, scale, shift, rows, w, true);
+        apply_rows(type, y, NULL, x, NULL, scale, shift, rows, w, true);
     else
-        apply_rows(type, y, x, NULL, scale, shift, rows, w, false);
+        apply_rows(type, y, NULL, x, NULL, scale, shift, rows, w, false);
 }
 
-static void apply(enum kern_type type, void *y, const void *x, const void *residual,
+static void apply(enum kern_type type, void *y, uint8_t *above, const void *x, const void *residual,
                   const float *scale, const float *shift, size_t rows, size_t w, bool relu)
 {
     if (type == KERN_F32)
-        apply_of(KERN_F32, y, x, residual, scale, shift, rows, w, relu);
+        apply_of(KERN_F32, y, above, x, residual, scale, shift, rows, w, relu);
     else
-        apply_of(KERN_BF16, y, x, residual, scale, shift, rows, w, relu);
+        apply_of(KERN_BF16, y, above, x, residual, scale, shift, rows, w, relu);
 }
 
 /* -- backward ------------------------------------------------------------------------------ */
@@ -167,7 +174,8 @@ static void apply(enum kern_type type, void *y, const void *x, const void *resid
 /* One tensor each, and what is known of its columns. */
 struct grad {
     void *dx, *dres;
-    const void *dy, *x, *y;
+    const void *dy, *x;
+    const uint8_t *above;
     struct cpu_norm_coef k;
     size_t apart; /* from a row to the next, of sums */
 };
@@ -199,17 +207,15 @@ static void arrange(enum kern_type type, float *columns, size_t n)
 INLINE struct vec2 masked(enum kern_type type, enum cpu_norm_relu relu, const struct grad *d,
                           struct vec2 x, size_t at, const struct columns *k, size_t n)
 {
-    struct vec2 g = stream2(type, d->dy, at, n), y = x;
-    if (relu == CPU_NORM_NO_RELU)
-        return g;
-    if (relu == CPU_NORM_RELU_Y)
-        y = stream2(type, d->y, at, n);
-    BOTH(h)
-    {
-        if (relu == CPU_NORM_RELU_X)
-            y.v[h] = x.v[h] * k->scale.v[h] + k->shift.v[h];
-        g.v[h] = vec_select(y.v[h] > 0, g.v[h], (vec){ 0 });
-    }
+    struct vec2 g = stream2(type, d->dy, at, n);
+    if (relu == CPU_NORM_RELU_ABOVE)
+        return vec2_where(type, d->above, at, g, n);
+    if (relu == CPU_NORM_RELU_X)
+        BOTH(h)
+        {
+            vec y = x.v[h] * k->scale.v[h] + k->shift.v[h];
+            g.v[h] = vec_select(y > 0, g.v[h], (vec){ 0 });
+        }
     return g;
 }
 
@@ -264,17 +270,17 @@ INLINE void grad_sums_as(enum kern_type type, enum cpu_norm_relu relu, float *su
 {
     if (relu == CPU_NORM_NO_RELU)
         grad_sums_of(type, CPU_NORM_NO_RELU, sum, d, rows, w);
-    else if (relu == CPU_NORM_RELU_Y)
-        grad_sums_of(type, CPU_NORM_RELU_Y, sum, d, rows, w);
+    else if (relu == CPU_NORM_RELU_ABOVE)
+        grad_sums_of(type, CPU_NORM_RELU_ABOVE, sum, d, rows, w);
     else
         grad_sums_of(type, CPU_NORM_RELU_X, sum, d, rows, w);
 }
 
-static void grad_sums(enum kern_type type, float *sum, const void *dy, const void *x, const void *y,
-                      const struct cpu_norm_coef *k, enum cpu_norm_relu relu, size_t rows, size_t w,
-                      size_t apart)
+static void grad_sums(enum kern_type type, float *sum, const void *dy, const void *x,
+                      const uint8_t *above, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
+                      size_t rows, size_t w, size_t apart)
 {
-    struct grad d = { .dy = dy, .x = x, .y = y, .k = *k, .apart = apart };
+    struct grad d = { .dy = dy, .x = x, .above = above, .k = *k, .apart = apart };
     if (type == KERN_F32)
         grad_sums_as(KERN_F32, relu, sum, &d, rows, w);
     else
@@ -333,17 +339,17 @@ INLINE void grad_apply_as(enum kern_type type, enum cpu_norm_relu relu, const st
 {
     if (relu == CPU_NORM_NO_RELU)
         grad_apply_of(type, CPU_NORM_NO_RELU, d, rows, w, add);
-    else if (relu == CPU_NORM_RELU_Y)
-        grad_apply_of(type, CPU_NORM_RELU_Y, d, rows, w, add);
+    else if (relu == CPU_NORM_RELU_ABOVE)
+        grad_apply_of(type, CPU_NORM_RELU_ABOVE, d, rows, w, add);
     else
         grad_apply_of(type, CPU_NORM_RELU_X, d, rows, w, add);
 }
 
 static void grad_apply(enum kern_type type, void *dx, void *dres, const void *dy, const void *x,
-                       const void *y, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
+                       const uint8_t *above, const struct cpu_norm_coef *k, enum cpu_norm_relu relu,
                        size_t rows, size_t w, bool add)
 {
-    struct grad d = { dx, dres, dy, x, y, *k, w };
+    struct grad d = { dx, dres, dy, x, above, *k, w };
     if (type == KERN_F32)
         grad_apply_as(KERN_F32, relu, &d, rows, w, add);
     else

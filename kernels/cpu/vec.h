@@ -187,6 +187,26 @@ INLINE void vec_store_as(enum kern_type type, void *p, size_t at, vec v, size_t 
 }
 
 /*
+ * Bits of the first n lanes (struct kern_bn_forward): whether they are above least. at: the first
+ * one's, a multiple of 8, or of 4 for vectors of 4.
+ */
+INLINE void vec_store_above(uint8_t *bits, size_t at, vec v, float least, size_t n UNUSED)
+{
+#if LANES == 16
+    unsigned m = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(least), _CMP_GT_OQ);
+    if (n > 8)
+        bits[at / 8 + 1] = (uint8_t)(m >> 8);
+#elif LANES == 8
+    unsigned m = (unsigned)_mm256_movemask_ps((__m256)(v > least));
+#else
+    unsigned m = at % 8 ? bits[at / 8] : 0;
+    for (size_t i = 0; i < n; i++)
+        m |= (unsigned)(v[i] > least) << (at + i) % 8;
+#endif
+    bits[at / 8] = (uint8_t)m;
+}
+
+/*
  * Two vectors of numbers of a type, for passes that do little with each. float32 lie one vector
  * behind the other; of bfloat16 the first vector has those of even places and the second those of
  * odd ones, which a shift and a mask make of one load, and back: half the work of vec_load_as() and
@@ -269,6 +289,31 @@ INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v
             v.v[h] = (vec)vec_round(v.v[h]);
         }
     vec2_store_exact(type, p, at, v, n);
+}
+
+/* v where its bits from at on, a multiple of 8, are set, else 0. */
+INLINE struct vec2 vec2_where(enum kern_type type, const uint8_t *bits, size_t at, struct vec2 v,
+                              size_t n)
+{
+    uint32_t m = 0;
+    for (size_t i = 0; i < n; i += 8)
+        m |= (uint32_t)bits[(at + i) / 8] << i;
+#if defined(__AVX512F__)
+    if (type == KERN_F32)
+        return (struct vec2){ { (vec)_mm512_maskz_mov_ps((__mmask16)m, (__m512)v.v[0]),
+                                (vec)_mm512_maskz_mov_ps((__mmask16)(m >> 16), (__m512)v.v[1]) } };
+    return (struct vec2){ { (vec)_mm512_maskz_mov_epi16(m << 1, (__m512i)v.v[0]), /* upper halves */
+                            (vec)_mm512_maskz_mov_epi16(m, (__m512i)v.v[1]) } };
+#else
+    BOTH(h)
+    {
+        ivec lane = { 0 };
+        for (int i = 0; i < LANES; i++)
+            lane[i] = 1 << (type == KERN_F32 ? h * LANES + i : 2 * i + h);
+        v.v[h] = vec_select((lane & (int32_t)m) != 0, v.v[h], (vec){ 0 });
+    }
+    return v;
+#endif
 }
 
 INLINE dvec vec_wide(const float *p)

@@ -291,8 +291,16 @@ static int run_in_steps(struct kern *kn, const struct conv_plan *p,
         return rc;
     if (what->add)
         return conv_sum(kn, cv->type, at->out, at->old, scratch, out_numbers(what));
-    return cuda_bn_forward(kn, cv->type, at->out, at->out, at->old, at->scale, at->shift,
-                           cv->n * cv->oh * cv->ow, cv->k, what->relu);
+    struct kern_bn_forward f = { .type = cv->type,
+                                 .rows = cv->n * cv->oh * cv->ow,
+                                 .c = cv->k,
+                                 .relu = what->relu,
+                                 .y = at->out,
+                                 .x = at->out,
+                                 .residual = at->old,
+                                 .scale = at->scale,
+                                 .shift = at->shift };
+    return cuda_bn_forward(kn, &f);
 }
 
 static int run_way(struct kern *kn, const struct conv_plan *p, int way,

@@ -148,8 +148,7 @@ int cuda_conv_pack(struct kern *, const struct kern_conv_weights *, size_t);
 int cuda_bn_stats(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
                   size_t);
 int cuda_bn_finalise(struct kern *, const struct kern_bn *, size_t);
-int cuda_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *,
-                    const float *, const float *, size_t, size_t, bool);
+int cuda_bn_forward(struct kern *, const struct kern_bn_forward *);
 int cuda_bn_backward(struct kern *, const struct kern_bn_backward *);
 /* maxpool.cu */
 int cuda_maxpool_forward(struct kern *, const struct kern_maxpool *, void *, const void *);

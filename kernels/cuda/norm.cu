@@ -7,16 +7,16 @@
  * statistics     x                         1         2           4
  * forward        x, y                      2         4           8
  *   residual     x, residual, y            3         6           12
- * backward, y > 0 told from x, or no ReLU
- *                dy, x; dy, x, dx          5         10          20
+ * backward       dy, x; dy, x, dx          5         10          20
  *   residual, written
- *                dy, x, y, g; g, x, dx     7         14          28
+ *                dy, x; dy, x, dx, dresidual
+ *                                          6         12          24
  *   residual, added to
- *                dy, x, y; dy, x, y, dx, dresidual twice
- *                                          9         18          36
+ *                dy, x; dy, x, dx, dresidual twice
+ *                                          7         14          28
  *
- * The gradient g behind the ReLU is what the residual gets. So where it is overwritten, the pass
- * that sums writes it, and the other reads it in place of dy and y.
+ * The bits that tell backward where a residual's ReLU let numbers through add an eighth of a byte
+ * to each pass that writes or reads them.
  *
  * What a pass reads last is first to be read by the next: forward and the second pass of backward
  * run from the end to the start, so that they find the last tens of megabytes in the cache, and
@@ -135,16 +135,31 @@ int cuda_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 
 /* -- forward ---- */
 
+/* Bits of V numbers from number at on. Eight are a byte of the thread's own; fewer are put into
+ * words of 0 that threads share. */
+template <int V> __device__ inline void put_bits(uint8_t *bits, size_t at, unsigned few)
+{
+    if constexpr (V == 8)
+        bits[at / 8] = (uint8_t)few;
+    else if (few)
+        atomicOr(reinterpret_cast<unsigned *>(bits) + at / 32, few << at % 32);
+}
+
+template <int V> __device__ inline unsigned get_bits(const uint8_t *bits, size_t at)
+{
+    return V == 8 ? bits[at / 8] : bits[at / 8] >> at % 8;
+}
+
 template <typename T, int V, bool RESIDUAL>
 __global__ void __launch_bounds__(APPLY_THREADS)
-    norm_forward(T *y, const T *x, const T *residual, const float *scale, const float *shift,
-                 columns k, bool relu)
+    norm_forward(struct kern_bn_forward f, float vanishing, columns k)
 {
+    const T *x = (const T *)f.x, *residual = (const T *)f.residual;
     place at = place_of<V>(k);
     at.part = k.parts - 1 - at.part;
     if (!at.in)
         return;
-    numbers<V> a = load_floats<V>(scale + at.column), b = load_floats<V>(shift + at.column);
+    numbers<V> a = load_floats<V>(f.scale + at.column), b = load_floats<V>(f.shift + at.column);
     walk<APPLY_ROWS>(k, at, [&](size_t row, int n) {
         raw<T, V> in[APPLY_ROWS], more[APPLY_ROWS];
         size_t start = row * k.c + at.column, step = k.down * k.c;
@@ -159,16 +174,20 @@ __global__ void __launch_bounds__(APPLY_THREADS)
         for (int u = 0; u < APPLY_ROWS; u++)
             if (u < n) {
                 numbers<V> v = widen<T, V>(in[u]), r = {};
+                unsigned above = 0;
                 if (RESIDUAL)
                     r = widen<T, V>(more[u]);
                 for (int j = 0; j < V; j++) {
                     v.v[j] = affine(v.v[j], a.v[j], b.v[j]);
                     if (RESIDUAL)
                         v.v[j] += r.v[j];
-                    if (relu) /* NaN stays */
+                    if (f.relu) /* NaN stays */
                         v.v[j] = v.v[j] < 0 ? 0 : v.v[j];
+                    above |= (unsigned)(v.v[j] > vanishing) << j;
                 }
-                store<T, V>(y + start + u * step, v);
+                store<T, V>((T *)f.y + start + u * step, v);
+                if (f.above)
+                    put_bits<V>(f.above, start + u * step, above);
             }
     });
 }
@@ -181,26 +200,29 @@ static struct columns chunks_of(size_t rows, size_t c, unsigned v)
     return k;
 }
 
-int cuda_bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                    const void *residual, const float *scale, const float *shift, size_t rows,
-                    size_t c, bool relu)
+int cuda_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
     auto start = [&](auto a) {
         using A = decltype(a);
         using T = typename A::T;
-        struct columns k = chunks_of(rows, c, A::V);
-        return launch(cuda_of(kn)->stream,
-                      residual ? norm_forward<T, A::V, true> : norm_forward<T, A::V, false>,
-                      columns_grid(&k), columns_block(&k), 0, (T *)y, (const T *)x,
-                      (const T *)residual, scale, shift, k, relu);
+        struct columns k = chunks_of(f->rows, f->c, A::V);
+        int rc = 0;
+        if (f->above && A::V < 8)
+            rc = cuda_zero(kn, f->above, kern_above_bytes(f->rows * f->c));
+        return rc < 0
+                   ? rc
+                   : launch(cuda_of(kn)->stream,
+                            f->residual ? norm_forward<T, A::V, true>
+                                        : norm_forward<T, A::V, false>,
+                            columns_grid(&k), columns_block(&k), 0, *f, kern_vanishing(f->type), k);
     };
-    return with_access(type, c, start, y, x, residual, scale, shift);
+    return with_access(f->type, f->c, start, f->y, f->x, f->residual, f->scale, f->shift);
 }
 
 /* -- backward ---- */
 
 /* What tells whether the ReLU let a number through. */
-enum norm_mask { MASK_NONE, MASK_Y, MASK_X };
+enum norm_mask { MASK_NONE, MASK_ABOVE, MASK_X };
 
 enum norm_residual { RESIDUAL_NONE, RESIDUAL_WRITE, RESIDUAL_ADD };
 
@@ -210,12 +232,14 @@ enum norm_factor { FACTOR_A, FACTOR_B, FACTOR_C, FACTOR_SCALE, FACTOR_SHIFT, NFA
 /* One kernel's share of struct kern_bn_backward, of type T. */
 template <typename T> struct norm_grads {
     T *dx, *dresidual;
-    const T *dy, *x, *y;
+    const T *dy, *x;
+    const uint8_t *above;
 };
 
 /* U rows of what both passes read. */
 template <typename T, int V, int MASK, int U> struct norm_rows {
-    raw<T, V> dy[U], x[U], y[MASK == MASK_Y ? U : 1];
+    raw<T, V> dy[U], x[U];
+    unsigned above[MASK == MASK_ABOVE ? U : 1];
 };
 
 /* dy where the ReLU let it through, else 0. */
@@ -224,14 +248,13 @@ __device__ inline numbers<V> norm_masked(const norm_rows<T, V, MASK, U> &in, int
                                          const numbers<V> &x, const numbers<V> &scale,
                                          const numbers<V> &shift)
 {
-    numbers<V> g = widen<T, V>(in.dy[u]), y = {};
+    numbers<V> g = widen<T, V>(in.dy[u]);
     if (MASK == MASK_NONE)
         return g;
-    if (MASK == MASK_Y)
-        y = widen<T, V>(in.y[u]);
     for (int j = 0; j < V; j++) {
-        float v = MASK == MASK_Y ? y.v[j] : affine(x.v[j], scale.v[j], shift.v[j]);
-        g.v[j] = v > 0 ? g.v[j] : 0;
+        bool through =
+            MASK == MASK_ABOVE ? in.above[u] >> j & 1 : affine(x.v[j], scale.v[j], shift.v[j]) > 0;
+        g.v[j] = through ? g.v[j] : 0;
     }
     return g;
 }
@@ -260,8 +283,7 @@ __device__ static inline void norm_factors(const norm_channels &ch, size_t j, co
     }
 }
 
-/* g goes to dresidual if WRITE. */
-template <typename T, int V, int MASK, bool WRITE>
+template <typename T, int V, int MASK>
 __global__ void __launch_bounds__(SUM_THREADS, 1)
     norm_grad_sums(norm_grads<T> t, norm_channels ch, columns k, float *scratch, unsigned *tickets)
 {
@@ -285,8 +307,8 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
                 if (u < n) {
                     in.dy[u] = load_raw<T, V>(t.dy + start + u * step);
                     in.x[u] = load_raw<T, V>(t.x + start + u * step);
-                    if (MASK == MASK_Y)
-                        in.y[u] = load_raw<T, V>(t.y + start + u * step);
+                    if (MASK == MASK_ABOVE)
+                        in.above[u] = get_bits<V>(t.above, start + u * step);
                 }
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
@@ -297,8 +319,6 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
                         sum[0][j] += g.v[j];
                         sum[1][j] = fmaf(g.v[j], x.v[j] - mean.v[j], sum[1][j]);
                     }
-                    if (WRITE)
-                        store<T, V>(t.dresidual + start + u * step, g);
                 }
         });
     }
@@ -331,8 +351,8 @@ __global__ void __launch_bounds__(APPLY_THREADS)
             if (u < n) {
                 in.dy[u] = load_last<T, V>(t.dy + start + u * step);
                 in.x[u] = load_last<T, V>(t.x + start + u * step);
-                if (MASK == MASK_Y)
-                    in.y[u] = load_last<T, V>(t.y + start + u * step);
+                if (MASK == MASK_ABOVE)
+                    in.above[u] = get_bits<V>(t.above, start + u * step);
                 if (RESIDUAL == RESIDUAL_ADD)
                     before[u] = load_last<T, V>(t.dresidual + start + u * step);
             }
@@ -355,8 +375,8 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     });
 }
 
-/* The two passes. SUMS and APPLY: their masks. */
-template <typename T, int V, int SUMS, bool WRITE, int APPLY, int RESIDUAL>
+/* The two passes. */
+template <typename T, int V, int MASK, int RESIDUAL>
 static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
 {
     struct cuda *cu = cuda_of(kn);
@@ -369,29 +389,23 @@ static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
     norm_channels ch = { b->dgamma, b->dbeta, b->mean,  b->rstd,
                          b->gamma,  b->scale, b->shift, scratch };
     norm_grads<T> t = { (T *)b->dx, (T *)b->dresidual, (const T *)b->dy, (const T *)b->x,
-                        (const T *)b->y };
-    int rc = launch(cu->stream, norm_grad_sums<T, V, SUMS, WRITE>, columns_grid(&k),
-                    columns_block(&k), 0, t, ch, k, scratch + NFACTORS * b->c, cu->tickets);
+                        b->above };
+    int rc = launch(cu->stream, norm_grad_sums<T, V, MASK>, columns_grid(&k), columns_block(&k), 0,
+                    t, ch, k, scratch + NFACTORS * b->c, cu->tickets);
     if (rc < 0)
         return rc;
-    if (WRITE)
-        t.dy = t.dresidual;
     k = chunks_of(b->rows, b->c, V);
-    return launch(cu->stream, norm_grad_apply<T, V, APPLY, RESIDUAL>, columns_grid(&k),
+    return launch(cu->stream, norm_grad_apply<T, V, MASK, RESIDUAL>, columns_grid(&k),
                   columns_block(&k), 0, t, scratch, k);
 }
 
-/* A residual's gradient that is g itself, and not only dy, is kept by the first pass. */
 template <typename T, int V, int MASK>
 static int backward_as(struct kern *kn, const struct kern_bn_backward *b)
 {
     if (!b->dresidual)
-        return backward_passes<T, V, MASK, false, MASK, RESIDUAL_NONE>(kn, b);
-    if (b->residual_add)
-        return backward_passes<T, V, MASK, false, MASK, RESIDUAL_ADD>(kn, b);
-    if (MASK == MASK_NONE)
-        return backward_passes<T, V, MASK_NONE, false, MASK_NONE, RESIDUAL_WRITE>(kn, b);
-    return backward_passes<T, V, MASK, true, MASK_NONE, RESIDUAL_NONE>(kn, b);
+        return backward_passes<T, V, MASK, RESIDUAL_NONE>(kn, b);
+    return b->residual_add ? backward_passes<T, V, MASK, RESIDUAL_ADD>(kn, b)
+                           : backward_passes<T, V, MASK, RESIDUAL_WRITE>(kn, b);
 }
 
 int cuda_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
@@ -400,9 +414,8 @@ int cuda_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
         using A = decltype(a);
         if (!b->relu)
             return backward_as<typename A::T, A::V, MASK_NONE>(kn, b);
-        return b->y ? backward_as<typename A::T, A::V, MASK_Y>(kn, b)
-                    : backward_as<typename A::T, A::V, MASK_X>(kn, b);
+        return b->above ? backward_as<typename A::T, A::V, MASK_ABOVE>(kn, b)
+                        : backward_as<typename A::T, A::V, MASK_X>(kn, b);
     };
-    return with_access(b->type, b->c, start, b->dx, b->dresidual, b->dy, b->x,
-                       b->relu ? b->y : NULL);
+    return with_access(b->type, b->c, start, b->dx, b->dresidual, b->dy, b->x);
 }

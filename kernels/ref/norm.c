@@ -2,6 +2,7 @@
  * norm.c - the definition of batch normalisation (Ioffe and Szegedy, arXiv 1502.03167).
  */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/ref/ref.h"
 
@@ -38,27 +39,29 @@ int ref_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn,
     return bn->scale ? ref_bn_finalise(kn, bn, c) : 0;
 }
 
-int ref_bn_forward(struct kern *kn UNUSED, enum kern_type type, void *y, const void *x,
-                   const void *residual, const float *scale, const float *shift, size_t rows,
-                   size_t c, bool relu)
+int ref_bn_forward(struct kern *kn UNUSED, const struct kern_bn_forward *f)
 {
-    for (size_t i = 0; i < rows * c; i++) {
-        float v = kern_load(type, x, i) * scale[i % c] + shift[i % c];
-        if (residual)
-            v += kern_load(type, residual, i);
-        kern_store(type, y, i, relu && v < 0 ? 0 : v);
+    if (f->above)
+        memset(f->above, 0, kern_above_bytes(f->rows * f->c));
+    for (size_t i = 0; i < f->rows * f->c; i++) {
+        float v = kern_load(f->type, f->x, i) * f->scale[i % f->c] + f->shift[i % f->c];
+        if (f->residual)
+            v += kern_load(f->type, f->residual, i);
+        kern_store(f->type, f->y, i, f->relu && v < 0 ? 0 : v);
+        if (f->above && kern_load(f->type, f->y, i) > 0)
+            f->above[i / 8] |= (uint8_t)(1 << i % 8);
     }
     return 0;
 }
 
 static double masked(const struct kern_bn_backward *b, size_t i)
 {
-    float y = 1;
-    if (b->relu && b->y)
-        y = kern_load(b->type, b->y, i);
+    bool through = true;
+    if (b->relu && b->above)
+        through = b->above[i / 8] >> i % 8 & 1;
     else if (b->relu)
-        y = kern_load(b->type, b->x, i) * b->scale[i % b->c] + b->shift[i % b->c];
-    return y > 0 ? kern_load(b->type, b->dy, i) : 0;
+        through = kern_load(b->type, b->x, i) * b->scale[i % b->c] + b->shift[i % b->c] > 0;
+    return through ? kern_load(b->type, b->dy, i) : 0;
 }
 
 int ref_bn_backward(struct kern *kn UNUSED, const struct kern_bn_backward *b)

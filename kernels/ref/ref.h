@@ -18,8 +18,7 @@ int ref_conv_backward_weights(struct kern *, const struct kern_conv *, float *, 
 int ref_bn_stats(struct kern *, enum kern_type, const struct kern_bn *, const void *, size_t,
                  size_t);
 int ref_bn_finalise(struct kern *, const struct kern_bn *, size_t);
-int ref_bn_forward(struct kern *, enum kern_type, void *, const void *, const void *, const float *,
-                   const float *, size_t, size_t, bool);
+int ref_bn_forward(struct kern *, const struct kern_bn_forward *);
 int ref_bn_backward(struct kern *, const struct kern_bn_backward *);
 int ref_maxpool_forward(struct kern *, const struct kern_maxpool *, void *, const void *);
 int ref_maxpool_backward(struct kern *, const struct kern_maxpool *, void *, const void *,

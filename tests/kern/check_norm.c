@@ -13,9 +13,11 @@ static const size_t shapes[][2] = {
     { 97, 512 }, { 33, 1001 }, { 64, 4096 }, { 3, 5000 },  { 40000, 8 }, { 131, 24 },
 };
 
-/* What all passes of one case make; variant: bit 0 ReLU, bit 1 residual, bit 2 added to. */
+/* What all passes of one case make; variant: bit 0 ReLU, bit 1 residual, bit 2 added to, bit 3
+ * what the ReLU lets through is told by x. */
 struct result {
     float *mean, *var, *y, *dx, *dres, *dgamma, *dbeta;
+    uint8_t *above;
 };
 
 struct data {
@@ -55,15 +57,25 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
     struct result r = { .mean = check_buf(c),
                         .var = check_buf(c),
                         .dgamma = check_copy(d->dgamma, c),
-                        .dbeta = check_copy(d->dbeta, c) };
+                        .dbeta = check_copy(d->dbeta, c),
+                        .above = by_x ? NULL : check_bytes(kern_above_bytes(n)) };
     float *scale = check_buf(c), *shift = check_buf(c), *rstd = check_buf(c);
     void *x = check_typed(type, d->x, n), *dy = check_typed(type, d->dy, n);
     void *y = check_bytes(n * each), *dres = check_typed(type, d->dres, n);
     void *dx = add ? dy : check_bytes(n * each); /* dx may be dy */
     struct kern_bn bn = { r.mean, r.var, d->gamma, d->beta, scale, shift, rstd, NULL, NULL, NULL };
     int rc = kern_bn_stats(kn, type, &bn, x, d->rows, c);
-    rc |= kern_bn_forward(kn, type, y, x, residual ? check_typed(type, d->residual, n) : NULL,
-                          scale, shift, d->rows, c, relu);
+    struct kern_bn_forward f = { .type = type,
+                                 .rows = d->rows,
+                                 .c = c,
+                                 .relu = relu,
+                                 .y = y,
+                                 .x = x,
+                                 .residual = residual ? check_typed(type, d->residual, n) : NULL,
+                                 .scale = scale,
+                                 .shift = shift,
+                                 .above = r.above };
+    rc |= kern_bn_forward(kn, &f);
     struct kern_bn_backward b = { .type = type,
                                   .rows = d->rows,
                                   .c = c,
@@ -73,7 +85,7 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
                                   .dresidual = residual ? dres : NULL,
                                   .dy = dy,
                                   .x = x,
-                                  .y = relu && !by_x ? y : NULL,
+                                  .above = relu ? r.above : NULL,
                                   .dgamma = r.dgamma,
                                   .dbeta = r.dbeta,
                                   .mean = r.mean,
@@ -88,6 +100,17 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
     r.dx = check_floats(type, dx, n);
     r.dres = check_floats(type, dres, n);
     return r;
+}
+
+/* Does each bit say whether a number is above 0? */
+static bool tells(const uint8_t *above, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((above[i / 8] >> i % 8 & 1) != (y[i] > 0)) {
+            printf("# number %zu is %g, and its bit %d\n", i, y[i], above[i / 8] >> i % 8 & 1);
+            return false;
+        }
+    return true;
 }
 
 /*
@@ -106,6 +129,8 @@ static void compare(enum kern_type type, const struct data *d, const struct resu
     check_near(got->var, want->var, c, 6 * unit, "%s: variance", isa);
     check_near_as(type, got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d, %s", isa,
                   variant, check_type_name(type));
+    if (got->above)
+        ok(tells(got->above, got->y, n), "%s: bits", isa);
     check_near_as(type, got->dx, want->dx, n, 8 * unit * steep, "%s: backward", isa);
     check_near_as(type, got->dres, want->dres, n, unit, "%s: residual's gradient", isa);
     check_near(got->dbeta, want->dbeta, c, 2 * sums, "%s: dbeta", isa);
@@ -162,7 +187,7 @@ static void check_many_threads(enum kern_type type, size_t rows, size_t c)
                check_same_(r.var, first.var, c * 4) && check_same_(r.y, first.y, rows * c * 4) &&
                check_same_(r.dx, first.dx, rows * c * 4) &&
                check_same_(r.dgamma, first.dgamma, c * 4) &&
-               check_same_(r.dbeta, first.dbeta, c * 4);
+               check_same_(r.dbeta, first.dbeta, c * 4) && tells(r.above, r.y, rows * c);
     }
     ok(same, "the same bits for 1, 2, 48 threads, %zu x %zu, %s", rows, c, check_type_name(type));
     check_release();
@@ -210,22 +235,28 @@ static void check_finalise(struct kern *kn)
     near(rstd[0], 1 / sqrt(4.00001), 1e-7, "rstd");
 }
 
-/* Every number of bfloat16 or float16 times 1.5 and 1.375: ties and others, denormals, what
+/* Every number of bfloat16 or float16 times some: ties and others, denormals, what vanishes or
  * overflows, infinities and NaN are rounded as defined. */
 static void check_rounding(enum kern_type type)
 {
-    enum { ALL = 1 << 16 };
-    const float scale[2] = { 1.5f, 1.375f }, shift[2] = { 0, 0 };
-    uint16_t *x = check_bytes(ALL * 4), *want = check_bytes(ALL * 4), *got = check_bytes(ALL * 4);
-    for (size_t i = 0; i < 2 * ALL; i++)
-        x[i] = (uint16_t)(i / 2);
+    enum { ALL = 1 << 16, C = 4, N = ALL * C };
+    const float scale[C] = { 1.5f, 1.375f, 0.5f, 0.51f }, shift[C] = { 0 };
+    uint16_t *x = check_bytes(N * 2), *want = check_bytes(N * 2), *got = check_bytes(N * 2);
+    uint8_t *above = check_bytes(kern_above_bytes(N));
+    for (size_t i = 0; i < N; i++)
+        x[i] = (uint16_t)(i / C);
     for (int i = 0; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 1);
-        int rc = kern_bn_forward(kn, type, i ? got : want, x, NULL, scale, shift, ALL, 2, false);
+        struct kern_bn_forward f = {
+            type, ALL, C, .y = i ? got : want, x, .scale = scale, .shift = shift, .above = above
+        };
+        int rc = kern_bn_forward(kn, &f);
         check_close(kn);
-        check_one_nan(type, i ? got : want, 2 * ALL);
+        check_one_nan(type, i ? got : want, N);
+        ok(tells(above, check_floats(type, i ? got : want, N), N), "%s: what is above 0, %s",
+           check_isa(i), check_type_name(type));
         if (i)
-            ok(rc == 0 && check_same_(got, want, ALL * 4), "%s: rounds to even, %s", check_isa(i),
+            ok(rc == 0 && check_same_(got, want, N * 2), "%s: rounds to even, %s", check_isa(i),
                check_type_name(type));
     }
     check_release();
@@ -239,7 +270,8 @@ static void check_others(void)
         float in[20] = { NAN, -1 }, out[20], one[20], zero[20] = { 0 };
         for (int j = 0; j < 20; j++)
             one[j] = 1;
-        kern_bn_forward(k, KERN_F32, out, in, NULL, one, zero, 1, 20, true);
+        struct kern_bn_forward f = { KERN_F32, 1, 20, true, out, in, .scale = one, .shift = zero };
+        kern_bn_forward(k, &f);
         ok(isnan(out[0]) && out[1] == 0, "%s: the ReLU keeps NaN", check_isa(i));
         check_finalise(k);
         check_close(k);

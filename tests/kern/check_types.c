@@ -81,7 +81,8 @@ static void check_handles(void)
            "%s: float16%s", check_isa(i), has ? "" : " is refused");
         ok(kern_bn_stats(kn, KERN_F16, &bn, x, 4, 1) == want, "statistics");
         ok(!has || (mean[0] == 2.5f && var[0] == 1.25f), "of float16");
-        ok(kern_bn_forward(kn, KERN_F16, y, x, NULL, one, zero, 4, 1, false) == want, "a norm");
+        struct kern_bn_forward f = { KERN_F16, 4, 1, .y = y, .x = x, .scale = one, .shift = zero };
+        ok(kern_bn_forward(kn, &f) == want, "a norm");
         ok(kern_avgpool_forward(kn, KERN_F16, mean, x, 1, 4, 1) == want, "a mean");
         ok(kern_avgpool_backward(kn, KERN_F16, y, one, 1, 4, 1) == want, "and its gradient");
         struct kern_maxpool mp = { KERN_F16, 1, 2, 2, 1, 2, 1, 0, 0, 1, 1 };

@@ -11,6 +11,7 @@ struct net {
     bool relu;
     float *x, *residual, *gamma, *beta; /* residual: NULL for none */
     float *y, *mean, *var, *scale, *shift, *rstd;
+    uint8_t *above;
     const float *seed;
 };
 
@@ -21,8 +22,9 @@ static double forward(void *arg)
     struct kern_bn bn = { t->mean,  t->var,  t->gamma, t->beta, t->scale,
                           t->shift, t->rstd, NULL,     NULL,    NULL };
     int rc = kern_bn_stats(t->kn, KERN_F32, &bn, t->x, ROWS, C);
-    rc |= kern_bn_forward(t->kn, KERN_F32, t->y, t->x, t->residual, t->scale, t->shift, ROWS, C,
-                          t->relu);
+    struct kern_bn_forward f = { KERN_F32, ROWS,        C,        t->relu,  t->y,
+                                 t->x,     t->residual, t->scale, t->shift, t->above };
+    rc |= kern_bn_forward(t->kn, &f);
     return rc ? NAN : check_dot(t->seed, t->y, N);
 }
 
@@ -43,6 +45,7 @@ static void check(const char *isa, bool relu, bool residual)
     t.beta = check_normal(C);
     t.seed = check_normal(N);
     t.y = check_buf(N);
+    t.above = check_bytes(kern_above_bytes(N));
     t.mean = check_buf(C);
     t.var = check_buf(C);
     t.scale = check_buf(C);
@@ -62,7 +65,7 @@ static void check(const char *isa, bool relu, bool residual)
                                   .dresidual = residual ? dres : NULL,
                                   .dy = t.seed,
                                   .x = t.x,
-                                  .y = t.y,
+                                  .above = t.above,
                                   .dgamma = dgamma,
                                   .dbeta = dbeta,
                                   .mean = t.mean,

@@ -130,19 +130,25 @@ static int bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
     return call_receive(&k, device.bn_finalise(kn, &there, c));
 }
 
-static int bn_forward(struct kern *kn, enum kern_type type, void *y, const void *x,
-                      const void *residual, const float *scale, const float *shift, size_t rows,
-                      size_t c, bool relu)
+static int bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
     CALL("bn_forward");
-    size_t bytes = rows * c * kern_sizeof(type);
-    writes(&k, y, bytes);
-    reads(&k, x, bytes);
-    reads(&k, residual, bytes);
-    reads(&k, scale, c * F);
-    reads(&k, shift, c * F);
-    return RUN(device.bn_forward(kn, type, at(&k, y), at(&k, x), at(&k, residual), at(&k, scale),
-                                 at(&k, shift), rows, c, relu));
+    struct kern_bn_forward d = *f;
+    size_t bytes = f->rows * f->c * kern_sizeof(f->type), c = f->c * F;
+    writes(&k, f->y, bytes);
+    writes(&k, f->above, kern_above_bytes(f->rows * f->c));
+    reads(&k, f->x, bytes);
+    reads(&k, f->residual, bytes);
+    reads(&k, f->scale, c);
+    reads(&k, f->shift, c);
+    call_send(&k);
+    d.y = at(&k, f->y);
+    d.above = at(&k, f->above);
+    d.x = at(&k, f->x);
+    d.residual = at(&k, f->residual);
+    d.scale = at(&k, f->scale);
+    d.shift = at(&k, f->shift);
+    return call_receive(&k, device.bn_forward(kn, &d));
 }
 
 static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
@@ -156,12 +162,12 @@ static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
     writes(&k, b->dbeta, c);
     reads(&k, b->dy, bytes);
     reads(&k, b->x, bytes);
-    reads(&k, b->relu ? b->y : NULL, bytes);
+    reads(&k, b->relu ? b->above : NULL, kern_above_bytes(b->rows * b->c));
     reads(&k, b->mean, c);
     reads(&k, b->rstd, c);
     reads(&k, b->gamma, c);
-    reads(&k, b->relu && !b->y ? b->scale : NULL, c);
-    reads(&k, b->relu && !b->y ? b->shift : NULL, c);
+    reads(&k, b->relu && !b->above ? b->scale : NULL, c);
+    reads(&k, b->relu && !b->above ? b->shift : NULL, c);
     call_send(&k);
     d.dx = at(&k, b->dx);
     d.dresidual = at(&k, b->dresidual);
@@ -169,7 +175,7 @@ static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
     d.dbeta = at(&k, b->dbeta);
     d.dy = at(&k, b->dy);
     d.x = at(&k, b->x);
-    d.y = at(&k, b->y);
+    d.above = at(&k, b->above);
     d.mean = at(&k, b->mean);
     d.rstd = at(&k, b->rstd);
     d.gamma = at(&k, b->gamma);

@@ -172,6 +172,23 @@ static void memory(void)
     net_release(&net);
 }
 
+/* Of a residual's sum the gradient wants no more than a bit each, and of what a mean is made of,
+ * nothing. */
+static void memory_of_sums(void)
+{
+    struct net net;
+    size_t shared, plane = N * 16 * 16 * 8 * sizeof(float), channels = 4 * 8 * sizeof(float);
+    net_init(&net, "sums", KERN_F32, 16, 16, 8);
+    int a = net_add_conv(&net, 0, "a", 8, 3, 1, false, "a_bn", 1, -1, true);
+    int b = net_add_conv(&net, a, "b", 8, 3, 1, false, "b_bn", 1, a, true);
+    net_add_avgpool(&net, b);
+    size_t kept = net_pass_bytes(&net, N, true, &shared);
+    size_t result = N * 8 * sizeof(float);
+    ok(kept == 3 * plane + plane / 32 + 2 * channels + result,
+       "kept are two outputs and an input of convolutions, and bits (%zu)", kept);
+    net_release(&net);
+}
+
 int main(void)
 {
     void (*const build[])(struct net * net, bool same) = { build_trunk, build_sk };
@@ -195,5 +212,6 @@ int main(void)
     check_all(&g);
     rig_close(&g);
     memory();
+    memory_of_sums();
     return done();
 }
