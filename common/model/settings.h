@@ -102,7 +102,7 @@ struct setting {
     const char *evidence;
     const char *help;
 };
-extern const struct setting settings_table[]; /* ends with name NULL */
+extern const struct setting settings_table[]; /* begins with encoder, ends with name NULL */
 
 /* Presets by name and by number: 0 imagenet, 1 cifar, as in the columns of the table; then what
  * differs from one of them by some assignments. The names end with NULL, each has its line. */
