@@ -11,6 +11,7 @@
 #include "common/model/bridge.h"
 #include "common/model/fingerprint.h"
 #include "common/model/selftest.h"
+#include "common/model/state_show.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,122 +66,6 @@ static int run_new(int n, char **operands)
 
 /* -- show ---- */
 
-static void print_part(const char *name, const struct net *net)
-{
-    printf("%-10s %zu to %zu: %llu parameters, %.4f GMAC\n", name, net->tensor[0].c,
-           net_outputs(net), (unsigned long long)net_parameters(net), (double)net_macs(net) / 1e9);
-}
-
-/* A setting, what it means, and where its value is from: a source only vouches for its own. */
-static void print_setting(const struct settings *set, const struct settings *preset,
-                          const struct setting *row)
-{
-    char value[64], usual[64];
-    settings_print(set, row, value, sizeof value);
-    settings_print(preset, row, usual, sizeof usual);
-    printf("  %-18s %-10s %s ", row->name, value, row->help);
-    if (strcmp(value, usual) == 0)
-        printf("[%s]\n", row->evidence);
-    else
-        printf("[preset imagenet: %s, %s]\n", usual, row->evidence);
-}
-
-static void show_text(const struct state *s)
-{
-    char value[64];
-    struct settings preset;
-    settings_print(&s->set, settings_table, value, sizeof value);
-    printf("encoder    %s%s, width %g: %zu features, %llu parameters, %.4f GMAC at %d px", value,
-           s->set.sk ? " with selective kernels" : "", s->set.width, net_outputs(&s->large),
-           (unsigned long long)net_parameters(&s->large), (double)net_macs(&s->large) / 1e9,
-           s->set.large_side);
-    if (s->set.small_crops > 0)
-        printf(", %.4f at %d px", (double)net_macs(&s->small) / 1e9, s->set.small_side);
-    putchar('\n');
-    print_part("projector", &s->projector);
-    print_part("predictor", &s->predictor);
-    printf("step       %lld", (long long)s->step);
-    if (s->total_steps > 0)
-        printf(" of %lld, %s of data", (long long)s->total_steps,
-               TEXT_COUNT((uint64_t)s->data_rows, "row", "rows"));
-    printf("\nqueue      %lld of %zu labelled embeddings a large crop\n", (long long)s->queue_fill,
-           s->capacity);
-    printf("classes    %zu", s->classes.n);
-    for (size_t i = 0; i < MIN(s->classes.n, 20); i++) {
-        putchar(' ');
-        rows_print_name(stdout, s->classes.name[i], rows_name_width(s->classes.name[i]));
-    }
-    printf("%s\n\nsettings\n", s->classes.n > 20 ? " ..." : "");
-    settings_preset(&preset, 0);
-    for (const struct setting *row = settings_table; row->name; row++)
-        print_setting(&s->set, &preset, row);
-    printf("\nhistory\n");
-    for (size_t i = 0; i < s->history.n; i++)
-        printf("  %s\n", s->history.line[i]);
-}
-
-static void json_part(const char *name, const struct net *net)
-{
-    printf("\"%s\": {\"inputs\": %zu, \"outputs\": %zu, \"parameters\": %llu, \"macs\": %llu}, ",
-           name, net->tensor[0].c, net_outputs(net), (unsigned long long)net_parameters(net),
-           (unsigned long long)net_macs(net));
-}
-
-static int json_string(const char *s)
-{
-    char *quoted = json_quote(s, strlen(s));
-    if (!quoted)
-        return -ENOMEM;
-    fputs(quoted, stdout);
-    free(quoted);
-    return 0;
-}
-
-static int json_settings(const struct settings *set)
-{
-    int rc = 0;
-    for (const struct setting *row = settings_table; row->name && rc == 0; row++) {
-        char value[64];
-        settings_print(set, row, value, sizeof value);
-        printf("%s\"%s\": ", row == settings_table ? "" : ", ", row->name);
-        if (row->kind == OPT_KIND_CHOICE)
-            rc = json_string(value);
-        else
-            fputs(value, stdout);
-    }
-    return rc;
-}
-
-static int show_json(const struct state *s)
-{
-    char name[64];
-    settings_print(&s->set, settings_table, name, sizeof name);
-    printf("{\"v\": 1, \"encoder\": {\"name\": \"%s\", \"features\": %zu, \"parameters\": %llu, "
-           "\"macs\": %llu",
-           name, net_outputs(&s->large), (unsigned long long)net_parameters(&s->large),
-           (unsigned long long)net_macs(&s->large));
-    if (s->set.small_crops > 0)
-        printf(", \"macs_small\": %llu", (unsigned long long)net_macs(&s->small));
-    printf("}, ");
-    json_part("projector", &s->projector);
-    json_part("predictor", &s->predictor);
-    printf("\"step\": %lld, \"total_steps\": %lld, \"data_rows\": %lld, "
-           "\"queue\": {\"capacity\": %zu, \"fill\": %lld}, \"settings\": {",
-           (long long)s->step, (long long)s->total_steps, (long long)s->data_rows, s->capacity,
-           (long long)s->queue_fill);
-    int rc = json_settings(&s->set);
-    printf("}, \"classes\": [");
-    for (size_t i = 0; i < s->classes.n && rc == 0; i++) {
-        fputs(i ? ", " : "", stdout);
-        rc = json_string(s->classes.name[i]);
-    }
-    printf("], \"history\": [");
-    for (size_t i = 0; i < s->history.n; i++)
-        printf("%s%s", i ? ", " : "", s->history.line[i]); /* JSON already */
-    printf("]}\n");
-    return rc;
-}
-
 static int run_show(int n, char **operands)
 {
     if (n != 1)
@@ -191,9 +76,9 @@ static int run_show(int n, char **operands)
     if (rc == 0)
         rc = state_from_ckpt(&s, &c);
     if (rc == 0 && o.json)
-        rc = show_json(&s);
+        rc = state_show_json(&s, stdout);
     else if (rc == 0)
-        show_text(&s);
+        state_show(&s, stdout);
     if (rc == 0 && fflush(stdout) != 0)
         rc = fail_errno("standard output");
     state_release(&s);
@@ -312,15 +197,12 @@ static void say_import(const struct bridge *b, const struct state *s)
         log_info("%s: nothing is known of the class %s", t->name, t->unknown[i]);
 }
 
-static int json_list(const char *key, char *const *item, size_t n)
+static int json_list(const char *before, char *const *item, size_t n)
 {
     int rc = 0;
-    printf("\"%s\": [", key);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        fputs(i ? ", " : "", stdout);
-        rc = json_string(item[i]);
-    }
-    fputs("], ", stdout);
+    fputs(before, stdout);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = json_put(stdout, i ? ", " : "", item[i]);
     return rc;
 }
 
@@ -334,15 +216,13 @@ static int json_import(const struct bridge *b, const struct state *s, const stru
     for (size_t i = 0; i < t->n; i++)
         if (!b->used[i])
             unused[n++] = t->item[i].name;
-    printf("{\"v\": 1, \"tensors\": %d, \"parameters\": %llu, \"batch_norms\": %d, \"settings\": {",
+    printf("{\"v\": 1, \"tensors\": %d, \"parameters\": %llu, \"batch_norms\": %d, \"settings\": ",
            s->large.nparams, (unsigned long long)net_parameters(&s->large), s->large.nstats);
-    int rc = json_settings(&s->set);
-    fputs("}, ", stdout);
+    settings_put(stdout, &s->set);
+    int rc = json_list(", \"unused\": [", unused, n);
     if (rc == 0)
-        rc = json_list("unused", unused, n);
-    if (rc == 0)
-        rc = json_list("unknown", t->unknown, t->nunknown);
-    fputs("\"features\": [", stdout);
+        rc = json_list("], \"unknown\": [", t->unknown, t->nunknown);
+    fputs("], \"features\": [", stdout);
     for (size_t i = 0; i < MIN(f->features, (size_t)FINGERPRINT_FIRST); i++)
         printf("%s%.9g", i ? ", " : "", f->x[i]);
     fputs("], \"means\": [", stdout);

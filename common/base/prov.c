@@ -5,7 +5,6 @@
 #include "common/base/fail.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +70,16 @@ char *json_quote(const char *s, size_t n)
     return out;
 }
 
+int json_put(FILE *f, const char *before, const char *s)
+{
+    char *quoted = json_quote(s, strlen(s));
+    if (!quoted)
+        return -ENOMEM;
+    fprintf(f, "%s%s", before, quoted);
+    free(quoted);
+    return 0;
+}
+
 /* -- Histories ---- */
 
 int history_add(struct history *h, const char *line)
@@ -92,6 +101,14 @@ int history_merge(struct history *h, const struct history *from)
     for (size_t i = 0; i < from->n && rc == 0; i++)
         rc = history_add(h, from->line[i]);
     return rc;
+}
+
+void history_put(FILE *f, const struct history *h)
+{
+    fputc('[', f);
+    for (size_t i = 0; i < h->n; i++)
+        fprintf(f, "%s%s", i ? ", " : "", h->line[i]); /* JSON already */
+    fputc(']', f);
 }
 
 void history_release(struct history *h)
@@ -139,30 +156,20 @@ int prov_note(const char *key, const char *value_json)
     return 0;
 }
 
-static int quote_to(FILE *f, const char *before, const char *s)
-{
-    char *quoted = json_quote(s, strlen(s));
-    if (!quoted)
-        return -ENOMEM;
-    fprintf(f, "%s%s", before, quoted);
-    free(quoted);
-    return 0;
-}
-
 static int write_line(FILE *f)
 {
-    int rc = quote_to(f, "{\"program\": ", program);
+    int rc = json_put(f, "{\"program\": ", program);
     fprintf(f, ", \"version\": \"%s\", \"command\": [", SEMPPL_VERSION);
     for (int i = 0; i < ncommand && rc == 0; i++)
-        rc = quote_to(f, i ? ", " : "", command[i]);
+        rc = json_put(f, i ? ", " : "", command[i]);
     fputs("], \"inputs\": [", f);
     for (size_t i = 0; i < ninputs && rc == 0; i++) {
-        rc = quote_to(f, i ? ", {\"name\": " : "{\"name\": ", inputs[i].name);
+        rc = json_put(f, i ? ", {\"name\": " : "{\"name\": ", inputs[i].name);
         fprintf(f, ", \"checksum\": \"%08x\"}", inputs[i].checksum);
     }
     fputc(']', f);
     for (size_t i = 0; i < nnotes && rc == 0; i++) {
-        rc = quote_to(f, ", ", notes[i].key);
+        rc = json_put(f, ", ", notes[i].key);
         fprintf(f, ": %s", notes[i].value);
     }
     fputc('}', f);

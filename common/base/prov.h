@@ -11,6 +11,7 @@
 #define SEMPPL_PROV_H
 
 #include "common/base/base.h"
+#include <stdio.h>
 
 #define SEMPPL_VERSION "0.1.0"
 
@@ -26,7 +27,8 @@ const char *prov_program(void);
 
 int history_add(struct history *h, const char *line); /* a copy, unless the line is there already */
 int history_merge(struct history *h,
-                  const struct history *from); /* the lines of from that h lacks, in order */
+                  const struct history *from);      /* the lines of from that h lacks, in order */
+void history_put(FILE *f, const struct history *h); /* as a JSON array */
 void history_release(struct history *h);
 
 /* Inputs read so far by this process: each is named once in the line of history_self(). Like
@@ -40,6 +42,8 @@ int history_self(struct history *h);
 /* s as a JSON string, quotes included; control characters and bytes that are not UTF-8 become
  * \u00XX. The caller's, free(). */
 char *json_quote(const char *s, size_t n);
+/* Writes before, and then s like that; 0 or -ENOMEM. */
+int json_put(FILE *f, const char *before, const char *s);
 
 /* What was compiled in and found, for --version: "PROGRAM (semppl-tools) VERSION", then one
  * "name: value" line each, on stdout. */

@@ -141,17 +141,16 @@ static int json_classes(const struct score *s, FILE *f)
 {
     for (size_t c = 0; c < s->nclasses; c++) {
         uint64_t n = rows_of(s, c);
-        char *name = json_quote(s->classes->name[c], strlen(s->classes->name[c]));
-        if (!name)
-            return -ENOMEM;
-        fprintf(f, "%s{\"class\": %s, \"labelled\": %llu, \"rows\": %llu, \"right\": %llu",
-                c ? ", " : "", name, (unsigned long long)s->labelled[c], (unsigned long long)n,
+        int rc = json_put(f, c ? ", {\"class\": " : "{\"class\": ", s->classes->name[c]);
+        if (rc < 0)
+            return rc;
+        fprintf(f, ", \"labelled\": %llu, \"rows\": %llu, \"right\": %llu",
+                (unsigned long long)s->labelled[c], (unsigned long long)n,
                 (unsigned long long)s->confusion[c * s->nclasses + c]);
         if (n > 0)
             fprintf(f, ", \"accuracy\": %.6f}", accuracy_of(s, c));
         else
             fprintf(f, ", \"accuracy\": null}");
-        free(name);
     }
     return 0;
 }
@@ -171,9 +170,8 @@ int score_json(const struct score *s, FILE *f, const struct history *h)
                     (unsigned long long)s->confusion[r * s->nclasses + c]);
         putc(']', f);
     }
-    fprintf(f, "], \"history\": [");
-    for (size_t i = 0; i < h->n; i++)
-        fprintf(f, "%s%s", i ? ", " : "", h->line[i]);
-    fprintf(f, "]}\n");
+    fprintf(f, "], \"history\": ");
+    history_put(f, h);
+    fprintf(f, "}\n");
     return rc;
 }

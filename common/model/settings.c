@@ -87,6 +87,17 @@ void settings_print(const struct settings *s, const struct setting *row, char *b
     }
 }
 
+void settings_put(FILE *f, const struct settings *s)
+{
+    for (const struct setting *row = settings_table; row->name; row++) {
+        char value[64];
+        settings_print(s, row, value, sizeof value);
+        fprintf(f, row->kind == OPT_KIND_CHOICE ? "%s\"%s\": \"%s\"" : "%s\"%s\": %s",
+                row == settings_table ? "{" : ", ", row->name, value);
+    }
+    fputc('}', f);
+}
+
 /* -- columns, options and assignments ---- */
 
 void settings_column(struct settings *s, int column)

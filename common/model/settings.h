@@ -12,6 +12,7 @@
 #include "common/base/base.h"
 #include "common/base/opt.h"
 #include "common/data/ckpt.h"
+#include <stdio.h>
 
 enum encoder_name { /* of bottleneck blocks from ENC_RESNET50 on */
                     ENC_TINY,
@@ -128,5 +129,7 @@ struct opt *settings_opts(struct settings *s, const struct opt *extra);
 void settings_merge(struct settings *s, const struct settings *given);
 /* The value as text: a choice's name, a number in its shortest form that reads back the same. */
 void settings_print(const struct settings *s, const struct setting *row, char *buf, size_t size);
+/* All of them as a JSON object. */
+void settings_put(FILE *f, const struct settings *s);
 
 #endif
