@@ -16,6 +16,7 @@ struct sink_info {
     const uint8_t *image;
     int fd; /* if there is no image */
     size_t size;
+    int *error; /* reading: what the driver fails of on opening */
 };
 struct sink_file {
     H5FD_t pub;
@@ -37,8 +38,7 @@ static H5FD_t *sink_open(const char *name UNUSED, unsigned flags, hid_t fapl,
         (!info->sink && (flags & (H5F_ACC_CREAT | H5F_ACC_RDWR))))
         return NULL;
     if (!(f = calloc(1, sizeof(*f)))) {
-        if (info->sink)
-            info->sink->error = ENOMEM;
+        *(info->sink ? &info->sink->error : info->error) = ENOMEM;
         return NULL;
     }
     f->sink = info->sink;
@@ -230,14 +230,14 @@ hid_t h5sink_fapl(struct h5sink *sink)
     return fapl_of((struct sink_info){ .sink = sink, .fd = -1 });
 }
 
-hid_t h5image_fapl(const uint8_t *image, size_t size)
+hid_t h5image_fapl(const uint8_t *image, size_t size, int *error)
 {
-    return fapl_of((struct sink_info){ .image = image, .fd = -1, .size = size });
+    return fapl_of((struct sink_info){ .image = image, .fd = -1, .size = size, .error = error });
 }
 
-hid_t h5fd_fapl(int fd, size_t size)
+hid_t h5fd_fapl(int fd, size_t size, int *error)
 {
-    return fapl_of((struct sink_info){ .fd = fd, .size = size });
+    return fapl_of((struct sink_info){ .fd = fd, .size = size, .error = error });
 }
 
 void h5sink_release(struct h5sink *sink)

@@ -25,10 +25,11 @@ struct h5sink {
 
 /* An access property list that creates files in sink; negative (not worded) on failure. */
 hid_t h5sink_fapl(struct h5sink *sink);
-/* One that opens, for reading, the file that image holds; it stays the caller's. */
-hid_t h5image_fapl(const uint8_t *image, size_t size);
+/* One that opens, for reading, the file that image holds; it stays the caller's. *error becomes
+ * ENOMEM where the driver itself is left without memory: the library only says that it failed. */
+hid_t h5image_fapl(const uint8_t *image, size_t size, int *error);
 /* The same for the file of size bytes that fd is open on. */
-hid_t h5fd_fapl(int fd, size_t size);
+hid_t h5fd_fapl(int fd, size_t size, int *error);
 void h5sink_release(struct h5sink *sink); /* the image; fd stays the owner's */
 
 #endif

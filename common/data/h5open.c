@@ -18,13 +18,17 @@
 
 static int open_file(struct h5in *in)
 {
-    hid_t fapl = in->image ? h5image_fapl(in->image, in->size) : h5fd_fapl(in->fd, in->size);
+    int error = 0;
+    hid_t fapl =
+        in->image ? h5image_fapl(in->image, in->size, &error) : h5fd_fapl(in->fd, in->size, &error);
 
     in->file = H5Fopen(in->name, H5F_ACC_RDONLY, fapl);
     H5Pclose(fapl);
     H5Eclear2(H5E_DEFAULT);
     if (in->file < 0) {
         in->file = -1;
+        if (error == ENOMEM)
+            return fail(-ENOMEM, "%s: no memory to open it", in->name);
         return fail(-EIO, "%s: damaged HDF5 file (or still being written)", in->name);
     }
     return 0;
