@@ -305,7 +305,7 @@ PROVE = BUILD='$(abspath $(BUILD))' CUDA='$(CUDA)' SEMPPL_CACHE= prove -j$(JOBS)
 TESTS := $(if $(T),$(basename $(filter %.c %.cpp,$(T))) $(filter-out %.c %.cpp,$(T)),$(CLI) $(DOUBLE) $(KERN) $(TILES) $(UNIT) $(TEST_TILES) $(SHIM) $(PLANS))
 TESTS := $(foreach t,$(TESTS),$(if $(filter tiles/% tests/tiles/% tests/double/% tests/unit/% tests/kern/% tests/cuda/%,$(t)),$(BUILD)/$(t),$(t)))
 
-check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA) $(FAILING))
+check: all $(filter $(BUILD)/%,$(TESTS)) $(if $(filter tests/cli/%,$(TESTS)),$(FAKE) $(BENCH_CUDA) $(BUILD)/tests/kern/check_dense $(FAILING))
 	$(Q)$(PROVE) $(TESTS)
 	$(Q)$(if $(T),,$(MAKE) check-fake)
 
