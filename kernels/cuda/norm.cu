@@ -249,13 +249,12 @@ __device__ inline numbers<V> norm_masked(const norm_rows<T, V, MASK, U> &in, int
                                          const numbers<V> &shift)
 {
     numbers<V> g = widen<T, V>(in.dy[u]);
-    if (MASK == MASK_NONE)
-        return g;
-    for (int j = 0; j < V; j++) {
-        bool through =
-            MASK == MASK_ABOVE ? in.above[u] >> j & 1 : affine(x.v[j], scale.v[j], shift.v[j]) > 0;
-        g.v[j] = through ? g.v[j] : 0;
-    }
+    if constexpr (MASK != MASK_NONE)
+        for (int j = 0; j < V; j++) {
+            bool through = MASK == MASK_ABOVE ? in.above[u] >> j & 1
+                                              : affine(x.v[j], scale.v[j], shift.v[j]) > 0;
+            g.v[j] = through ? g.v[j] : 0;
+        }
     return g;
 }
 
