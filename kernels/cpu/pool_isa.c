@@ -5,47 +5,71 @@
 #include "kernels/cpu/pool.h"
 #include "kernels/cpu/vec.h"
 
-/* The part of a window that lies inside the image: rows top.. < bottom, columns left.. < right. */
+/* The part of a window that lies inside the image. */
 struct window {
-    size_t top, bottom, left, right;
+    size_t top, left, rows, columns;
 };
 
-static void clip(size_t *from, size_t *to, size_t place, size_t side, size_t pad, size_t size)
+static void clip(size_t *from, size_t *n, size_t place, size_t side, size_t pad, size_t size)
 {
     *from = place > pad ? place - pad : 0;
-    *to = MIN(place + side - pad, size); /* side > pad: never negative */
+    *n = MIN(place + side - pad, size) - *from; /* side > pad: never negative */
 }
 
 static struct window window_of(const struct kern_maxpool *mp, size_t p, size_t q)
 {
     struct window v;
-    clip(&v.top, &v.bottom, p * mp->stride, mp->side, mp->pad_top, mp->h);
-    clip(&v.left, &v.right, q * mp->stride, mp->side, mp->pad_left, mp->w);
+    clip(&v.top, &v.rows, p * mp->stride, mp->side, mp->pad_top, mp->h);
+    clip(&v.left, &v.columns, q * mp->stride, mp->side, mp->pad_left, mp->w);
     return v;
 }
 
 /* -- maximum ------------------------------------------------------------------------------- */
 
-/* Element of x where cell r, s begins. */
-INLINE size_t cell_at(const struct kern_maxpool *mp, size_t r, size_t s)
+/* Whole windows of 3 x 3, which are most of those in use, are told by constants: their loops are
+ * unrolled. */
+enum { USUAL = 3 };
+
+INLINE bool is_usual(struct window v)
 {
-    return (r * mp->w + s) * mp->c;
+    return v.rows == USUAL && v.columns == USUAL;
+}
+
+INLINE struct window usual(struct window v)
+{
+    return (struct window){ v.top, v.left, USUAL, USUAL };
+}
+
+/* Element of x where cell r, s of a window begins. */
+INLINE size_t cell_at(const struct kern_maxpool *mp, struct window v, size_t r, size_t s)
+{
+    return ((v.top + r) * mp->w + v.left + s) * mp->c;
 }
 
 /* Channels j and on of one output, which is element at of y. */
 INLINE void max_step(enum kern_type type, const struct kern_maxpool *mp, void *y, size_t at,
                      const void *x, struct window v, size_t j, size_t n)
 {
-    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
-    for (size_t r = v.top; r < v.bottom; r++)
-        for (size_t s = v.left; s < v.right; s++) {
-            struct vec2 now = vec2_load_as(type, x, cell_at(mp, r, s) + j, n);
+    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v, 0, 0) + j, n);
+    for (size_t r = 0; r < v.rows; r++)
+        for (size_t s = 0; s < v.columns; s++) {
+            struct vec2 now = vec2_load_as(type, x, cell_at(mp, v, r, s) + j, n);
             BOTH(h)
             {
-                most.v[h] = vec_select(now.v[h] > most.v[h], now.v[h], most.v[h]);
+                most.v[h] = vec_larger(now.v[h], most.v[h]);
             }
         }
     vec2_store_as(type, y, at + j, most, n);
+}
+
+INLINE void max_cell(enum kern_type type, const struct kern_maxpool *mp, void *y, size_t at,
+                     const void *x, struct window v)
+{
+    size_t j = 0;
+    for (; j + LANES2 <= mp->c; j += LANES2)
+        max_step(type, mp, y, at, x, v, j, LANES2);
+    if (j < mp->c)
+        max_step(type, mp, y, at, x, v, j, mp->c - j);
 }
 
 INLINE void max_row_of(enum kern_type type, const struct kern_maxpool *mp, void *y, const void *x,
@@ -53,11 +77,10 @@ INLINE void max_row_of(enum kern_type type, const struct kern_maxpool *mp, void 
 {
     for (size_t q = 0; q < mp->ow; q++) {
         struct window v = window_of(mp, p, q);
-        size_t j = 0;
-        for (; j + LANES2 <= mp->c; j += LANES2)
-            max_step(type, mp, y, q * mp->c, x, v, j, LANES2);
-        if (j < mp->c)
-            max_step(type, mp, y, q * mp->c, x, v, j, mp->c - j);
+        if (is_usual(v))
+            max_cell(type, mp, y, q * mp->c, x, usual(v));
+        else
+            max_cell(type, mp, y, q * mp->c, x, v);
     }
 }
 
@@ -69,27 +92,31 @@ static void max_row(const struct kern_maxpool *mp, void *y, const void *x, size_
         max_row_of(KERN_BF16, mp, y, x, p);
 }
 
+struct fresh {
+    size_t row, column;
+};
+
 /*
  * Which cell of the window is the first maximum, for each channel; then dy goes there. Cells from
- * fresh.top and fresh.left on are in no earlier window: theirs is all that they have so far, and is
- * not rounded once more.
+ * row and column fresh on are in no earlier window: theirs is all that they have so far, and is not
+ * rounded once more.
  */
 INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, void *dx,
                           const void *dy, size_t at, const void *x, struct window v,
-                          struct window fresh, size_t j, size_t n)
+                          struct fresh fresh, size_t j, size_t n)
 {
-    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v.top, v.left) + j, n);
+    struct vec2 most = vec2_load_as(type, x, cell_at(mp, v, 0, 0) + j, n);
     struct vec2 g = vec2_load_as(type, dy, at + j, n);
-    ivec which[2] = { { 0 } };
+    vec which[2] = { { 0 } }; /* integers */
     int32_t cell = 0;
-    for (size_t r = v.top; r < v.bottom; r++)
-        for (size_t s = v.left; s < v.right; s++, cell++) {
-            struct vec2 now = vec2_load_as(type, x, cell_at(mp, r, s) + j, n);
+    for (size_t r = 0; r < v.rows; r++)
+        for (size_t s = 0; s < v.columns; s++, cell++) {
+            struct vec2 now = vec2_load_as(type, x, cell_at(mp, v, r, s) + j, n);
+            vec here = (vec)((ivec){ 0 } + cell);
             BOTH(h)
             {
-                ivec better = now.v[h] > most.v[h];
-                most.v[h] = vec_select(better, now.v[h], most.v[h]);
-                which[h] = (better & cell) | (~better & which[h]);
+                which[h] = vec_if_larger(now.v[h], most.v[h], here, which[h]);
+                most.v[h] = vec_larger(now.v[h], most.v[h]);
             }
         }
     BOTH(h)
@@ -97,15 +124,15 @@ INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, vo
         g.v[h] += (vec){ 0 }; /* to the 0 that is there: -0 becomes 0 */
     }
     cell = 0;
-    for (size_t r = v.top; r < v.bottom; r++)
-        for (size_t s = v.left; s < v.right; s++, cell++) {
-            size_t to = cell_at(mp, r, s) + j;
+    for (size_t r = 0; r < v.rows; r++)
+        for (size_t s = 0; s < v.columns; s++, cell++) {
+            size_t to = cell_at(mp, v, r, s) + j;
             struct vec2 part;
             BOTH(h)
             {
-                part.v[h] = vec_select(which[h] == cell, g.v[h], (vec){ 0 });
+                part.v[h] = vec_select((ivec)which[h] == cell, g.v[h], (vec){ 0 });
             }
-            if (r >= fresh.top && s >= fresh.left) {
+            if (r >= fresh.row && s >= fresh.column) {
                 vec2_store_exact(type, dx, to, part, n);
                 continue;
             }
@@ -118,25 +145,37 @@ INLINE void max_back_step(enum kern_type type, const struct kern_maxpool *mp, vo
         }
 }
 
+INLINE void max_back_cell(enum kern_type type, const struct kern_maxpool *mp, void *dx,
+                          const void *dy, size_t at, const void *x, struct window v,
+                          struct fresh fresh)
+{
+    size_t j = 0;
+    for (; j + LANES2 <= mp->c; j += LANES2)
+        max_back_step(type, mp, dx, dy, at, x, v, fresh, j, LANES2);
+    if (j < mp->c)
+        max_back_step(type, mp, dx, dy, at, x, v, fresh, j, mp->c - j);
+}
+
 INLINE void max_back_of(enum kern_type type, const struct kern_maxpool *mp, void *dx,
                         const void *dy, const void *x)
 {
     size_t at = 0, row = mp->w * mp->c * kern_sizeof(type), cleared = 0;
     for (size_t p = 0; p < mp->oh; p++) {
-        size_t end = p + 1 < mp->oh ? window_of(mp, p, 0).bottom : mp->h;
-        struct window fresh = { .top = cleared };
+        struct window v = window_of(mp, p, 0);
+        struct fresh fresh = { .row = cleared > v.top ? cleared - v.top : 0 };
+        size_t end = p + 1 < mp->oh ? v.top + v.rows : mp->h, right = 0;
         if (end > cleared) { /* rows are cleared just before the first gradient comes */
             memset((uint8_t *)dx + cleared * row, 0, (end - cleared) * row);
             cleared = end;
         }
         for (size_t q = 0; q < mp->ow; q++, at += mp->c) {
-            struct window v = window_of(mp, p, q);
-            size_t j = 0;
-            for (; j + LANES2 <= mp->c; j += LANES2)
-                max_back_step(type, mp, dx, dy, at, x, v, fresh, j, LANES2);
-            if (j < mp->c)
-                max_back_step(type, mp, dx, dy, at, x, v, fresh, j, mp->c - j);
-            fresh.left = v.right;
+            v = window_of(mp, p, q);
+            fresh.column = right > v.left ? right - v.left : 0;
+            right = v.left + v.columns;
+            if (is_usual(v) && fresh.row == 1 && fresh.column == 1) /* with stride 2 */
+                max_back_cell(type, mp, dx, dy, at, x, usual(v), (struct fresh){ 1, 1 });
+            else
+                max_back_cell(type, mp, dx, dy, at, x, v, fresh);
         }
     }
 }

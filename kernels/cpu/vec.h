@@ -105,6 +105,32 @@ INLINE vec vec_select(ivec mask, vec a, vec b)
     return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
 }
 
+/*
+ * a > b ? x : y, by one comparison and one move where there are masks: of vec_select() compilers
+ * make more, unless one of both is 0. vec_larger(): a > b ? a : b, also of NaN and of two zeros, as
+ * processors define their maximum.
+ */
+INLINE vec vec_if_larger(vec a, vec b, vec x, vec y)
+{
+#if defined(__AVX512F__)
+    __mmask16 larger = _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+    return (vec)_mm512_mask_mov_ps((__m512)y, larger, (__m512)x);
+#else
+    return vec_select(a > b, x, y);
+#endif
+}
+
+INLINE vec vec_larger(vec a, vec b)
+{
+#if defined(__AVX512F__)
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return vec_select(a > b, a, b);
+#endif
+}
+
 /* Lanes of a and b, those of b after all of a, in the order of the constants that follow; itype is
  * a vector of as many integers. */
 #if defined(__clang__)
