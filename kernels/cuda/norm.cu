@@ -238,8 +238,9 @@ template <typename T> struct norm_grads {
 
 /* U rows of what both passes read. */
 template <typename T, int V, int MASK, int U> struct norm_rows {
+    static_assert(V <= 8 && U <= 4, "bits of a row are a byte of above");
     raw<T, V> dy[U], x[U];
-    unsigned above[MASK == MASK_ABOVE ? U : 1];
+    unsigned above = 0;
 };
 
 /* dy where the ReLU let it through, else 0. */
@@ -251,7 +252,7 @@ __device__ inline numbers<V> norm_masked(const norm_rows<T, V, MASK, U> &in, int
     numbers<V> g = widen<T, V>(in.dy[u]);
     if constexpr (MASK != MASK_NONE)
         for (int j = 0; j < V; j++) {
-            bool through = MASK == MASK_ABOVE ? in.above[u] >> j & 1
+            bool through = MASK == MASK_ABOVE ? in.above >> (8 * u + j) & 1
                                               : affine(x.v[j], scale.v[j], shift.v[j]) > 0;
             g.v[j] = through ? g.v[j] : 0;
         }
@@ -307,7 +308,7 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
                     in.dy[u] = load_raw<T, V>(t.dy + start + u * step);
                     in.x[u] = load_raw<T, V>(t.x + start + u * step);
                     if (MASK == MASK_ABOVE)
-                        in.above[u] = get_bits<V>(t.above, start + u * step);
+                        in.above |= get_bits<V>(t.above, start + u * step) << 8 * u;
                 }
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
@@ -351,7 +352,7 @@ __global__ void __launch_bounds__(APPLY_THREADS)
                 in.dy[u] = load_last<T, V>(t.dy + start + u * step);
                 in.x[u] = load_last<T, V>(t.x + start + u * step);
                 if (MASK == MASK_ABOVE)
-                    in.above[u] = get_bits<V>(t.above, start + u * step);
+                    in.above |= get_bits<V>(t.above, start + u * step) << 8 * u;
                 if (RESIDUAL == RESIDUAL_ADD)
                     before[u] = load_last<T, V>(t.dresidual + start + u * step);
             }
