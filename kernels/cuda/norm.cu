@@ -361,6 +361,8 @@ __global__ void __launch_bounds__(APPLY_THREADS)
             if (u < n) {
                 numbers<V> x = widen<T, V>(in.x[u]);
                 numbers<V> g = norm_masked<T, V, MASK, APPLY_ROWS>(in, u, x, scale, shift);
+                if (RESIDUAL == RESIDUAL_WRITE)
+                    store<T, V>(t.dresidual + start + u * step, g);
                 for (int j = 0; j < V; j++)
                     x.v[j] = fmaf(a.v[j], g.v[j], fmaf(b.v[j], x.v[j], c.v[j]));
                 store<T, V>(t.dx + start + u * step, x);
@@ -368,9 +370,8 @@ __global__ void __launch_bounds__(APPLY_THREADS)
                     numbers<V> old = widen<T, V>(before[u]);
                     for (int j = 0; j < V; j++)
                         g.v[j] += old.v[j];
-                }
-                if (RESIDUAL != RESIDUAL_NONE)
                     store<T, V>(t.dresidual + start + u * step, g);
+                }
             }
     });
 }

@@ -5,8 +5,6 @@
 
 # Kernels that may spill, one a line: a part of the kernel's name, the most bytes, why.
 budget='
-norm_grad_applyIfLi4  8  one register, for compute capability 10.0 alone
-norm_grad_applyI4bf16Li8ELi1ELi1  16  two registers, for 12.0 alone, which keeps three blocks on a multiprocessor
 max_any               8  one register, for 10.0 alone, in windows of any shape
 '
 
