@@ -217,6 +217,7 @@ static int cpu_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
         spread(&j, 0, k, f->scale[k]);
         spread(&j, 1, k, f->shift[k]);
     }
+    j.inner->arrange(f->type, j.coef, 2 * j.plan.columns);
     return pool_run(kn->pool, j.plan.ntasks * j.parts, apply_task, &j);
 }
 

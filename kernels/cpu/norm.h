@@ -10,7 +10,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-/* Of all instruction sets: columns that backward takes at once. */
+/* Of all instruction sets: columns that a pass takes at once. */
 enum { CPU_NORM_COLUMNS = 32 };
 
 /* Where the ReLU let the gradient through: by the bits of above; where x * scale + shift > 0. */
@@ -24,11 +24,13 @@ struct cpu_norm_coef {
 struct cpu_norm {
     /* sum[0..w-1] = sums of x - first row, sum[w..2w-1] = of its squares. */
     void (*sums)(enum kern_type type, float *sum, const void *x, size_t rows, size_t w);
-    /* y = x * scale + shift (+ residual), ReLU if relu; residual and above may be NULL. */
+    /* y = x * scale + shift (+ residual), ReLU if relu; residual and above may be NULL. scale and
+     * shift as arrange() leaves them. */
     void (*apply)(enum kern_type type, void *y, uint8_t *above, const void *x, const void *residual,
                   const float *scale, const float *shift, size_t rows, size_t w, bool relu);
-    /* Brings n columns' numbers, a multiple of CPU_NORM_COLUMNS, into the order in which backward
-     * takes those of type; what begins a whole number of CPU_NORM_COLUMNS further stays so. */
+    /* Brings n columns' numbers, a multiple of CPU_NORM_COLUMNS, into the order in which apply
+     * and backward take those of type; what begins a whole number of CPU_NORM_COLUMNS further stays
+     * so. */
     void (*arrange)(enum kern_type type, float *columns, size_t n);
     /* sum[0..w-1] = sums of g = dy where the ReLU let it through, sum[w..] = of g * (x - mean).
      * Rows are apart numbers from one another: those of w are some of their columns. */

@@ -16,13 +16,6 @@ enum { AT_ONCE = 4, AHEAD = 1024 };
  * Loads what a pass reads once. Half the bytes for the same instructions: bfloat16 leaves the
  * processor less time to see what comes next, so it is told, AHEAD numbers before.
  */
-INLINE vec stream(enum kern_type type, const void *p, size_t at, size_t n)
-{
-    if (type == KERN_BF16)
-        __builtin_prefetch((const uint16_t *)p + at + AHEAD);
-    return vec_load_as(type, p, at, n);
-}
-
 INLINE struct vec2 stream2(enum kern_type type, const void *p, size_t at, size_t n)
 {
     if (type == KERN_BF16)
@@ -117,18 +110,28 @@ static void sums(enum kern_type type, float *sum, const void *x, size_t rows, si
 
 /* -- forward ------------------------------------------------------------------------------- */
 
+/* scale, shift: from this column on, in the order of vec2 since arrange(). */
 INLINE void apply_step(enum kern_type type, void *y, uint8_t *above, const void *x,
                        const void *residual, size_t at, const float *scale, const float *shift,
                        size_t n, bool relu)
 {
-    vec v = stream(type, x, at, n) * vec_load(scale, n) + vec_load(shift, n);
+    struct vec2 v = stream2(type, x, at, n), r = { 0 };
+    struct vec2 a = vec2_columns(KERN_F32, scale, LANES2);
+    struct vec2 b = vec2_columns(KERN_F32, shift, LANES2);
     if (residual)
-        v += stream(type, residual, at, n);
-    if (relu) /* as the definition: NaN stays */
-        v = vec_select(v < 0, (vec){ 0 }, v);
+        r = stream2(type, residual, at, n);
+    BOTH(h)
+    {
+        v.v[h] = v.v[h] * a.v[h] + b.v[h];
+        if (residual)
+            v.v[h] += r.v[h];
+        if (relu) /* as the definition: NaN stays */
+            v.v[h] = vec_select(v.v[h] < 0, (vec){ 0 }, v.v[h]);
+    }
+    v = vec2_round(type, v);
     if (above)
-        vec_store_above(above, at, v, kern_vanishing(type), n);
-    vec_store_as(type, y, at, v, n);
+        vec2_store_above(type, above, at, v, n);
+    vec2_store_exact(type, y, at, v, n);
 }
 
 INLINE void apply_rows(enum kern_type type, void *y, uint8_t *above, const void *x,
@@ -137,8 +140,8 @@ INLINE void apply_rows(enum kern_type type, void *y, uint8_t *above, const void 
 {
     for (size_t i = 0; i < rows * w; i += w) {
         size_t j = 0;
-        for (; j + LANES <= w; j += LANES)
-            apply_step(type, y, above, x, residual, i + j, scale + j, shift + j, LANES, relu);
+        for (; j + LANES2 <= w; j += LANES2)
+            apply_step(type, y, above, x, residual, i + j, scale + j, shift + j, LANES2, relu);
         if (j < w)
             apply_step(type, y, above, x, residual, i + j, scale + j, shift + j, w - j, relu);
     }
@@ -148,7 +151,9 @@ INLINE void apply_of(enum kern_type type, void *y, uint8_t *above, const void *x
                      const void *residual, const float *scale, const float *shift, size_t rows,
                      size_t w, bool relu)
 {
-    if (above)
+    if (above && residual && relu)
+        apply_rows(type, y, above, x, residual, scale, shift, rows, w, true);
+    else if (above)
         apply_rows(type, y, above, x, residual, scale, shift, rows, w, relu);
     else if (residual && relu)
         apply_rows(type, y, NULL, x, residual, scale, shift, rows, w, true);

@@ -213,26 +213,6 @@ INLINE void vec_store_as(enum kern_type type, void *p, size_t at, vec v, size_t 
 }
 
 /*
- * Bits of the first n lanes (struct kern_bn_forward): whether they are above least. at: the first
- * one's, a multiple of 8, or of 4 for vectors of 4.
- */
-INLINE void vec_store_above(uint8_t *bits, size_t at, vec v, float least, size_t n UNUSED)
-{
-#if LANES == 16
-    unsigned m = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(least), _CMP_GT_OQ);
-    if (n > 8)
-        bits[at / 8 + 1] = (uint8_t)(m >> 8);
-#elif LANES == 8
-    unsigned m = (unsigned)_mm256_movemask_ps((__m256)(v > least));
-#else
-    unsigned m = at % 8 ? bits[at / 8] : 0;
-    for (size_t i = 0; i < n; i++)
-        m |= (unsigned)(v[i] > least) << (at + i) % 8;
-#endif
-    bits[at / 8] = (uint8_t)m;
-}
-
-/*
  * Two vectors of numbers of a type, for passes that do little with each. float32 lie one vector
  * behind the other; of bfloat16 the first vector has those of even places and the second those of
  * odd ones, which a shift and a mask make of one load, and back: half the work of vec_load_as() and
@@ -307,14 +287,61 @@ INLINE void vec2_store_exact(enum kern_type type, void *p, size_t at, struct vec
         vec_store_part2(to, u, n);
 }
 
-INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
+INLINE struct vec2 vec2_round(enum kern_type type, struct vec2 v)
 {
     if (type != KERN_F32)
         BOTH(h)
         {
             v.v[h] = (vec)vec_round(v.v[h]);
         }
-    vec2_store_exact(type, p, at, v, n);
+    return v;
+}
+
+INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
+{
+    vec2_store_exact(type, p, at, vec2_round(type, v), n);
+}
+
+/*
+ * Bits of the first n numbers, which are of the type (struct kern_bn_forward). at: the first one's,
+ * a multiple of 8. As they lie in memory those of bfloat16 above 0 are 1 to infinity.
+ */
+INLINE void vec2_store_above(enum kern_type type, uint8_t *bits, size_t at, struct vec2 v, size_t n)
+{
+    uvec u = (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u); /* of bfloat16 */
+    uint32_t m = 0;
+#if LANES == 16
+    const __m512i one = _mm512_set1_epi16(1), infinity = _mm512_set1_epi16(0x7f80);
+    if (type == KERN_F32)
+        BOTH(h)
+        {
+            m |= (uint32_t)_mm512_cmp_ps_mask((__m512)v.v[h], _mm512_setzero_ps(), _CMP_GT_OQ)
+                 << 16 * h;
+        }
+    else
+        m = _mm512_cmplt_epu16_mask(_mm512_sub_epi16((__m512i)u, one), infinity);
+#elif LANES == 8
+    if (type == KERN_F32) {
+        BOTH(h)
+        {
+            m |= (uint32_t)_mm256_movemask_ps((__m256)(v.v[h] > 0)) << 8 * h;
+        }
+    } else {
+        __m256i above = _mm256_cmpgt_epi16((__m256i)u, _mm256_setzero_si256());
+        __m256i nan = _mm256_cmpgt_epi16((__m256i)u, _mm256_set1_epi16(0x7f80));
+        __m256i set = _mm256_andnot_si256(nan, above);
+        uint32_t twice = (uint32_t)_mm256_movemask_epi8(_mm256_packs_epi16(set, set));
+        m = (twice & 0xff) | (twice >> 8 & 0xff00);
+    }
+#else
+    for (int i = 0; i < LANES2; i++) {
+        uint32_t x = u[i / 2] >> 16 * (i % 2) & 0xffff;
+        bool above = type == KERN_F32 ? v.v[i / LANES][i % LANES] > 0 : x - 1 < 0x7f80;
+        m |= (uint32_t)above << i;
+    }
+#endif
+    for (size_t i = 0; i < n; i += 8)
+        bits[(at + i) / 8] = (uint8_t)(m >> i);
 }
 
 /* v where its bits from at on, a multiple of 8, are set, else 0. */
