@@ -272,6 +272,12 @@ INLINE struct vec2 vec2_load_as(enum kern_type type, const void *p, size_t at, s
     return (struct vec2){ { (vec)(u << 16), (vec)(u & 0xffff0000u) } };
 }
 
+/* Of bfloat16, as they lie in memory. */
+INLINE uvec vec2_halves(struct vec2 v)
+{
+    return (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u);
+}
+
 /* Of numbers of the type, for which there is nothing to round. */
 INLINE void vec2_store_exact(enum kern_type type, void *p, size_t at, struct vec2 v, size_t n)
 {
@@ -279,7 +285,7 @@ INLINE void vec2_store_exact(enum kern_type type, void *p, size_t at, struct vec
         vec2_store_columns(KERN_F32, (float *)p + at, v, n);
         return;
     }
-    uvec u = (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u);
+    uvec u = vec2_halves(v);
     uint16_t *to = (uint16_t *)p + at;
     if (n == LANES2)
         *(uvec *)(void *)to = u;
@@ -308,7 +314,7 @@ INLINE void vec2_store_as(enum kern_type type, void *p, size_t at, struct vec2 v
  */
 INLINE void vec2_store_above(enum kern_type type, uint8_t *bits, size_t at, struct vec2 v, size_t n)
 {
-    uvec u = (uvec)v.v[0] >> 16 | ((uvec)v.v[1] & 0xffff0000u); /* of bfloat16 */
+    uvec u = vec2_halves(v);
     uint32_t m = 0;
 #if LANES == 16
     const __m512i one = _mm512_set1_epi16(1), infinity = _mm512_set1_epi16(0x7f80);
