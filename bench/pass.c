@@ -12,8 +12,8 @@ int pass_bn_stats(void *arg)
 
 static int forward(const struct pass *p, const void *residual, uint8_t *above)
 {
-    struct kern_bn_forward f = { p->type, p->rows,  p->c, true, p->y,
-                                 p->x,    residual, p->v, p->v, above };
+    struct kern_bn_forward f = { p->type,  p->rows, p->c, true,  p->y, p->x,
+                                 residual, p->v,    p->v, above, 1 };
     return kern_bn_forward(p->kn, &f);
 }
 

@@ -53,7 +53,7 @@ static int bn_check(const struct kern_bn *bn)
 static int epilogue_check(const struct kern_conv *cv, const struct kern_epilogue *ep)
 {
     bool affine = ep->scale || ep->shift;
-    if (ep->bn && (bn_check(ep->bn) < 0 || affine || cv->n == 0))
+    if (ep->bn && (bn_check(ep->bn) < 0 || ep->bn->groups > 1 || affine || cv->n == 0))
         return -EINVAL;
     if (affine && (!ep->scale || !ep->shift))
         return -EINVAL;
@@ -165,7 +165,7 @@ int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
 int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c)
 {
-    if (rows == 0 || c == 0 || !fits(rows, c, 1, 1) || bn_check(bn) < 0)
+    if (rows == 0 || c == 0 || !fits(kern_bn_groups(bn->groups), rows, c, 1) || bn_check(bn) < 0)
         return -EINVAL;
     int rc = type_check(kn, type);
     return rc ? rc : kn->ops.bn_stats(kn, type, bn, x, rows, c);
@@ -173,12 +173,14 @@ int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn
 
 int kern_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 {
-    return c == 0 || !bn->scale || bn_check(bn) < 0 ? -EINVAL : kn->ops.bn_finalise(kn, bn, c);
+    if (c == 0 || !fits(kern_bn_groups(bn->groups), c, 1, 1) || !bn->scale || bn_check(bn) < 0)
+        return -EINVAL;
+    return kn->ops.bn_finalise(kn, bn, c);
 }
 
 int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
-    if (f->c == 0 || !fits(f->rows, f->c, 1, 1))
+    if (f->c == 0 || !fits(kern_bn_groups(f->groups), f->rows, f->c, 1))
         return -EINVAL;
     int rc = type_check(kn, f->type);
     return rc || f->rows == 0 ? rc : kn->ops.bn_forward(kn, f);
@@ -187,7 +189,7 @@ int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
     bool known = !b->relu || b->above || (b->scale && b->shift);
-    if (b->c == 0 || !fits(b->rows, b->c, 1, 1) || !known)
+    if (b->c == 0 || !fits(kern_bn_groups(b->groups), b->rows, b->c, 1) || !known)
         return -EINVAL;
     int rc = type_check(kn, b->type);
     return rc || b->rows == 0 ? rc : kn->ops.bn_backward(kn, b);

@@ -37,7 +37,7 @@
 #include "common/base/pool.h"
 
 /* Changes whenever a signature or struct here does; a plugin with another number is refused. */
-#define KERN_ABI 13
+#define KERN_ABI 14
 
 enum kern_type { KERN_F32, KERN_BF16, KERN_F16 };
 
@@ -146,7 +146,7 @@ struct kern_conv {
  * (or its pointer NULL), or one of
  *
  * bn             batch norm in training: kern_bn_stats() over n, oh, ow, of y before it is rounded
- *                to its type
+ *                to its type; one group only
  * scale, shift   batch norm folded: y = y * scale[k] + shift[k] (+ residual), then ReLU if relu
  */
 struct kern_bn;
@@ -179,17 +179,29 @@ int kern_conv_backward_weights(struct kern *kn, const struct kern_conv *cv, floa
 
 #define KERN_BN_EPS 1e-5f
 
-/* Numbers of a channel, all [c], and the weight of these mean and var in the running ones. */
+/*
+ * One call may normalise several groups of rows that lie behind one another, as the views of a
+ * batch do: tensors are [groups][rows][c] then, what belongs to a group's channel [groups][c], and
+ * what the groups have in common [c], updated or added to by one group after another. groups 0
+ * counts as 1, here and below.
+ */
+static inline size_t kern_bn_groups(size_t groups)
+{
+    return groups ? groups : 1;
+}
+
+/* Numbers of channels, and the weight of these mean and var in the running ones. */
 struct kern_bn {
-    float *mean, *var;
-    const float *gamma, *beta;
-    float *scale, *shift, *rstd;       /* rstd may be NULL */
-    float *running_mean, *running_var; /* both or neither */
-    const float *weight;               /* [1], read only with them */
+    float *mean, *var;                 /* [groups][c] */
+    const float *gamma, *beta;         /* [c] */
+    float *scale, *shift, *rstd;       /* [groups][c]; rstd may be NULL */
+    float *running_mean, *running_var; /* [c]; both or neither */
+    const float *weight;               /* [groups], read only with them */
+    size_t groups;
 };
 
-/* Mean and biased variance of each of the c columns of x [rows][c]; and then, unless scale is NULL,
- * what kern_bn_finalise() makes of them. */
+/* Mean and biased variance of each of the c columns of x [groups][rows][c]; and then, unless scale
+ * is NULL, what kern_bn_finalise() makes of them. */
 int kern_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c);
 
@@ -209,19 +221,20 @@ static inline size_t kern_above_bytes(size_t n)
 }
 
 /*
- * y = x * scale + shift (+ residual), then ReLU if relu. y may be x.
+ * y = x * scale + shift (+ residual), then ReLU if relu. y may be x. rows are those of a group.
  *
  * above: bit i tells whether number i of y, as it is stored, is above 0, which NaN is not. All that
  * the gradient of a residual's ReLU must know of y, and a sixteenth of its bytes or less.
  */
 struct kern_bn_forward {
-    enum kern_type type; /* of y, x, residual: [rows][c] */
+    enum kern_type type; /* of y, x, residual: [groups][rows][c] */
     size_t rows, c;
     bool relu;
     void *y;
     const void *x, *residual;   /* residual may be NULL */
-    const float *scale, *shift; /* [c] */
-    uint8_t *above;             /* kern_above_bytes(rows * c), or NULL */
+    const float *scale, *shift; /* [groups][c] */
+    uint8_t *above;             /* kern_above_bytes(groups * rows * c), or NULL */
+    size_t groups;
 };
 int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f);
 
@@ -230,22 +243,24 @@ int kern_bn_forward(struct kern *kn, const struct kern_bn_forward *f);
  *
  * dbeta     += sum g
  * dgamma    += sum g*xh
- * dx         = gamma*rstd*(g - mean(g) - xh*mean(g*xh))
+ * dx         = gamma*rstd*(g - mean(g) - xh*mean(g*xh)), means over the rows of a group
  * dresidual  = g (or += g if residual_add), unless NULL
  *
  * dx may be dy. above is read only if relu. Without a residual y > 0 can be told from x, which is
  * read anyway: above NULL means where x * scale + shift > 0, with what the forward pass was given.
  */
 struct kern_bn_backward {
-    enum kern_type type; /* of dx, dresidual, dy, x: [rows][c] */
+    enum kern_type type; /* of dx, dresidual, dy, x: [groups][rows][c] */
     size_t rows, c;
     bool relu, residual_add;
     void *dx, *dresidual;
     const void *dy, *x;
-    const uint8_t *above;             /* the forward pass's, or NULL */
-    float *dgamma, *dbeta;            /* [c], added to */
-    const float *mean, *rstd, *gamma; /* [c] */
-    const float *scale, *shift;       /* [c], read only if relu and above is NULL */
+    const uint8_t *above;       /* the forward pass's, or NULL */
+    float *dgamma, *dbeta;      /* [c], added to */
+    const float *gamma;         /* [c] */
+    const float *mean, *rstd;   /* [groups][c] */
+    const float *scale, *shift; /* [groups][c], read only if relu and above is NULL */
+    size_t groups;
 };
 int kern_bn_backward(struct kern *kn, const struct kern_bn_backward *b);
 

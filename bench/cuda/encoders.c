@@ -130,7 +130,7 @@ static void training_start(struct rig *r, struct training *t)
     t->stat_weight = on;
     t->dout = rig_random(r, KERN_F32, t->n * net_outputs(&t->net));
     optimiser_open(r, t);
-    rig_must(r, net_pass_open(&t->pass, r->kn, &t->net, t->n, true), fail_text());
+    rig_must(r, net_pass_open(&t->pass, r->kn, &t->net, t->n, 1, true), fail_text());
     rig_must(r, train(t), fail_text());
 }
 

@@ -34,15 +34,21 @@ struct step {
     struct net_weights w[PARTS], target[PARTS];
     void *x[2];
     float *dout, *d[PARTS], *grad, *stat_weight, *o, *length;
-    size_t floats, dim;
+    size_t floats, dim, most; /* pictures at once */
     struct kern_segment *seg;
     struct kern_update update;
 };
 
 /* -- a step ---- */
 
-static int view_forward(struct step *s, struct net_pass **pass, const struct net_weights *w,
-                        int parts, size_t v)
+/* Views that pass through the networks at once, from v on, as in a step. */
+static size_t along(const struct run *run, size_t v)
+{
+    return v < run->large ? run->large : run->all - run->large;
+}
+
+static int views_forward(struct step *s, struct net_pass **pass, const struct net_weights *w,
+                         int parts, size_t v)
 {
     const void *x = s->x[v >= s->run->large];
     const float *out = NULL;
@@ -50,16 +56,17 @@ static int view_forward(struct step *s, struct net_pass **pass, const struct net
     for (int part = 0; part < parts && rc == 0; part++, x = out)
         rc = net_forward(pass[part], &w[part], x, v < s->run->large ? s->stat_weight : NULL, &out);
     if (rc == 0 && s->run->parts > 1)
-        rc = kern_l2norm_forward(s->kn, s->o, s->length, out, s->run->n, s->dim);
+        rc = kern_l2norm_forward(s->kn, s->o, s->length, out, s->run->n * along(s->run, v), s->dim);
     return rc;
 }
 
-static int view_backward(struct step *s, size_t v)
+static int views_backward(struct step *s, size_t v)
 {
     float *dout = s->dout;
     int rc = 0;
     if (s->run->parts > 1)
-        rc = kern_l2norm_backward(s->kn, dout, dout, s->o, s->length, s->run->n, s->dim);
+        rc = kern_l2norm_backward(s->kn, dout, dout, s->o, s->length, s->run->n * along(s->run, v),
+                                  s->dim);
     for (int part = s->run->parts - 1; part >= 0 && rc == 0; part--) {
         float *grad = s->grad + (s->w[part].param - s->w[0].param);
         rc = net_backward(s->pass[v][part], &s->w[part], dout, grad, s->d[part]);
@@ -72,12 +79,12 @@ static int step(void *arg)
 {
     struct step *s = arg;
     int rc = kern_zero(s->kn, s->grad, s->floats * sizeof *s->grad);
-    for (size_t v = 0; v < s->run->large && s->run->targets > 0 && rc == 0; v++)
-        rc = view_forward(s, s->target_pass, s->target, s->run->targets, v);
-    for (size_t v = 0; v < s->run->all && rc == 0; v++)
-        rc = view_forward(s, s->pass[v], s->w, s->run->parts, v);
-    for (size_t v = 0; v < s->run->all && rc == 0; v++)
-        rc = view_backward(s, v);
+    if (s->run->targets > 0 && rc == 0)
+        rc = views_forward(s, s->target_pass, s->target, s->run->targets, 0);
+    for (size_t v = 0; v < s->run->all && rc == 0; v += along(s->run, v))
+        rc = views_forward(s, s->pass[v], s->w, s->run->parts, v);
+    for (size_t v = 0; v < s->run->all && rc == 0; v += along(s->run, v))
+        rc = views_backward(s, v);
     if (rc == 0)
         rc = kern_update(s->kn, &s->update);
     for (int part = 0; part < s->run->parts && rc == 0; part++)
@@ -154,32 +161,37 @@ static void open_passes(struct rig *r, struct step *s)
 {
     const struct run *run = s->run;
     for (int part = 0; part < run->parts; part++) {
-        for (size_t v = 0; v < run->all; v++) {
+        for (size_t v = 0; v < run->all; v += along(run, v)) {
             const struct net *net = part == 0 && v >= run->large ? &s->small : &s->large[part];
-            rig_must(r, net_pass_open(&s->pass[v][part], r->kn, net, run->n, true), fail_text());
+            size_t views = along(run, v), n = run->n * views;
+            rig_must(r, net_pass_open(&s->pass[v][part], r->kn, net, n, views, true), fail_text());
         }
         if (part < run->targets)
-            rig_must(r, net_pass_open(&s->target_pass[part], r->kn, &s->large[part], run->n, false),
+            rig_must(r,
+                     net_pass_open(&s->target_pass[part], r->kn, &s->large[part],
+                                   run->n * run->large, run->large, false),
                      fail_text());
         if (part > 0)
-            s->d[part] = rig_zero(r, run->n * s->large[part].tensor[0].c * sizeof(float));
+            s->d[part] = rig_zero(r, s->most * s->large[part].tensor[0].c * sizeof(float));
     }
 }
 
 static void step_open(struct rig *r, struct step *s, const struct run *run)
 {
-    *s = (struct step){ .run = run, .kn = r->kn };
+    *s = (struct step){ .run = run,
+                        .kn = r->kn,
+                        .most = run->n * MAX(run->large, run->all - run->large) };
     build(r, s);
     open_weights(r, s);
     open_passes(r, s);
     for (int i = 0; i < 2; i++) {
         size_t side = (size_t)(i == 0 ? run->side : run->small_side);
-        s->x[i] = rig_random(r, KERN_BF16, run->n * side * side * 3);
+        s->x[i] = rig_random(r, KERN_BF16, s->most * side * side * 3);
     }
-    s->dout = rig_random(r, KERN_F32, run->n * s->dim);
-    s->o = rig_random(r, KERN_F32, run->n * s->dim);
-    s->length = rig_random(r, KERN_F32, run->n);
-    s->stat_weight = rig_random(r, KERN_F32, 1);
+    s->dout = rig_random(r, KERN_F32, s->most * s->dim);
+    s->o = rig_random(r, KERN_F32, s->most * s->dim);
+    s->length = rig_random(r, KERN_F32, s->most);
+    s->stat_weight = rig_random(r, KERN_F32, run->large);
     for (int part = 0; part < run->parts; part++)
         rig_must(r, net_pack(r->kn, &s->large[part], &s->w[part]), fail_text());
     for (int part = 0; part < run->targets; part++)

@@ -144,13 +144,16 @@ static int conv_backward_weights(struct kern *kn, const struct kern_conv *cv, fl
 static int bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                     size_t rows, size_t c)
 {
-    node(METER_NORM, size(type) * (double)(rows * c));
+    node(METER_NORM, size(type) * (double)(kern_bn_groups(bn->groups) * rows * c));
+    if (bn->groups > 1 && bn->scale) /* what groups have in common; so below */
+        node(METER_NORM, 0);
     CALL(METER_NORM, bn_stats(kn, type, bn, x, rows, c));
 }
 
 static int bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
-    double numbers = (double)(f->rows * f->c), bits = f->above ? numbers / 8 : 0;
+    double numbers = (double)(kern_bn_groups(f->groups) * f->rows * f->c);
+    double bits = f->above ? numbers / 8 : 0;
     node(METER_NORM, size(f->type) * numbers * (f->residual ? 3 : 2) + bits);
     CALL(METER_NORM, bn_forward(kn, f));
 }
@@ -158,9 +161,12 @@ static int bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 /* Passes over the tensor: kernels/cuda/norm.cu. */
 static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
-    double numbers = (double)(b->rows * b->c), tensor = size(b->type) * numbers;
+    double numbers = (double)(kern_bn_groups(b->groups) * b->rows * b->c);
+    double tensor = size(b->type) * numbers;
     double bits = b->relu && b->above ? numbers / 8 : 0;
     node(METER_NORM_BACK, 2 * tensor + bits);
+    if (b->groups > 1)
+        node(METER_NORM_BACK, 0);
     node(METER_NORM_BACK, tensor * (3 + (!b->dresidual ? 0 : b->residual_add ? 2 : 1)) + bits);
     CALL(METER_NORM_BACK, bn_backward(kn, b));
 }

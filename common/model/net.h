@@ -116,18 +116,20 @@ uint64_t net_packed_bytes(struct kern *kn, const struct net *net); /* of all pac
 uint64_t net_overhead(struct kern *kn, const struct net *net, size_t n);
 
 /*
- * One view's way through a network in training mode (batch statistics), for a batch of n. With
- * keep, everything that the backward pass needs is kept until then; without, only the output.
+ * The way of n pictures through a network in training mode: as many of each of so many views, one
+ * view behind another, and batch norm goes by the statistics of a view. With keep, everything that
+ * the backward pass needs is kept until then; without, only the output.
  */
 struct net_pass;
-int net_pass_open(struct net_pass **p, struct kern *kn, const struct net *net, size_t n, bool keep);
+int net_pass_open(struct net_pass **p, struct kern *kn, const struct net *net, size_t n,
+                  size_t views, bool keep);
 void net_pass_close(struct net_pass *p);
 /* Device memory that net_pass_open() will ask for, and *shared once more for all passes of a net
  * (the largest counts). 0: no memory to plan it. */
-size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared);
+size_t net_pass_bytes(const struct net *net, size_t n, size_t views, bool keep, size_t *shared);
 /* out: float32 [n][net_outputs], inside the pass, valid until its next forward. x must stay until
- * net_backward(). Unless stat_weight is NULL, also updates w->running by that weight (kern.h; one
- * number, device). */
+ * net_backward(). Unless stat_weight is NULL, also updates w->running by these weights (kern.h;
+ * [views], device). */
 int net_forward(struct net_pass *p, const struct net_weights *w, const void *x,
                 const float *stat_weight, const float **out);
 /* After the net_forward() of a pass with keep: grad (arena, added to) from dout [n][outputs]; dx

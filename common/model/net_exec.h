@@ -25,11 +25,11 @@ enum fold { FOLD_MEAN, FOLD_VAR, FOLD_RSTD, FOLD_SCALE, FOLD_SHIFT, NET_FOLDS };
 struct net_pass {
     struct kern *kn;
     const struct net *net;
-    size_t n;
+    size_t n, views; /* pictures; views that they are of */
     bool keep, forward_done;
     struct place *act; /* [ntensors] after batch norm and ReLU */
     size_t *raw;       /* [nnodes] before batch norm, in the pass's block; only if kept */
-    size_t *stats;     /* [nnodes] mean, rstd, scale and shift, likewise */
+    size_t *stats;     /* [nnodes] mean, rstd, scale and shift of each view, likewise */
     size_t *above; /* [nnodes] where a residual's ReLU lets gradients through (kern.h), likewise */
     size_t *grad;  /* [ntensors] in the scratch */
     bool *written; /* [ntensors] during the backward pass: has a gradient arrived? */

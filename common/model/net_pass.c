@@ -1,5 +1,5 @@
 /*
- * net_pass.c - one view's way through a network in training mode, and back.
+ * net_pass.c - the way of pictures through a network in training mode, and back.
  */
 #include "common/base/fail.h"
 #include "common/base/mem.h"
@@ -36,13 +36,13 @@ static void scratch_leave(struct net_scratch *s)
 }
 
 int net_pass_open(struct net_pass **out, struct kern *kn, const struct net *net, size_t n,
-                  bool keep)
+                  size_t views, bool keep)
 {
     *out = NULL;
     struct net_pass *p = mem_alloc(1, sizeof *p, "a pass");
     if (!p)
         return -ENOMEM;
-    *p = (struct net_pass){ .kn = kn, .net = net, .n = n, .keep = keep };
+    *p = (struct net_pass){ .kn = kn, .net = net, .n = n, .views = views, .keep = keep };
     int rc = net_lay_out(p);
     if (rc == 0) {
         p->own = kern_alloc(kn, p->own_bytes);
@@ -89,7 +89,7 @@ static float *fold(struct net_pass *p, enum fold which)
     return (float *)(void *)(p->net->scratch->block + which * p->fold_each);
 }
 
-/* Batch norm's numbers of a channel, which the backward pass reads again. */
+/* Batch norm's numbers of each view's channels, which the backward pass reads again. */
 struct norm {
     float *mean, *rstd, *scale, *shift;
 };
@@ -100,7 +100,7 @@ static struct norm norm_of(struct net_pass *p, int i)
         return (struct norm){ fold(p, FOLD_MEAN), fold(p, FOLD_RSTD), fold(p, FOLD_SCALE),
                               fold(p, FOLD_SHIFT) };
     float *kept = (float *)(void *)(p->own + p->stats[i]);
-    size_t c = p->net->tensor[p->net->node[i].out].c;
+    size_t c = p->views * p->net->tensor[p->net->node[i].out].c;
     return (struct norm){ kept, kept + c, kept + 2 * c, kept + 3 * c };
 }
 
@@ -122,7 +122,8 @@ static struct kern_bn bn_of(struct net_pass *p, const struct net_weights *w, int
                              .rstd = k.rstd,
                              .running_mean = running,
                              .running_var = running ? running + net->tensor[node->out].c : NULL,
-                             .weight = stat_weight };
+                             .weight = stat_weight,
+                             .groups = p->views };
 }
 
 /* Which sums with a residual were above 0; NULL where that is not kept, or told by raw. */
@@ -139,7 +140,7 @@ static int batch_norm(struct net_pass *p, int i, const void *raw)
     const struct net_node *node = &net->node[i];
     struct norm k = norm_of(p, i);
     struct kern_bn_forward f = { .type = net_tensor_type(net, node->out),
-                                 .rows = net_tensor_rows(net, node->out, p->n),
+                                 .rows = net_tensor_rows(net, node->out, p->n / p->views),
                                  .c = net->tensor[node->out].c,
                                  .relu = node->relu,
                                  .y = activation(p, node->out),
@@ -147,7 +148,8 @@ static int batch_norm(struct net_pass *p, int i, const void *raw)
                                  .residual = activation(p, node->second),
                                  .scale = k.scale,
                                  .shift = k.shift,
-                                 .above = above_of(p, i) };
+                                 .above = above_of(p, i),
+                                 .groups = p->views };
     return kern_bn_forward(p->kn, &f);
 }
 
@@ -159,24 +161,27 @@ static int node_forward(struct net_pass *p, const struct net_weights *w, int i,
     void *y = activation(p, node->out), *x = activation(p, node->in);
     void *raw = p->keep && node->bn ? p->own + p->raw[i] : y;
     struct kern_bn bn = { 0 };
+    bool summed = node->kind == NODE_CONV && p->views == 1; /* on its way to memory */
     int rc;
     if (node->bn)
         bn = bn_of(p, w, i, stat_weight);
     switch (node->kind) {
     case NODE_CONV: {
         struct kern_conv cv = net_conv(net, node, p->n);
-        struct kern_epilogue ep = { .bn = node->bn ? &bn : NULL };
+        struct kern_epilogue ep = { .bn = node->bn && summed ? &bn : NULL };
         rc = kern_conv_forward(p->kn, &cv, raw, x, w->packed[i], &ep);
         break;
     }
     case NODE_LINEAR:
         rc = net_linear_forward(p->kn, net, w, node, raw, x, p->n);
-        if (rc == 0 && node->bn)
-            rc = kern_bn_stats(p->kn, KERN_F32, &bn, raw, p->n, net->tensor[node->out].c);
         break;
     default:
         return net_plain_forward(p->kn, net, node, y, x, activation(p, node->second), p->n);
     }
+    if (rc == 0 && node->bn && !summed)
+        rc = kern_bn_stats(p->kn, net_tensor_type(net, node->out), &bn, raw,
+                           net_tensor_rows(net, node->out, p->n / p->views),
+                           net->tensor[node->out].c);
     return rc == 0 && node->bn ? batch_norm(p, i, raw) : rc;
 }
 
@@ -209,7 +214,7 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
     const struct net_node *node = &net->node[i];
     struct norm k = norm_of(p, i);
     struct kern_bn_backward b = { .type = net_tensor_type(net, node->out),
-                                  .rows = net_tensor_rows(net, node->out, p->n),
+                                  .rows = net_tensor_rows(net, node->out, p->n / p->views),
                                   .c = net->tensor[node->out].c,
                                   .relu = node->relu,
                                   .dx = dy,
@@ -222,7 +227,8 @@ static int batch_norm_backward(struct net_pass *p, const struct net_weights *w, 
                                   .rstd = k.rstd,
                                   .gamma = net_at(net, w->param, node->gamma),
                                   .scale = k.scale,
-                                  .shift = k.shift };
+                                  .shift = k.shift,
+                                  .groups = p->views };
     if (node->second >= 0) {
         b.dresidual = gradient(p, node->second, dx); /* NULL for an input nobody asks about */
         b.residual_add = p->written[node->second];

@@ -154,12 +154,12 @@ int net_lay_out(struct net_pass *p)
         if (!p->keep || !node->bn)
             continue;
         p->raw[i] = claim(&p->own_bytes, net_tensor_bytes(net, node->out, p->n));
-        p->stats[i] = claim(&p->own_bytes, 4 * c * sizeof(float));
+        p->stats[i] = claim(&p->own_bytes, 4 * p->views * c * sizeof(float));
         if (node->relu && node->second >= 0)
             p->above[i] =
                 claim(&p->own_bytes, kern_above_bytes(net_tensor_rows(net, node->out, p->n) * c));
     }
-    p->fold_each = (widest * sizeof(float) + 63) / 64 * 64;
+    p->fold_each = (p->views * widest * sizeof(float) + 63) / 64 * 64;
     if (rc == 0)
         rc = place_activations(p, span, &forward);
     if (rc == 0 && p->keep)
@@ -179,9 +179,9 @@ void net_lay_off(struct net_pass *p)
     free(p->above);
 }
 
-size_t net_pass_bytes(const struct net *net, size_t n, bool keep, size_t *shared)
+size_t net_pass_bytes(const struct net *net, size_t n, size_t views, bool keep, size_t *shared)
 {
-    struct net_pass p = { .net = net, .n = n, .keep = keep };
+    struct net_pass p = { .net = net, .n = n, .views = views, .keep = keep };
     bool planned = net_lay_out(&p) == 0;
     *shared = planned ? p.scratch_bytes : 0;
     net_lay_off(&p);

@@ -215,7 +215,9 @@ static void case_norm(struct trial *t)
                                   .mean = mean,
                                   .rstd = rstd,
                                   .gamma = gamma };
-    struct kern_bn bn = { mean, var, gamma, beta, scale, shift, rstd, run_mean, run_var, weight };
+    struct kern_bn bn = {
+        mean, var, gamma, beta, scale, shift, rstd, run_mean, run_var, weight, 1
+    };
     DO(kern_bn_stats(t->kn, t->type, &bn, x, ROWS, C));
     DO(kern_bn_forward(t->kn, &f));
     give(t, "mean", KERN_F32, mean, C);
@@ -515,7 +517,7 @@ static void case_network(struct trial *t)
     float *dout = floats(t, N * features, 2), *grad = empty(t, KERN_F32, net.floats);
     w.param = draw_weights(t, &net);
     DO(net_pack(t->kn, &net, &w));
-    DO(net_pass_open(&pass, t->kn, &net, N, true));
+    DO(net_pass_open(&pass, t->kn, &net, N, 1, true));
     DO(net_forward(pass, &w, x, NULL, &out));
     double most = t->type == KERN_F32 ? 0.01 : 0.5;
     give_within(t, "features", KERN_F32, out, N * features, most, true);

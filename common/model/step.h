@@ -7,6 +7,10 @@
  * kept until the backward pass: it does the forward pass of its m pictures again. m = batch is
  * the same computation as micro_batch 0 to the last bit, in less memory and more time.
  *
+ * On a device whose memory is apart from the host's, the large views pass through the networks at
+ * once, and so do the small ones, where that fits into its memory: the same computation in fewer
+ * and larger calls. Batch norm's statistics are those of each view all the same.
+ *
  * A step is opened from a state and the data; its numbers then live in the memory of the kernel
  * library's device until step_save() brings them back. Everything is allocated when it is opened,
  * but for decoded pictures. The batch, all draws and the schedules are functions of the seed and of
@@ -55,10 +59,12 @@ struct step {
     size_t n, dim, nlarge, nviews;
     size_t m;       /* pictures that pass through a network at once; n, or micro_batch */
     bool recompute; /* micro_batch is given */
+    bool together;  /* views of a size are in the networks at once */
 
     struct net_weights online[STEP_PARTS], target[STEP_PREDICTOR];
     struct net twin[STEP_PREDICTOR]; /* of the target's passes, if they run beside the others */
-    /* each view's own, or with recompute those of the first view of its size */
+    /* each view's own, or those of the first view of its size: with recompute each view's in turn,
+     * together those of all */
     struct net_pass *pass[CROPS][STEP_PARTS], *target_pass[STEP_PREDICTOR];
     /* running statistics after the last update, and as this step leaves them; device */
     float *running, *running_next, *running_target, *running_target_next;
@@ -72,10 +78,10 @@ struct step {
     size_t nlabelled;
 
     /* unit predictions of the online views and their gradients, unit projections of the target
-     * views; [n][dim], and [n] for the lengths; device */
+     * views; [n][dim], and [n] for the lengths; device; those of view 0 begin the memory of all */
     float *o[CROPS], *o_length[CROPS], *do_[CROPS];
     float *t[CROPS_LARGE], *t_length;
-    float *dz, *dh; /* gradients of m projections and features */
+    float *dz, *dh; /* gradients of the projections and features of what passes at once */
     float *host;    /* [n][dim] */
 
     /* what the kernels read of a step besides pictures: steps done before it, ids and labels [n],

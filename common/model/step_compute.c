@@ -21,7 +21,8 @@ static const void *input(const struct step *st, size_t v, size_t b)
     return (const uint8_t *)st->batch->views.x[v] + b * x->h * x->w * x->c * kern_sizeof(net->type);
 }
 
-/* m pictures of view v from b on: encoder, projector and perhaps predictor. */
+/* m pictures of view v, and of those along with it, from b on: encoder, projector and perhaps
+ * predictor. */
 static int through(struct step *st, struct net_pass *const *pass, const struct net_weights *w,
                    int parts, size_t v, size_t b, const float *weight, const float **out)
 {
@@ -39,14 +40,15 @@ static int forward_online(struct step *st)
     const float *weight = st->stat_online;
     int rc =
         kern_copy_rows(st->kn, st->running_next, NULL, st->running, NULL, 1, st->state->nrunning);
-    for (size_t v = 0; v < st->nviews; v++) {
+    for (size_t v = 0, along; v < st->nviews; v += along) {
+        along = step_along(st, v);
         for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
-            const float *out = NULL;
-            rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b,
-                         v < st->nlarge ? weight++ : NULL, &out);
+            const float *out = NULL, *now = v < st->nlarge ? weight : NULL;
+            rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, now, &out);
+            weight = now ? weight + along : NULL;
             if (rc == 0)
                 rc = kern_l2norm_forward(st->kn, st->o[v] + b * st->dim, st->o_length[v] + b, out,
-                                         st->m, st->dim);
+                                         st->m * along, st->dim);
         }
     }
     return rc;
@@ -56,15 +58,16 @@ static int forward_online(struct step *st)
 static int forward_target(struct step *st)
 {
     const float *weight = st->stat_target;
+    size_t along = step_along(st, 0);
     int rc = kern_copy_rows(st->kn, st->running_target_next, NULL, st->running_target, NULL, 1,
                             st->state->nrunning_target);
-    for (size_t v = 0; v < st->nlarge; v++) {
-        for (size_t b = 0; b < st->n && rc == 0; b += st->m) {
+    for (size_t v = 0; v < st->nlarge; v += along) {
+        for (size_t b = 0; b < st->n && rc == 0; b += st->m, weight += along) {
             const float *out = NULL;
-            rc = through(st, st->target_pass, st->target, STEP_PREDICTOR, v, b, weight++, &out);
+            rc = through(st, st->target_pass, st->target, STEP_PREDICTOR, v, b, weight, &out);
             if (rc == 0)
-                rc = kern_l2norm_forward(st->kn, st->t[v] + b * st->dim, st->t_length, out, st->m,
-                                         st->dim);
+                rc = kern_l2norm_forward(st->kn, st->t[v] + b * st->dim, st->t_length, out,
+                                         st->m * along, st->dim);
         }
     }
     return rc;
@@ -132,7 +135,7 @@ static int forward(struct step *st)
     return rc;
 }
 
-/* m pictures of view v from b on, from the unit predictions back to the parameters. */
+/* The pictures that went through() from the unit predictions back to the parameters. */
 static int back_through(struct step *st, size_t v, size_t b)
 {
     float *dx[STEP_PARTS] = { NULL, st->dh, st->dz }, *dout = st->do_[v] + b * st->dim;
@@ -142,7 +145,7 @@ static int back_through(struct step *st, size_t v, size_t b)
         rc = through(st, st->pass[v], st->online, STEP_PARTS, v, b, NULL, &out);
     if (rc == 0)
         rc = kern_l2norm_backward(st->kn, dout, dout, st->o[v] + b * st->dim, st->o_length[v] + b,
-                                  st->m, st->dim);
+                                  st->m * step_along(st, v), st->dim);
     for (int part = STEP_PREDICTOR; part >= 0 && rc == 0; part--) {
         float *grad = st->optim.grad + (st->online[part].param - st->optim.theta);
         rc = net_backward(st->pass[v][part], &st->online[part], dout, grad, dx[part]);
@@ -154,7 +157,7 @@ static int back_through(struct step *st, size_t v, size_t b)
 static int backward(struct step *st)
 {
     int rc = kern_zero(st->kn, st->optim.grad, st->optim.nparam * sizeof(float));
-    for (size_t v = 0; v < st->nviews; v++)
+    for (size_t v = 0; v < st->nviews; v += step_along(st, v))
         for (size_t b = 0; b < st->n && rc == 0; b += st->m)
             rc = back_through(st, v, b);
     return rc;

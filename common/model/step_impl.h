@@ -16,6 +16,12 @@ struct kern_recording *step_record(struct step *st, int (*calls)(struct step *st
 /* Labels of the batch, voted ones among them, from the device; waits for them. */
 int step_get_labels(struct step *st);
 
+/* Views that pass through the networks at once, from v on. */
+static inline size_t step_along(const struct step *st, size_t v)
+{
+    return !st->together ? 1 : v < st->nlarge ? st->nlarge : st->nviews - st->nlarge;
+}
+
 /* Slots of the queue that votes see. */
 static inline size_t step_asked(const struct step *st)
 {

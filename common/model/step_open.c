@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/model/step.h"
+#include "common/model/step_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,7 +73,13 @@ static const struct net *net_of(const struct state *s, int part, bool small)
     }
 }
 
-/* Pictures that pass through a network at once. */
+/* Floats from one view's vectors to the next, at multiples of 64 bytes. */
+static size_t vectors(size_t n, size_t dim)
+{
+    return (n * dim + 15) / 16 * 16;
+}
+
+/* Pictures of a view that pass through a network at once. */
 static size_t at_once(const struct settings *set)
 {
     return (size_t)(set->micro_batch > 0 ? set->micro_batch : set->batch);
@@ -81,22 +87,25 @@ static size_t at_once(const struct settings *set)
 
 /* lanes: of the device. Where there are two, the target's passes have working memory of their own.
  */
-static uint64_t passes_bytes(const struct state *s, int lanes)
+static uint64_t passes_bytes(const struct state *s, int lanes, bool together)
 {
-    size_t m = at_once(&s->set), shared, most;
-    uint64_t large = s->set.micro_batch > 0 ? 1 : (uint64_t)s->set.large_crops;
-    uint64_t small = s->set.micro_batch > 0 ? 1 : (uint64_t)s->set.small_crops;
-    uint64_t total = 0;
+    const struct settings *set = &s->set;
+    size_t m = at_once(set), shared, most;
+    bool one = set->micro_batch > 0 || together;
+    uint64_t large = one ? 1 : (uint64_t)set->large_crops, total = 0;
+    uint64_t small = one ? 1 : (uint64_t)set->small_crops;
+    size_t larges = together ? (size_t)set->large_crops : 1;
+    size_t smalls = together ? (size_t)set->small_crops : 1;
     for (int part = 0; part < STEP_PARTS; part++) {
         const struct net *net = net_of(s, part, false);
-        total += net_pass_bytes(net, m, true, &most) * large;
+        total += net_pass_bytes(net, m * larges, larges, true, &most) * large;
         if (part < STEP_PREDICTOR) {
-            total += net_pass_bytes(net, m, false, &shared);
+            total += net_pass_bytes(net, m * larges, larges, false, &shared);
             most = lanes > 1 ? most + shared : MAX(most, shared);
         }
-        if (s->set.small_crops > 0) {
+        if (set->small_crops > 0) {
             net = net_of(s, part, true);
-            total += net_pass_bytes(net, m, true, &shared) * small;
+            total += net_pass_bytes(net, m * smalls, smalls, true, &shared) * small;
             most = part == STEP_ENCODER ? most + shared : MAX(most, shared);
         }
         total += most;
@@ -104,11 +113,13 @@ static uint64_t passes_bytes(const struct state *s, int lanes)
     return total;
 }
 
-struct step_need step_memory(const struct state *s, struct kern *kn)
+static struct step_need need_of(const struct state *s, struct kern *kn, bool together)
 {
     const struct settings *set = &s->set;
-    uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
     uint64_t large = (uint64_t)set->large_crops, views = large + (uint64_t)set->small_crops;
+    uint64_t n = (uint64_t)set->batch, m = at_once(set), dim = (uint64_t)set->dim;
+    if (together)
+        m *= MAX(large, views - large);
     uint64_t moments = set->optimizer == OPTIMIZER_ADAMW ? 2 : 1;
     uint64_t arenas =
         (2 + moments) * s->nparam + s->ntarget + 2 * (s->nrunning + s->nrunning_target);
@@ -116,7 +127,7 @@ struct step_need step_memory(const struct state *s, struct kern *kn)
     uint64_t packed = 2 * net_packed_bytes(kn, &s->large); /* online and target */
     return (struct step_need){
         .arrays = (arenas + vectors) * sizeof(float) + packed + voter_bytes(set) +
-                  passes_bytes(s, kern_lanes(kn)) + loader_bytes(set, s->large.type) +
+                  passes_bytes(s, kern_lanes(kn), together) + loader_bytes(set, s->large.type) +
                   objective_bytes(set) +
                   queue_bytes((size_t)large, s->capacity, (size_t)dim, (size_t)n),
         .kernels = net_overhead(kn, &s->large, m),
@@ -126,6 +137,23 @@ struct step_need step_memory(const struct state *s, struct kern *kn)
 static uint64_t sum(struct step_need need)
 {
     return need.arrays + need.kernels;
+}
+
+/* Views together: where every call costs, and a larger one keeps more of the device busy. What
+ * belongs to a view must begin where the one before it ends, and where kernels want it; and some
+ * engines of a device number the bytes of an array by 31 bits. */
+static bool together(const struct state *s, struct kern *kn)
+{
+    const struct settings *set = &s->set;
+    size_t n = (size_t)set->batch, dim = (size_t)set->dim, views = (size_t)set->large_crops;
+    return kern_apart(kn) && n * views * net_widest(&s->large) <= INT32_MAX &&
+           set->micro_batch == 0 && views_adjoin(set, s->large.type) &&
+           vectors(n, dim) == n * dim && sum(need_of(s, kn, true)) <= kern_available(kn);
+}
+
+struct step_need step_memory(const struct state *s, struct kern *kn)
+{
+    return need_of(s, kn, together(s, kn));
 }
 
 /* The largest micro-batch with which a step fits, and what it needs then; 0: there is none. */
@@ -171,22 +199,34 @@ static int take(struct step *st, float **out, size_t n)
     return *out ? 0 : fail(-ENOMEM, "no memory for %zu numbers of a step", n);
 }
 
+/* So many floats for each of so many views. */
+static int take_views(struct step *st, float **out, size_t views, size_t each)
+{
+    int rc = take(st, &out[0], views * each);
+    for (size_t v = 1; v < views && rc == 0; v++)
+        out[v] = out[v - 1] + each;
+    return rc;
+}
+
 static int open_vectors(struct step *st)
 {
     const struct state *s = st->state;
-    int rc = 0;
-    for (size_t v = 0; v < st->nviews && rc == 0; v++)
-        if ((rc = take(st, &st->o[v], st->n * st->dim)) == 0 &&
-            (rc = take(st, &st->o_length[v], st->n)) == 0)
-            rc = take(st, &st->do_[v], st->n * st->dim);
-    for (size_t v = 0; v < st->nlarge && rc == 0; v++)
-        rc = take(st, &st->t[v], st->n * st->dim);
+    size_t large = step_along(st, 0), m = st->m * large, each = vectors(st->n, st->dim);
+    if (st->nviews > st->nlarge)
+        m = MAX(m, st->m * step_along(st, st->nlarge));
+    int rc = take_views(st, st->o, st->nviews, each);
     if (rc == 0)
-        rc = take(st, &st->t_length, st->m);
+        rc = take_views(st, st->o_length, st->nviews, st->n);
     if (rc == 0)
-        rc = take(st, &st->dz, st->m * st->dim);
+        rc = take_views(st, st->do_, st->nviews, each);
     if (rc == 0)
-        rc = take(st, &st->dh, st->m * net_outputs(&s->large));
+        rc = take_views(st, st->t, st->nlarge, each);
+    if (rc == 0)
+        rc = take(st, &st->t_length, st->m * large);
+    if (rc == 0)
+        rc = take(st, &st->dz, m * st->dim);
+    if (rc == 0)
+        rc = take(st, &st->dh, m * net_outputs(&s->large));
     if (rc == 0)
         rc = take(st, &st->stat_online, st->nlarge * (st->n / st->m));
     if (rc == 0)
@@ -221,7 +261,7 @@ static int open_batch(struct step *st)
 /* The view whose passes v uses. */
 static size_t pass_view(const struct step *st, size_t v)
 {
-    return !st->recompute ? v : v < st->nlarge ? 0 : st->nlarge;
+    return !st->recompute && !st->together ? v : v < st->nlarge ? 0 : st->nlarge;
 }
 
 static int open_passes(struct step *st, int part)
@@ -230,7 +270,7 @@ static int open_passes(struct step *st, int part)
     for (size_t v = 0; v < st->nviews && rc == 0; v++)
         if (pass_view(st, v) == v)
             rc = net_pass_open(&st->pass[v][part], st->kn, net_of(st->state, part, v >= st->nlarge),
-                               st->m, true);
+                               st->m * step_along(st, v), step_along(st, v), true);
         else
             st->pass[v][part] = st->pass[pass_view(st, v)][part];
     return rc;
@@ -258,7 +298,8 @@ static int open_nets(struct step *st)
         if (kern_lanes(st->kn) > 1 && (rc = net_twin(&st->twin[part], net)) == 0)
             net = &st->twin[part];
         if (rc == 0)
-            rc = net_pass_open(&st->target_pass[part], st->kn, net, st->m, false);
+            rc = net_pass_open(&st->target_pass[part], st->kn, net, st->m * step_along(st, 0),
+                               step_along(st, 0), false);
     }
     return rc;
 }
@@ -280,6 +321,7 @@ int step_open(struct step *st, struct state *s, struct kern *kn, struct pool *po
         rc = check_memory(s, kn);
     if (rc < 0)
         return rc;
+    st->together = together(s, kn);
     schedule_init(&st->schedule, &s->set, data->nrows);
     s->total_steps = st->schedule.total;
     rc = open_sampler(st);
@@ -321,14 +363,11 @@ void step_close(struct step *st)
         net_twin_release(&st->twin[part]);
         net_unpack(st->kn, net, &st->target[part]);
     }
-    for (size_t v = 0; v < st->nviews; v++) {
-        kern_free(st->kn, st->o[v]);
-        kern_free(st->kn, st->o_length[v]);
-        kern_free(st->kn, st->do_[v]);
-    }
-    for (size_t v = 0; v < st->nlarge; v++)
-        kern_free(st->kn, st->t[v]);
-    void *dev[] = { st->t_length,
+    void *dev[] = { st->o[0],
+                    st->o_length[0],
+                    st->do_[0],
+                    st->t[0],
+                    st->t_length,
                     st->dz,
                     st->dh,
                     st->running,

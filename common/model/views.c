@@ -46,6 +46,12 @@ static size_t input_bytes(const struct views *v, size_t view)
     return side_of(v, view) * side_of(v, view) * 3 * kern_sizeof(v->type);
 }
 
+/* From one view of its size to the next. */
+static size_t view_bytes(const struct views *v, size_t view)
+{
+    return (v->n * input_bytes(v, view) + 63) / 64 * 64;
+}
+
 static void shape(struct views *v, const struct settings *set)
 {
     v->n = (size_t)set->batch;
@@ -61,8 +67,31 @@ size_t views_bytes(const struct settings *set, enum kern_type type)
     size_t bytes = 0;
     shape(&v, set);
     for (size_t view = 0; view < v.large + v.small; view++)
-        bytes += v.n * input_bytes(&v, view);
+        bytes += view_bytes(&v, view);
     return bytes;
+}
+
+bool views_adjoin(const struct settings *set, enum kern_type type)
+{
+    struct views v = { .type = type };
+    shape(&v, set);
+    bool small = v.small == 0 || view_bytes(&v, v.large) == v.n * input_bytes(&v, v.large);
+    return small && view_bytes(&v, 0) == v.n * input_bytes(&v, 0);
+}
+
+/* Room for the inputs of views first .. first+count-1, of one size. */
+static int open_inputs(struct views *v, size_t first, size_t count)
+{
+    if (count == 0)
+        return 0;
+    uint8_t *x = kern_alloc(v->kn, count * view_bytes(v, first));
+    if (!x)
+        return fail(-ENOMEM, "no memory for the views of %zu pictures", v->n);
+    for (size_t view = first; view < first + count; view++) {
+        v->side[view] = side_of(v, view);
+        v->x[view] = x + (view - first) * view_bytes(v, first);
+    }
+    return 0;
 }
 
 int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard_set *data,
@@ -90,25 +119,22 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
     v->out = mem_alloc(each, sizeof *v->out, "views");
     v->draw = mem_alloc(each, sizeof *v->draw, "draws");
     v->view = mem_alloc(each, VIEWS_AT_ONCE * sizeof *v->view, "draws");
-    if (!v->side || !v->x || !v->out || !v->draw || !v->view) {
+    int rc = v->side && v->x && v->out && v->draw && v->view ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = open_inputs(v, 0, v->large);
+    if (rc == 0)
+        rc = open_inputs(v, v->large, v->small);
+    if (rc < 0)
         views_close(v);
-        return -ENOMEM;
-    }
-    for (size_t view = 0; view < each; view++) {
-        v->side[view] = side_of(v, view);
-        v->x[view] = kern_alloc(kn, v->n * input_bytes(v, view));
-        if (!v->x[view]) {
-            views_close(v);
-            return fail(-ENOMEM, "no memory for the views of %d pictures", set->batch);
-        }
-    }
-    return 0;
+    return rc;
 }
 
 void views_close(struct views *v)
 {
-    for (size_t view = 0; v->x && view < v->large + v->small; view++)
-        kern_free(v->kn, v->x[view]);
+    if (v->x && v->large > 0)
+        kern_free(v->kn, v->x[0]);
+    if (v->x && v->small > 0)
+        kern_free(v->kn, v->x[v->large]);
     free(v->side);
     free(v->x);
     free(v->out);

@@ -30,7 +30,8 @@ struct views {
     float mean[3], dev[3];
     struct view_recipe recipe[2][2]; /* [small][B] */
     enum kern_type type;
-    void **x; /* [large + small] inputs [n][side][side][3] of type, device */
+    void **x; /* [large + small] inputs [n][side][side][3] of type, device, at multiples of 64
+                 bytes; those of a size lie one behind another (views_adjoin) */
     /* of the pictures at hand */
     struct image picture[VIEWS_AT_ONCE];
     struct mask mask[VIEWS_AT_ONCE];
@@ -44,6 +45,8 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
                const struct settings *set, enum kern_type type);
 void views_close(struct views *v);
 size_t views_bytes(const struct settings *set, enum kern_type type); /* of the inputs */
+/* Do the inputs of a view end where the next one of its size begins? */
+bool views_adjoin(const struct settings *set, enum kern_type type);
 
 /* The draws of one view of count pictures in step k: out [count]. A repeat within the batch draws
  * anew. */

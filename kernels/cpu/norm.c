@@ -172,22 +172,30 @@ static int stats_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
-static int cpu_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn,
-                        const void *x, size_t rows, size_t c)
+/* Of group g. */
+static int stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, size_t g,
+                 const void *x, size_t rows, size_t c)
 {
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
                      .type = type,
                      .plan = plan_of(rows, c, NULL),
                      .rows = rows,
-                     .mean = bn->mean,
-                     .var = bn->var,
-                     .x = x };
+                     .mean = bn->mean + g * c,
+                     .var = bn->var + g * c,
+                     .x = cpu_at(type, x, g * rows * c) };
     int rc = prepare(&j, true);
     if (rc == 0)
         rc = pool_run(kn->pool, j.plan.ntasks, sum_task, &j);
-    if (rc == 0)
-        rc = pool_run(kn->pool, (c + BLOCK - 1) / BLOCK, stats_task, &j);
+    return rc == 0 ? pool_run(kn->pool, (c + BLOCK - 1) / BLOCK, stats_task, &j) : rc;
+}
+
+static int cpu_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn,
+                        const void *x, size_t rows, size_t c)
+{
+    int rc = 0;
+    for (size_t g = 0; g < kern_bn_groups(bn->groups) && rc == 0; g++)
+        rc = stats(kn, type, bn, g, x, rows, c);
     return rc == 0 && bn->scale ? ref_bn_finalise(kn, bn, c) : rc;
 }
 
@@ -204,7 +212,8 @@ static int apply_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
-static int cpu_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
+/* Of one group. */
+static int forward(struct kern *kn, const struct kern_bn_forward *f)
 {
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
@@ -219,6 +228,31 @@ static int cpu_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
     }
     j.inner->arrange(f->type, j.coef, 2 * j.plan.columns);
     return pool_run(kn->pool, j.plan.ntasks * j.parts, apply_task, &j);
+}
+
+/* Do the bits of every group begin with a word? */
+static bool apart(const uint8_t *above, size_t groups, size_t rows, size_t c)
+{
+    return !above || groups <= 1 || rows * c % 32 == 0;
+}
+
+static int cpu_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
+{
+    int rc = 0;
+    if (!apart(f->above, f->groups, f->rows, f->c))
+        return ref_bn_forward(kn, f);
+    for (size_t g = 0; g < kern_bn_groups(f->groups) && rc == 0; g++) {
+        struct kern_bn_forward one = *f;
+        size_t at = g * f->rows * f->c;
+        one.y = cpu_at(f->type, f->y, at);
+        one.x = cpu_at(f->type, f->x, at);
+        one.residual = cpu_at(f->type, f->residual, at);
+        one.scale += g * f->c;
+        one.shift += g * f->c;
+        one.above = bits_at(f->above, at);
+        rc = forward(kn, &one);
+    }
+    return rc;
 }
 
 /* -- backward ------------------------------------------------------------------------------ */
@@ -299,7 +333,8 @@ static int grad_apply_task(void *arg, size_t i, int worker UNUSED)
     return 0;
 }
 
-static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
+/* Of one group. */
+static int backward(struct kern *kn, const struct kern_bn_backward *b)
 {
     struct job j = { .kn = kn,
                      .inner = ISA_BEST(kn, cpu_norm),
@@ -322,6 +357,30 @@ static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
         return rc;
     j.inner->arrange(b->type, j.coef, half);
     return pool_run(kn->pool, j.plan.ntasks * j.parts, grad_apply_task, &j);
+}
+
+static int cpu_bn_backward(struct kern *kn, const struct kern_bn_backward *b)
+{
+    int rc = 0;
+    if (!apart(b->above, b->groups, b->rows, b->c))
+        return ref_bn_backward(kn, b);
+    for (size_t g = 0; g < kern_bn_groups(b->groups) && rc == 0; g++) {
+        struct kern_bn_backward one = *b;
+        size_t at = g * b->rows * b->c;
+        one.dx = cpu_at(b->type, b->dx, at);
+        one.dresidual = cpu_at(b->type, b->dresidual, at);
+        one.dy = cpu_at(b->type, b->dy, at);
+        one.x = cpu_at(b->type, b->x, at);
+        one.above = bits_at(b->above, at);
+        one.mean += g * b->c;
+        one.rstd += g * b->c;
+        if (b->scale && b->shift) {
+            one.scale += g * b->c;
+            one.shift += g * b->c;
+        }
+        rc = backward(kn, &one);
+    }
+    return rc;
 }
 
 /* bn_finalise works on c numbers: the definition is fast enough. */

@@ -22,6 +22,9 @@
  * run from the end to the start, so that they find the last tens of megabytes in the cache, and
  * leave the start there for whoever reads their result.
  *
+ * Groups lie behind one another and share a launch. What they have in common they change in their
+ * order, in a kernel of its own that follows the sums if there are several.
+ *
  * Sums: one wave of large blocks (264 or 132, two or one for each multiprocessor of an H100),
  * walking side by side through memory, few enough that the last block adds up what they found in a
  * microsecond. A second kernel for that would take two or three. The rest: a chunk a block.
@@ -46,17 +49,24 @@ __device__ static inline float affine(float x, float scale, float shift)
 
 /* -- statistics ---- */
 
-/* From mean and variance of channel j, which lie there, what forward and backward want. */
-__device__ static inline void finalise(const kern_bn &bn, size_t j)
+/* From mean and variance of channel j of a group, which lie there, what forward and backward want.
+ */
+__device__ static inline void finalise(const kern_bn &bn, size_t group, size_t c, size_t j)
 {
-    double r = 1 / sqrt((double)bn.var[j] + (double)KERN_BN_EPS), g = (double)bn.gamma[j] * r;
-    bn.scale[j] = (float)g;
-    bn.shift[j] = (float)((double)bn.beta[j] - (double)bn.mean[j] * g);
+    size_t i = group * c + j;
+    double r = 1 / sqrt((double)bn.var[i] + (double)KERN_BN_EPS), g = (double)bn.gamma[j] * r;
+    bn.scale[i] = (float)g;
+    bn.shift[i] = (float)((double)bn.beta[j] - (double)bn.mean[i] * g);
     if (bn.rstd)
-        bn.rstd[j] = (float)r;
-    if (bn.running_mean) {
-        bn.running_mean[j] += *bn.weight * (bn.mean[j] - bn.running_mean[j]);
-        bn.running_var[j] += *bn.weight * (bn.var[j] - bn.running_var[j]);
+        bn.rstd[i] = (float)r;
+}
+
+/* The running numbers of channel j follow those of all groups. */
+__device__ static inline void run(const kern_bn &bn, size_t groups, size_t c, size_t j)
+{
+    for (size_t g = 0; g < groups && bn.running_mean; g++) {
+        bn.running_mean[j] += bn.weight[g] * (bn.mean[g * c + j] - bn.running_mean[j]);
+        bn.running_var[j] += bn.weight[g] * (bn.var[g * c + j] - bn.running_var[j]);
     }
 }
 
@@ -71,11 +81,11 @@ __global__ void __launch_bounds__(SUM_THREADS, 2)
     place at = place_of<V>(k);
     float sum[2][V] = {};
     if (at.in) {
-        numbers<V> first = widen<T, V>(load_raw<T, V>(x + at.column));
+        numbers<V> first = widen<T, V>(load_raw<T, V>(x + at.group * k.rows * k.c + at.column));
         size_t step = k.down * k.c;
         walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
             raw<T, V> in[SUM_ROWS];
-            const T *from = x + row * k.c + at.column;
+            const T *from = x + (at.group * k.rows + row) * k.c + at.column;
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
                 if (u < n)
@@ -94,43 +104,50 @@ __global__ void __launch_bounds__(SUM_THREADS, 2)
     }
     add_up<V, 2, SUM_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
         double d = total[0] / (double)k.rows, v = total[1] / (double)k.rows - d * d;
-        bn.mean[j] = (float)((double)widen(x[j]) + d);
-        bn.var[j] = v < 0 ? 0 : (float)v; /* NaN stays */
-        if (bn.scale)
-            finalise(bn, j);
+        bn.mean[at.group * k.c + j] = (float)((double)widen(x[at.group * k.rows * k.c + j]) + d);
+        bn.var[at.group * k.c + j] = v < 0 ? 0 : (float)v; /* NaN stays */
+        if (k.groups == 1 && bn.scale) {
+            finalise(bn, 0, k.c, j);
+            run(bn, 1, k.c, j);
+        }
     });
 }
 
 int cuda_bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *bn, const void *x,
                   size_t rows, size_t c)
 {
+    size_t groups = kern_bn_groups(bn->groups);
     auto start = [&](auto a) {
         using A = decltype(a);
         using T = typename A::T;
         struct cuda *cu = cuda_of(kn);
-        struct columns k = columns_of(1, rows, c, A::V, SUM_LANES, SUM_THREADS, SUM_ROWS);
+        struct columns k = columns_of(groups, rows, c, A::V, SUM_LANES, SUM_THREADS, SUM_ROWS);
         columns_split_sums(&k, STATS_BLOCKS);
         float *scratch = (float *)cuda_scratch(kn, MAX(columns_scratch(&k, 2), 1) * sizeof(float));
         return !scratch ? -ENOMEM
                         : launch(cu->stream, norm_stats<T, A::V>, columns_grid(&k),
                                  columns_block(&k), 0, *bn, (const T *)x, k, scratch, cu->tickets);
     };
-    return with_access(type, c, start, x);
+    int rc = with_access(type, c, start, x);
+    return rc == 0 && groups > 1 && bn->scale ? cuda_bn_finalise(kn, bn, c) : rc;
 }
 
-/* For running statistics, which no sums come before. */
-__global__ static void norm_finalise(kern_bn bn, size_t c)
+/* For running statistics, which no sums come before, and for several groups. */
+__global__ static void norm_finalise(kern_bn bn, size_t groups, size_t c)
 {
-    size_t j = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (j < c)
-        finalise(bn, j);
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < groups * c)
+        finalise(bn, i / c, c, i % c);
+    if (i < c)
+        run(bn, groups, c, i);
 }
 
 int cuda_bn_finalise(struct kern *kn, const struct kern_bn *bn, size_t c)
 {
     enum { THREADS = 64 }; /* a thread's double division takes long: many blocks */
-    return launch(cuda_of(kn)->stream, norm_finalise, grid_of(over(c, THREADS)), THREADS, 0, *bn,
-                  c);
+    size_t groups = kern_bn_groups(bn->groups);
+    return launch(cuda_of(kn)->stream, norm_finalise, grid_of(over(groups * c, THREADS)), THREADS,
+                  0, *bn, groups, c);
 }
 
 /* -- forward ---- */
@@ -150,19 +167,27 @@ template <int V> __device__ inline unsigned get_bits(const uint8_t *bits, size_t
     return V == 8 ? bits[at / 8] : bits[at / 8] >> at % 8;
 }
 
+/* From the end to the start. */
+__device__ static inline place last_first(const columns &k, place at)
+{
+    at.group = (unsigned)k.groups - 1 - at.group;
+    at.part = k.parts - 1 - at.part;
+    return at;
+}
+
 template <typename T, int V, bool RESIDUAL>
 __global__ void __launch_bounds__(APPLY_THREADS)
     norm_forward(struct kern_bn_forward f, float vanishing, columns k)
 {
     const T *x = (const T *)f.x, *residual = (const T *)f.residual;
-    place at = place_of<V>(k);
-    at.part = k.parts - 1 - at.part;
+    place at = last_first(k, place_of<V>(k));
     if (!at.in)
         return;
-    numbers<V> a = load_floats<V>(f.scale + at.column), b = load_floats<V>(f.shift + at.column);
+    size_t channel = at.group * k.c + at.column, first = at.group * k.rows * k.c + at.column;
+    numbers<V> a = load_floats<V>(f.scale + channel), b = load_floats<V>(f.shift + channel);
     walk<APPLY_ROWS>(k, at, [&](size_t row, int n) {
         raw<T, V> in[APPLY_ROWS], more[APPLY_ROWS];
-        size_t start = row * k.c + at.column, step = k.down * k.c;
+        size_t start = first + row * k.c, step = k.down * k.c;
 #pragma unroll
         for (int u = 0; u < APPLY_ROWS; u++)
             if (u < n) {
@@ -193,9 +218,10 @@ __global__ void __launch_bounds__(APPLY_THREADS)
 }
 
 /* A chunk a block, full rows. */
-static struct columns chunks_of(size_t rows, size_t c, unsigned v)
+static struct columns chunks_of(size_t groups, size_t rows, size_t c, unsigned v)
 {
-    struct columns k = columns_of(1, rows, c, v, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
+    struct columns k =
+        columns_of(kern_bn_groups(groups), rows, c, v, APPLY_THREADS, APPLY_THREADS, APPLY_ROWS);
     columns_parts(&k, columns_chunks(&k));
     return k;
 }
@@ -205,10 +231,10 @@ int cuda_bn_forward(struct kern *kn, const struct kern_bn_forward *f)
     auto start = [&](auto a) {
         using A = decltype(a);
         using T = typename A::T;
-        struct columns k = chunks_of(f->rows, f->c, A::V);
+        struct columns k = chunks_of(f->groups, f->rows, f->c, A::V);
         int rc = 0;
         if (f->above && A::V < 8)
-            rc = cuda_zero(kn, f->above, kern_above_bytes(f->rows * f->c));
+            rc = cuda_zero(kn, f->above, kern_above_bytes(k.groups * f->rows * f->c));
         return rc < 0
                    ? rc
                    : launch(cuda_of(kn)->stream,
@@ -226,8 +252,18 @@ enum norm_mask { MASK_NONE, MASK_ABOVE, MASK_X };
 
 enum norm_residual { RESIDUAL_NONE, RESIDUAL_WRITE, RESIDUAL_ADD };
 
-/* Numbers of a channel for the second pass: dx = A*g + B*x + C; then the forward pass's. */
-enum norm_factor { FACTOR_A, FACTOR_B, FACTOR_C, FACTOR_SCALE, FACTOR_SHIFT, NFACTORS };
+/* Numbers of a channel for the second pass: dx = A*g + B*x + C; then the forward pass's; then, of
+ * several groups, each one's share of dbeta and dgamma. */
+enum norm_factor {
+    FACTOR_A,
+    FACTOR_B,
+    FACTOR_C,
+    FACTOR_SCALE,
+    FACTOR_SHIFT,
+    FACTOR_DBETA,
+    FACTOR_DGAMMA,
+    NFACTORS
+};
 
 /* One kernel's share of struct kern_bn_backward, of type T. */
 template <typename T> struct norm_grads {
@@ -263,23 +299,41 @@ __device__ inline numbers<V> norm_masked(const norm_rows<T, V, MASK, U> &in, int
 struct norm_channels {
     float *dgamma, *dbeta;
     const float *mean, *rstd, *gamma, *scale, *shift;
-    float *factors; /* [NFACTORS][c] */
+    float *factors; /* [groups][NFACTORS][c] */
 };
 
 /* The factors of the second pass from sum g and sum g*(x - mean). */
-__device__ static inline void norm_factors(const norm_channels &ch, size_t j, const double *total,
-                                           size_t rows, size_t c, bool by_x)
+__device__ static inline void norm_factors(const norm_channels &ch, const columns &k, size_t group,
+                                           size_t j, const double *total, bool by_x)
 {
-    double r = (double)ch.rstd[j], product = total[1] * r, a = (double)ch.gamma[j] * r;
-    ch.dbeta[j] += (float)total[0];
-    ch.dgamma[j] += (float)product;
-    double b = -a * r * (product / (double)rows);
-    ch.factors[FACTOR_A * c + j] = (float)a;
-    ch.factors[FACTOR_B * c + j] = (float)b;
-    ch.factors[FACTOR_C * c + j] = (float)(-a * (total[0] / (double)rows) - b * (double)ch.mean[j]);
+    size_t i = group * k.c + j;
+    float *factor = ch.factors + group * NFACTORS * k.c + j;
+    double r = (double)ch.rstd[i], product = total[1] * r, a = (double)ch.gamma[j] * r;
+    double rows = (double)k.rows, b = -a * r * (product / rows);
+    factor[FACTOR_A * k.c] = (float)a;
+    factor[FACTOR_B * k.c] = (float)b;
+    factor[FACTOR_C * k.c] = (float)(-a * (total[0] / rows) - b * (double)ch.mean[i]);
     if (by_x) {
-        ch.factors[FACTOR_SCALE * c + j] = ch.scale[j];
-        ch.factors[FACTOR_SHIFT * c + j] = ch.shift[j];
+        factor[FACTOR_SCALE * k.c] = ch.scale[i];
+        factor[FACTOR_SHIFT * k.c] = ch.shift[i];
+    }
+    if (k.groups > 1) {
+        factor[FACTOR_DBETA * k.c] = (float)total[0];
+        factor[FACTOR_DGAMMA * k.c] = (float)product;
+    } else {
+        ch.dbeta[j] += (float)total[0];
+        ch.dgamma[j] += (float)product;
+    }
+}
+
+/* The shares of several groups, in their order. */
+__global__ static void norm_grad_shares(norm_channels ch, size_t groups, size_t c)
+{
+    size_t j = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    for (size_t g = 0; g < groups && j < c; g++) {
+        const float *factor = ch.factors + g * NFACTORS * c + j;
+        ch.dbeta[j] += factor[FACTOR_DBETA * c];
+        ch.dgamma[j] += factor[FACTOR_DGAMMA * c];
     }
 }
 
@@ -290,18 +344,19 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
     place at = place_of<V>(k);
     float sum[2][V] = {};
     if (at.in) {
+        size_t channel = at.group * k.c + at.column, first = at.group * k.rows * k.c + at.column;
         numbers<V> mean, scale = {}, shift = {};
         for (int j = 0; j < V; j++) {
-            mean.v[j] = ch.mean[at.column + j];
+            mean.v[j] = ch.mean[channel + j];
             if (MASK == MASK_X) {
-                scale.v[j] = ch.scale[at.column + j];
-                shift.v[j] = ch.shift[at.column + j];
+                scale.v[j] = ch.scale[channel + j];
+                shift.v[j] = ch.shift[channel + j];
             }
         }
         size_t step = k.down * k.c;
         walk<SUM_ROWS>(k, at, [&](size_t row, int n) {
             norm_rows<T, V, MASK, SUM_ROWS> in;
-            size_t start = row * k.c + at.column;
+            size_t start = first + row * k.c;
 #pragma unroll
             for (int u = 0; u < SUM_ROWS; u++)
                 if (u < n) {
@@ -323,7 +378,7 @@ __global__ void __launch_bounds__(SUM_THREADS, 1)
         });
     }
     add_up<V, 2, SUM_THREADS>(k, at, sum, scratch, tickets, [&](size_t j, const double *total) {
-        norm_factors(ch, j, total, k.rows, k.c, MASK == MASK_X);
+        norm_factors(ch, k, at.group, j, total, MASK == MASK_X);
     });
 }
 
@@ -331,11 +386,11 @@ template <typename T, int V, int MASK, int RESIDUAL>
 __global__ void __launch_bounds__(APPLY_THREADS)
     norm_grad_apply(norm_grads<T> t, const float *factors, columns k)
 {
-    place at = place_of<V>(k);
-    at.part = k.parts - 1 - at.part;
+    place at = last_first(k, place_of<V>(k));
     if (!at.in)
         return;
-    const float *f = factors + at.column;
+    size_t first = at.group * k.rows * k.c + at.column;
+    const float *f = factors + at.group * NFACTORS * k.c + at.column;
     numbers<V> a = load_floats<V>(f + FACTOR_A * k.c), b = load_floats<V>(f + FACTOR_B * k.c);
     numbers<V> c = load_floats<V>(f + FACTOR_C * k.c), scale = {}, shift = {};
     if (MASK == MASK_X) {
@@ -345,7 +400,7 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     walk<APPLY_ROWS>(k, at, [&](size_t row, int n) {
         norm_rows<T, V, MASK, APPLY_ROWS> in;
         raw<T, V> before[RESIDUAL == RESIDUAL_ADD ? APPLY_ROWS : 1];
-        size_t start = row * k.c + at.column, step = k.down * k.c;
+        size_t start = first + row * k.c, step = k.down * k.c;
 #pragma unroll
         for (int u = 0; u < APPLY_ROWS; u++)
             if (u < n) {
@@ -376,15 +431,15 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     });
 }
 
-/* The two passes. */
+/* The two passes, and between them what only several groups need. */
 template <typename T, int V, int MASK, int RESIDUAL>
 static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
 {
     struct cuda *cu = cuda_of(kn);
-    struct columns k = columns_of(1, b->rows, b->c, V, SUM_LANES, SUM_THREADS, SUM_ROWS);
+    size_t groups = kern_bn_groups(b->groups), factors = groups * NFACTORS * b->c;
+    struct columns k = columns_of(groups, b->rows, b->c, V, SUM_LANES, SUM_THREADS, SUM_ROWS);
     columns_split_sums(&k, GRAD_BLOCKS);
-    float *scratch =
-        (float *)cuda_scratch(kn, (NFACTORS * b->c + columns_scratch(&k, 2)) * sizeof(float));
+    float *scratch = (float *)cuda_scratch(kn, (factors + columns_scratch(&k, 2)) * sizeof(float));
     if (!scratch)
         return -ENOMEM;
     norm_channels ch = { b->dgamma, b->dbeta, b->mean,  b->rstd,
@@ -392,10 +447,13 @@ static int backward_passes(struct kern *kn, const struct kern_bn_backward *b)
     norm_grads<T> t = { (T *)b->dx, (T *)b->dresidual, (const T *)b->dy, (const T *)b->x,
                         b->above };
     int rc = launch(cu->stream, norm_grad_sums<T, V, MASK>, columns_grid(&k), columns_block(&k), 0,
-                    t, ch, k, scratch + NFACTORS * b->c, cu->tickets);
+                    t, ch, k, scratch + factors, cu->tickets);
+    if (rc == 0 && groups > 1)
+        rc = launch(cu->stream, norm_grad_shares, grid_of(over(b->c, APPLY_THREADS)), APPLY_THREADS,
+                    0, ch, groups, b->c);
     if (rc < 0)
         return rc;
-    k = chunks_of(b->rows, b->c, V);
+    k = chunks_of(groups, b->rows, b->c, V);
     return launch(cu->stream, norm_grad_apply<T, V, MASK, RESIDUAL>, columns_grid(&k),
                   columns_block(&k), 0, t, scratch, k);
 }

@@ -186,6 +186,8 @@ static void check_run(const struct run *r)
     of.micro_batch = r->micro;
     of.batch = 12; /* statistics of few pictures magnify what is apart */
     of.large_side = 16;
+    of.small_crops = 2;
+    of.dim = 8;    /* so that the vectors of views adjoin */
     of.warmup = 0; /* whose first rate is 0 */
     of.base_lr = r->optimizer == OPTIMIZER_ADAMW ? 0.04 : of.base_lr;
     of.pseudo_labels = r->type == KERN_F32 && !r->tf32 ? PSEUDO_VOTES : PSEUDO_ORACLE;
@@ -193,6 +195,7 @@ static void check_run(const struct run *r)
     steady(&before);
     begin(&cpu, kn, r, &of, 1);
     begin(&dev, device, r, &of, r->type == KERN_F16 ? PRECISION_LOSS_SCALE : 1);
+    ok(dev.st.together == (r->micro == 0) && !cpu.st.together, "views at once");
     for (int k = 0; k < STEPS; k++) {
         gradient(&cpu);
         gradient(&dev);

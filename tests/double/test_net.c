@@ -17,7 +17,7 @@ static double loss(struct rig *g)
     struct net_pass *p;
     const float *out;
     double sum = 0;
-    if (net_pack(g->kn, &g->net, &g->w) < 0 || net_pass_open(&p, g->kn, &g->net, N, false) < 0 ||
+    if (net_pack(g->kn, &g->net, &g->w) < 0 || net_pass_open(&p, g->kn, &g->net, N, 1, false) < 0 ||
         net_forward(p, &g->w, g->x, NULL, &out) < 0)
         exit(1);
     for (size_t i = 0; i < g->nout; i++)

@@ -1,6 +1,6 @@
 /*
  * check_norm.c - batch normalisation against its definition: every instruction set, all types of
- * storage, odd shapes, large means, thread counts.
+ * storage, odd shapes, groups, large means, thread counts.
  */
 #include "kernels/ops.h"
 #include "tests/kern/check.h"
@@ -16,20 +16,21 @@ static const size_t shapes[][2] = {
 /* What all passes of one case make; variant: bit 0 ReLU, bit 1 residual, bit 2 added to, bit 3
  * what the ReLU lets through is told by x. */
 struct result {
-    float *mean, *var, *y, *dx, *dres, *dgamma, *dbeta;
+    float *mean, *var, *run_mean, *run_var, *y, *dx, *dres, *dgamma, *dbeta;
     uint8_t *above;
 };
 
 struct data {
-    size_t rows, c;
+    size_t groups, rows, c;
     float *x, *dy, *residual, *gamma, *beta, *dres, *dgamma, *dbeta;
 };
 
 /* Numbers that type can hold. */
-static struct data data_of(enum kern_type type, size_t rows, size_t c, float mean)
+static struct data data_of(enum kern_type type, size_t groups, size_t rows, size_t c, float mean)
 {
-    size_t n = rows * c;
-    struct data d = { rows,
+    size_t n = groups * rows * c;
+    struct data d = { groups,
+                      rows,
                       c,
                       check_normal(n),
                       check_normal(n),
@@ -40,7 +41,7 @@ static struct data data_of(enum kern_type type, size_t rows, size_t c, float mea
                       check_normal(c),
                       check_normal(c) };
     for (size_t i = 0; i < n; i++)
-        d.x[i] += mean;
+        d.x[i] += mean * (float)(1 + i / (rows * c));
     d.x = check_rounded(type, d.x, n);
     d.dy = check_rounded(type, d.dy, n);
     d.residual = check_rounded(type, d.residual, n);
@@ -52,18 +53,24 @@ static struct data data_of(enum kern_type type, size_t rows, size_t c, float mea
 static struct result results(struct kern *kn, enum kern_type type, const struct data *d,
                              int variant)
 {
-    size_t n = d->rows * d->c, c = d->c, each = kern_sizeof(type);
+    size_t c = d->c, all = d->groups * c, n = d->rows * all, each = kern_sizeof(type);
     bool relu = variant & 1, residual = variant & 2, add = variant & 4, by_x = variant & 8;
-    struct result r = { .mean = check_buf(c),
-                        .var = check_buf(c),
+    struct result r = { .mean = check_buf(all),
+                        .var = check_buf(all),
+                        .run_mean = check_copy(d->beta, c),
+                        .run_var = check_copy(d->gamma, c),
                         .dgamma = check_copy(d->dgamma, c),
                         .dbeta = check_copy(d->dbeta, c),
                         .above = by_x ? NULL : check_bytes(kern_above_bytes(n)) };
-    float *scale = check_buf(c), *shift = check_buf(c), *rstd = check_buf(c);
+    float *scale = check_buf(all), *shift = check_buf(all), *rstd = check_buf(all);
+    float *weight = check_buf(d->groups);
+    for (size_t g = 0; g < d->groups; g++)
+        weight[g] = 1 / (float)(2 + g);
     void *x = check_typed(type, d->x, n), *dy = check_typed(type, d->dy, n);
     void *y = check_bytes(n * each), *dres = check_typed(type, d->dres, n);
     void *dx = add ? dy : check_bytes(n * each); /* dx may be dy */
-    struct kern_bn bn = { r.mean, r.var, d->gamma, d->beta, scale, shift, rstd, NULL, NULL, NULL };
+    struct kern_bn bn = { r.mean, r.var,      d->gamma,  d->beta, scale,    shift,
+                          rstd,   r.run_mean, r.run_var, weight,  d->groups };
     int rc = kern_bn_stats(kn, type, &bn, x, d->rows, c);
     struct kern_bn_forward f = { .type = type,
                                  .rows = d->rows,
@@ -74,7 +81,8 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
                                  .residual = residual ? check_typed(type, d->residual, n) : NULL,
                                  .scale = scale,
                                  .shift = shift,
-                                 .above = r.above };
+                                 .above = r.above,
+                                 .groups = d->groups };
     rc |= kern_bn_forward(kn, &f);
     struct kern_bn_backward b = { .type = type,
                                   .rows = d->rows,
@@ -92,7 +100,8 @@ static struct result results(struct kern *kn, enum kern_type type, const struct 
                                   .rstd = rstd,
                                   .gamma = d->gamma,
                                   .scale = scale,
-                                  .shift = shift };
+                                  .shift = shift,
+                                  .groups = d->groups };
     rc |= kern_bn_backward(kn, &b);
     if (rc)
         printf("# a pass returned %d\n", rc);
@@ -120,13 +129,16 @@ static bool tells(const uint8_t *above, const float *y, size_t n)
 static void compare(enum kern_type type, const struct data *d, const struct result *got,
                     const struct result *want, int variant, const char *isa)
 {
-    size_t n = d->rows * d->c, c = d->c;
+    size_t c = d->c, all = d->groups * c, n = d->rows * all;
     double unit = 16 * FLT_EPSILON, sums = unit * sqrt((double)d->rows);
     double steep = 1; /* largest gamma / deviation: few rows of one channel lie close together */
-    for (size_t j = 0; j < c; j++)
-        steep = fmax(steep, fabs(d->gamma[j]) / sqrt(want->var[j] + KERN_BN_EPS));
-    check_near(got->mean, want->mean, c, unit, "%s: mean, %zu x %zu", isa, d->rows, c);
-    check_near(got->var, want->var, c, 6 * unit, "%s: variance", isa);
+    for (size_t j = 0; j < all; j++)
+        steep = fmax(steep, fabs(d->gamma[j % c]) / sqrt(want->var[j] + KERN_BN_EPS));
+    check_near(got->mean, want->mean, all, unit, "%s: mean, %zu x %zu x %zu", isa, d->groups,
+               d->rows, c);
+    check_near(got->var, want->var, all, 6 * unit, "%s: variance", isa);
+    check_near(got->run_mean, want->run_mean, c, unit, "%s: running mean", isa);
+    check_near(got->run_var, want->run_var, c, 6 * unit, "%s: running variance", isa);
     check_near_as(type, got->y, want->y, n, 4 * unit * steep, "%s: forward, variant %d, %s", isa,
                   variant, check_type_name(type));
     if (got->above)
@@ -140,7 +152,7 @@ static void compare(enum kern_type type, const struct data *d, const struct resu
 /* y > 0 decides about gradients: where rounding could decide, the ReLU is kept away from 0. */
 static void keep_off_zero(struct kern *ref, enum kern_type type, struct data *d)
 {
-    size_t n = d->rows * d->c;
+    size_t n = d->groups * d->rows * d->c;
     float *y = results(ref, KERN_F32, d, 0).y, *both = results(ref, KERN_F32, d, 2).y;
     for (size_t i = 0; i < n; i++) {
         if (fabsf(both[i]) < 1e-2f)
@@ -152,9 +164,9 @@ static void keep_off_zero(struct kern *ref, enum kern_type type, struct data *d)
 }
 
 /* want: of float32, from numbers that all types hold. */
-static void check_shape(enum kern_type type, size_t rows, size_t c)
+static void check_shape(enum kern_type type, size_t groups, size_t rows, size_t c)
 {
-    struct data d = data_of(type, rows, c, 2);
+    struct data d = data_of(type, groups, rows, c, 2);
     struct kern *ref = check_open("ref", 1);
     keep_off_zero(ref, type, &d);
     for (int variant = 0; variant < 10; variant++) {
@@ -174,7 +186,7 @@ static void check_shape(enum kern_type type, size_t rows, size_t c)
 
 static void check_many_threads(enum kern_type type, size_t rows, size_t c)
 {
-    struct data d = data_of(type, rows, c, 2);
+    struct data d = data_of(type, 1, rows, c, 2);
     struct result first = { 0 };
     bool same = true;
     for (int t = 0; t < check_nthreads; t++) {
@@ -196,7 +208,7 @@ static void check_many_threads(enum kern_type type, size_t rows, size_t c)
 /* A large mean: float32 sums of squares would lose the variance. */
 static void check_cancellation(void)
 {
-    struct data d = data_of(KERN_F32, 5000, 48, 4000);
+    struct data d = data_of(KERN_F32, 1, 5000, 48, 4000);
     struct kern *ref = check_open("ref", 1);
     struct result want = results(ref, KERN_F32, &d, 0);
     for (int i = 1; check_isa(i); i++) {
@@ -222,12 +234,12 @@ static void check_finalise(struct kern *kn)
         decay *= 0.9;
         hidden = 0.9 * hidden + 0.1 * t;
         float weight = (float)(0.1 / (1 - decay));
-        struct kern_bn bn = { now, var, gamma, beta, scale, shift, rstd, rm, rv, &weight };
+        struct kern_bn bn = { now, var, gamma, beta, scale, shift, rstd, rm, rv, &weight, 1 };
         kern_bn_finalise(kn, &bn, 2);
         near(rm[0], hidden / (1 - decay), 1e-6, "zero-debiased average after %d", t);
     }
     near(rv[0], 4, 1e-6, "of a constant: the constant");
-    struct kern_bn bn = { mean, var, gamma, beta, scale, shift, NULL, NULL, NULL, NULL };
+    struct kern_bn bn = { mean, var, gamma, beta, scale, shift, NULL, NULL, NULL, NULL, 1 };
     kern_bn_finalise(kn, &bn, 2);
     near(scale[0], 3 / sqrt(4.00001), 1e-6, "scale");
     near(shift[0], 1 - 2 * 3 / sqrt(4.00001), 1e-6, "shift");
@@ -248,7 +260,8 @@ static void check_rounding(enum kern_type type)
     for (int i = 0; check_isa(i); i++) {
         struct kern *kn = check_open(check_isa(i), 1);
         struct kern_bn_forward f = {
-            type, ALL, C, .y = i ? got : want, x, .scale = scale, .shift = shift, .above = above
+            type,           ALL,           C, .y = i ? got : want, .x = x, .scale = scale,
+            .shift = shift, .above = above
         };
         int rc = kern_bn_forward(kn, &f);
         check_close(kn);
@@ -291,7 +304,11 @@ int main(void)
     check_init();
     for (enum kern_type type = KERN_F32; type <= check_last_type(); type++) {
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-            check_shape(type, shapes[i][0], shapes[i][1]);
+            check_shape(type, 1, shapes[i][0], shapes[i][1]);
+        check_shape(type, 4, 49, 64);
+        check_shape(type, 2, 1200, 8);
+        check_shape(type, 3, 7, 17);
+        check_shape(type, 2, 3, 5000);
         check_many_threads(type, 5000, 24);
         check_many_threads(type, 1030, 512);
         check_many_threads(type, 70, 4096);

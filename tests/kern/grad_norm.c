@@ -19,11 +19,11 @@ struct net {
 static double forward(void *arg)
 {
     struct net *t = arg;
-    struct kern_bn bn = { t->mean,  t->var,  t->gamma, t->beta, t->scale,
-                          t->shift, t->rstd, NULL,     NULL,    NULL };
+    struct kern_bn bn = { t->mean, t->var, t->gamma, t->beta, t->scale, t->shift,
+                          t->rstd, NULL,   NULL,     NULL,    1 };
     int rc = kern_bn_stats(t->kn, KERN_F32, &bn, t->x, ROWS, C);
-    struct kern_bn_forward f = { KERN_F32, ROWS,        C,        t->relu,  t->y,
-                                 t->x,     t->residual, t->scale, t->shift, t->above };
+    struct kern_bn_forward f = { KERN_F32,    ROWS,     C,        t->relu,  t->y, t->x,
+                                 t->residual, t->scale, t->shift, t->above, 1 };
     rc |= kern_bn_forward(t->kn, &f);
     return rc ? NAN : check_dot(t->seed, t->y, N);
 }

@@ -24,26 +24,28 @@ static size_t weight_bytes(const struct kern_conv *cv)
 /* mean and var are read where they are not asked for. */
 static void list_bn(struct call *k, const struct kern_bn *bn, size_t c)
 {
-    writes(k, bn->mean, c * F);
-    writes(k, bn->var, c * F);
+    size_t all = kern_bn_groups(bn->groups) * c;
+    writes(k, bn->mean, all * F);
+    writes(k, bn->var, all * F);
     if (!bn->scale)
         return;
     reads(k, bn->gamma, c * F);
     reads(k, bn->beta, c * F);
-    writes(k, bn->scale, c * F);
-    writes(k, bn->shift, c * F);
-    writes(k, bn->rstd, c * F);
+    writes(k, bn->scale, all * F);
+    writes(k, bn->shift, all * F);
+    writes(k, bn->rstd, all * F);
     writes(k, bn->running_mean, c * F);
     writes(k, bn->running_var, c * F);
-    reads(k, bn->running_mean ? bn->weight : NULL, F);
+    reads(k, bn->running_mean ? bn->weight : NULL, kern_bn_groups(bn->groups) * F);
 }
 
 static struct kern_bn bn_at(struct call *k, const struct kern_bn *bn)
 {
-    return (struct kern_bn){ at(k, bn->mean),  at(k, bn->var),          at(k, bn->gamma),
-                             at(k, bn->beta),  at(k, bn->scale),        at(k, bn->shift),
-                             at(k, bn->rstd),  at(k, bn->running_mean), at(k, bn->running_var),
-                             at(k, bn->weight) };
+    return (struct kern_bn){
+        at(k, bn->mean),        at(k, bn->var),    at(k, bn->gamma), at(k, bn->beta),
+        at(k, bn->scale),       at(k, bn->shift),  at(k, bn->rstd),  at(k, bn->running_mean),
+        at(k, bn->running_var), at(k, bn->weight), bn->groups
+    };
 }
 
 static int conv_pack(struct kern *kn, const struct kern_conv_weights *list, size_t n)
@@ -115,7 +117,7 @@ static int bn_stats(struct kern *kn, enum kern_type type, const struct kern_bn *
 {
     CALL("bn_stats");
     list_bn(&k, bn, c);
-    reads(&k, x, rows * c * kern_sizeof(type));
+    reads(&k, x, kern_bn_groups(bn->groups) * rows * c * kern_sizeof(type));
     call_send(&k);
     struct kern_bn there = bn_at(&k, bn);
     return call_receive(&k, device.bn_stats(kn, type, &there, at(&k, x), rows, c));
@@ -134,9 +136,10 @@ static int bn_forward(struct kern *kn, const struct kern_bn_forward *f)
 {
     CALL("bn_forward");
     struct kern_bn_forward d = *f;
-    size_t bytes = f->rows * f->c * kern_sizeof(f->type), c = f->c * F;
+    size_t groups = kern_bn_groups(f->groups), n = groups * f->rows * f->c;
+    size_t bytes = n * kern_sizeof(f->type), c = groups * f->c * F;
     writes(&k, f->y, bytes);
-    writes(&k, f->above, kern_above_bytes(f->rows * f->c));
+    writes(&k, f->above, kern_above_bytes(n));
     reads(&k, f->x, bytes);
     reads(&k, f->residual, bytes);
     reads(&k, f->scale, c);
@@ -155,19 +158,20 @@ static int bn_backward(struct kern *kn, const struct kern_bn_backward *b)
 {
     CALL("bn_backward");
     struct kern_bn_backward d = *b;
-    size_t bytes = b->rows * b->c * kern_sizeof(b->type), c = b->c * F;
+    size_t groups = kern_bn_groups(b->groups), n = groups * b->rows * b->c;
+    size_t bytes = n * kern_sizeof(b->type), c = b->c * F;
     writes(&k, b->dx, bytes);
     writes(&k, b->dresidual, bytes);
     writes(&k, b->dgamma, c);
     writes(&k, b->dbeta, c);
     reads(&k, b->dy, bytes);
     reads(&k, b->x, bytes);
-    reads(&k, b->relu ? b->above : NULL, kern_above_bytes(b->rows * b->c));
-    reads(&k, b->mean, c);
-    reads(&k, b->rstd, c);
+    reads(&k, b->relu ? b->above : NULL, kern_above_bytes(n));
+    reads(&k, b->mean, groups * c);
+    reads(&k, b->rstd, groups * c);
     reads(&k, b->gamma, c);
-    reads(&k, b->relu && !b->above ? b->scale : NULL, c);
-    reads(&k, b->relu && !b->above ? b->shift : NULL, c);
+    reads(&k, b->relu && !b->above ? b->scale : NULL, groups * c);
+    reads(&k, b->relu && !b->above ? b->shift : NULL, groups * c);
     call_send(&k);
     d.dx = at(&k, b->dx);
     d.dresidual = at(&k, b->dresidual);

@@ -132,7 +132,7 @@ static inline struct net_pass *there_and_back(struct rig *g, const float *weight
 {
     struct net_pass *p;
     memset(g->grad, 0, g->net.floats * sizeof(float));
-    if (net_pass_open(&p, g->kn, &g->net, N, true) < 0 ||
+    if (net_pass_open(&p, g->kn, &g->net, N, 1, true) < 0 ||
         net_forward(p, &g->w, g->x, weight, out) < 0 ||
         net_backward(p, &g->w, g->dout, g->grad, g->dx) < 0)
         exit(1);

@@ -37,7 +37,7 @@ static void agreements(struct rig *g)
     const float *out, *other;
     const char *what = g->net.part;
     struct net_pass *p = there_and_back(g, &(float){ 1 }, &out), *q;
-    net_pass_open(&q, g->kn, &g->net, N, false);
+    net_pass_open(&q, g->kn, &g->net, N, 1, false);
     net_forward(q, &g->w, g->x, NULL, &other);
     ok(memcmp(out, other, g->nout * sizeof *out) == 0, "%s: a pass that is not kept agrees", what);
     net_pass_close(q);
@@ -73,7 +73,7 @@ static void two_views(struct rig *g)
     fill(x2, g->nx, 1002);
     memset(g->grad, 0, g->net.floats * sizeof(float));
     net_forward(p, &g->w, g->x, NULL, &out);
-    net_pass_open(&q, g->kn, &g->net, N, true);
+    net_pass_open(&q, g->kn, &g->net, N, 1, true);
     net_forward(q, &g->w, x2, NULL, &out);
     net_backward(p, &g->w, g->dout, g->grad, NULL);
     ok(memcmp(alone, g->grad, g->net.floats * sizeof *alone) == 0,
@@ -84,10 +84,51 @@ static void two_views(struct rig *g)
     free(x2);
 }
 
+/* Views that pass at once: as one after another. The rig's statistics are moved. */
+static void at_once(struct rig *g)
+{
+    enum { VIEWS = 2 };
+    const float weight[VIEWS] = { 1, 0.25f }, *out, *both;
+    size_t nstat = g->net.stat_floats, floats = g->net.floats;
+    float *x = malloc(VIEWS * g->nx * sizeof *x), *dout = malloc(VIEWS * g->nout * sizeof *dout);
+    float *apart = malloc(VIEWS * g->nout * sizeof *apart), *grad = calloc(floats, sizeof *grad);
+    float *before = malloc(nstat * sizeof *before), *run = malloc(nstat * sizeof *run);
+    struct net_pass *p;
+    fill(x, VIEWS * g->nx, 1003);
+    fill(dout, VIEWS * g->nout, 1004);
+    for (size_t i = g->nx; i < VIEWS * g->nx; i++) /* another mean and deviation */
+        x[i] = 2 * x[i] + 1;
+    memcpy(before, g->w.running, nstat * sizeof *before);
+    net_pass_open(&p, g->kn, &g->net, N, 1, true);
+    for (size_t v = 0; v < VIEWS; v++) {
+        net_forward(p, &g->w, x + v * g->nx, &weight[v], &out);
+        memcpy(apart + v * g->nout, out, g->nout * sizeof *out);
+        net_backward(p, &g->w, dout + v * g->nout, grad, NULL);
+    }
+    net_pass_close(p);
+    memcpy(run, g->w.running, nstat * sizeof *run);
+    memcpy(g->w.running, before, nstat * sizeof *run);
+    memset(g->grad, 0, floats * sizeof(float));
+    net_pass_open(&p, g->kn, &g->net, VIEWS * N, VIEWS, true);
+    net_forward(p, &g->w, x, weight, &both);
+    net_backward(p, &g->w, dout, g->grad, NULL);
+    near(distance(both, apart, VIEWS * g->nout), 0, 1e-4, "%s: two views at once", g->net.part);
+    near(distance(g->grad, grad, floats), 0, 2e-3, "%s: their gradient", g->net.part);
+    near(distance(g->w.running, run, nstat), 0, 1e-4, "%s: and statistics", g->net.part);
+    net_pass_close(p);
+    free(x);
+    free(dout);
+    free(apart);
+    free(grad);
+    free(before);
+    free(run);
+}
+
 static void check_all(struct rig *g)
 {
     agreements(g);
     two_views(g);
+    at_once(g);
 }
 
 /* The CPU's own kernels: near the definitions, and the same bits for any number of threads. */
@@ -162,8 +203,8 @@ static void memory(void)
     struct net net;
     settings_preset(&s, 1);
     encoder_build(&net, &s, 32);
-    size_t backward, forward, kept = net_pass_bytes(&net, 8, true, &backward);
-    size_t lean = net_pass_bytes(&net, 8, false, &forward),
+    size_t backward, forward, kept = net_pass_bytes(&net, 8, 1, true, &backward);
+    size_t lean = net_pass_bytes(&net, 8, 1, false, &forward),
            plane = 8 * 32 * 32 * 64 * sizeof(float);
     ok(lean + forward < 4 * plane, "a pass that is not kept has room for three activations (%zu)",
        lean + forward);
@@ -182,7 +223,7 @@ static void memory_of_sums(void)
     int a = net_add_conv(&net, 0, "a", 8, 3, 1, false, "a_bn", 1, -1, true);
     int b = net_add_conv(&net, a, "b", 8, 3, 1, false, "b_bn", 1, a, true);
     net_add_avgpool(&net, b);
-    size_t kept = net_pass_bytes(&net, N, true, &shared);
+    size_t kept = net_pass_bytes(&net, N, 1, true, &shared);
     size_t result = N * 8 * sizeof(float);
     ok(kept == 3 * plane + plane / 32 + 2 * channels + result,
        "kept are two outputs and an input of convolutions, and bits (%zu)", kept);
