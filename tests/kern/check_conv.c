@@ -405,9 +405,17 @@ static void check_batch_norm(const struct shape *s)
         float *packed = check_bytes(kern_conv_packed(kn, &d.cv)), *y = check_buf(d.ny);
         struct kern_bn bn[2];
         for (int j = 0; j < 2; j++)
-            bn[j] = (struct kern_bn){ check_buf(c),   check_buf(c), d.scale,      d.shift,
-                                      check_buf(c),   check_buf(c), check_buf(c), check_zeros(c),
-                                      check_zeros(c), &weight };
+            bn[j] = (struct kern_bn){ check_buf(c),
+                                      check_buf(c),
+                                      d.scale,
+                                      d.shift,
+                                      check_buf(c),
+                                      check_buf(c),
+                                      check_buf(c),
+                                      check_zeros(c),
+                                      check_zeros(c),
+                                      &weight,
+                                      1 };
         struct kern_bn sums = { .mean = bn[1].mean, .var = bn[1].var };
         int rc = kern_conv_pack(kn, &(struct kern_conv_weights){ d.cv, packed, d.w }, 1);
         rc |= kern_conv_forward(kn, &d.cv, y, d.x, packed, &(struct kern_epilogue){ .bn = bn });
