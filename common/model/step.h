@@ -5,7 +5,8 @@
  * With micro_batch m, m pictures of one view are in a network at a time, and batch norm's
  * statistics are those of m pictures; the loss is still that of the whole batch. No activation is
  * kept until the backward pass: it does the forward pass of its m pictures again. m = batch is
- * the same computation as micro_batch 0 to the last bit, in less memory and more time.
+ * the same computation as micro_batch 0, in less memory and more time: to the last bit, unless
+ * views pass at once (below).
  *
  * On a device whose memory is apart from the host's, the large views pass through the networks at
  * once, and so do the small ones, where that fits into its memory: the same computation in fewer

@@ -145,10 +145,12 @@ static uint64_t sum(struct step_need need)
 static bool together(const struct state *s, struct kern *kn)
 {
     const struct settings *set = &s->set;
-    size_t n = (size_t)set->batch, dim = (size_t)set->dim, views = (size_t)set->large_crops;
-    return kern_apart(kn) && n * views * net_widest(&s->large) <= INT32_MAX &&
-           set->micro_batch == 0 && views_adjoin(set, s->large.type) &&
-           vectors(n, dim) == n * dim && sum(need_of(s, kn, true)) <= kern_available(kn);
+    size_t n = (size_t)set->batch, dim = (size_t)set->dim;
+    size_t widest = MAX((size_t)set->large_crops * net_widest(&s->large),
+                        (size_t)set->small_crops * net_widest(&s->small));
+    return kern_apart(kn) && set->micro_batch == 0 && n * widest <= INT32_MAX &&
+           views_adjoin(set, s->large.type) && vectors(n, dim) == n * dim &&
+           sum(need_of(s, kn, true)) <= kern_available(kn);
 }
 
 struct step_need step_memory(const struct state *s, struct kern *kn)

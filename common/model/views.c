@@ -82,8 +82,6 @@ bool views_adjoin(const struct settings *set, enum kern_type type)
 /* Room for the inputs of views first .. first+count-1, of one size. */
 static int open_inputs(struct views *v, size_t first, size_t count)
 {
-    if (count == 0)
-        return 0;
     uint8_t *x = kern_alloc(v->kn, count * view_bytes(v, first));
     if (!x)
         return fail(-ENOMEM, "no memory for the views of %zu pictures", v->n);
@@ -122,7 +120,7 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
     int rc = v->side && v->x && v->out && v->draw && v->view ? 0 : -ENOMEM;
     if (rc == 0)
         rc = open_inputs(v, 0, v->large);
-    if (rc == 0)
+    if (rc == 0 && v->small > 0)
         rc = open_inputs(v, v->large, v->small);
     if (rc < 0)
         views_close(v);
@@ -131,7 +129,7 @@ int views_open(struct views *v, struct kern *kn, struct pool *pool, struct shard
 
 void views_close(struct views *v)
 {
-    if (v->x && v->large > 0)
+    if (v->x)
         kern_free(v->kn, v->x[0]);
     if (v->x && v->small > 0)
         kern_free(v->kn, v->x[v->large]);
